@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Containers by crun, each under a portena-monitor of its own, which holds the console, waits for the exit
+ * status and survives us. Blocking; any thread; calls for one instance are serialised by the caller, but
+ * exec, console, stats and files may run beside them.
+ *
+ * RUN/monitor/<id>/  ctl.sock (SEQPACKET), bundle/config.json, state (pid, start time), exit (status, once it ended)
+ * RUN/mnt/root/<id>  the overlay; STATE/instances/<id>/console.log  history, bounded, rotated
+ * cgroup <host->cgroup>/<id> in each hierarchy. */
+#include "model/instance.h"
+#include "model/space.h"
+#include "sys/host.h"
+
+typedef struct PtContainers PtContainers;
+
+typedef struct PtContainerStart {
+  const PtInstance *spec;
+  const PtImage *image;
+  const char *lower;      /* mounted image, ids unshifted */
+  const char *volume;     /* mounted root volume, ids unshifted: upper and work go into VOLUME/upper, VOLUME/work */
+  gint64 idbase;
+  const char *dns;        /* address of the space's DNS server, or NULL */
+  const char *domain;     /* "home.internal" */
+  /* Called when the namespaces exist and the guest's first instruction has not run: the network is put in. */
+  bool (*plug)(pid_t pid, void *data, GError **error);
+  void *plug_data;
+} PtContainerStart;
+
+typedef struct PtContainerState {
+  bool running;       /* its first process lives */
+  bool paused;
+  pid_t pid;
+  gint64 started;     /* µs since 1970 */
+  gint64 stopped;     /* of the last end; 0 = has not ended */
+  int exit_code;      /* of the last end */
+  int exit_signal;
+} PtContainerState;
+
+typedef struct PtContainerStats {
+  gint64 cpu_usec;       /* used since it started */
+  gint64 memory, memory_peak, swap; /* bytes; memory without reclaimable page cache */
+  gint64 pids;
+  gint64 io_read, io_write; /* bytes */
+  double cpu_pressure, memory_pressure, io_pressure; /* PSI some avg10, -1 = unknown */
+} PtContainerStats;
+
+typedef struct PtProcess {
+  gint64 pid;       /* inside */
+  gint64 ppid;
+  guint uid;        /* inside */
+  char *user;       /* name inside, or the number */
+  char *command;
+  gint64 cpu_usec, memory, started;
+  char state;
+} PtProcess;
+void pt_process_free(PtProcess *p);
+
+typedef struct PtExec {
+  char *const *command;  /* NULL: the login shell */
+  GHashTable *env;       /* added to the instance's; may be NULL */
+  const char *cwd;       /* NULL: the user's home or / */
+  const char *user;      /* NULL: root, or the image's login for a shell */
+  bool tty;
+  guint cols, rows;
+} PtExec;
+
+/* Finds crun and proves that it can start something. Adopts monitors that run; the caller asks state() of each. */
+PtContainers *pt_containers_open(const PtHost *host, GError **error);
+void pt_containers_close(PtContainers *c);
+GPtrArray *pt_containers_list(PtContainers *c, GError **error); /* ids (char *) with anything of theirs on this node */
+
+/* From nothing to a running first process. On failure everything made is removed again. */
+bool pt_container_start(PtContainers *c, const PtContainerStart *start, GError **error);
+/* NOT_FOUND where there is no trace of it. Never blocks. */
+bool pt_container_state(PtContainers *c, const char *id, PtContainerState *ret, GError **error);
+/* A descriptor that becomes readable when the instance ends (a pidfd of its monitor). The caller's. */
+int pt_container_watch(PtContainers *c, const char *id, GError **error);
+/* True once the guest answers: systemd says running or degraded, or it is an app. Asks it, so it may take a moment. */
+bool pt_container_ready(PtContainers *c, const char *id, const PtInstance *spec);
+/* The polite signal, then after `deadline` µs SIGKILL to the cgroup. Blocks until it has ended. */
+bool pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, GError **error);
+bool pt_container_pause(PtContainers *c, const char *id, bool paused, GError **error);
+bool pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error); /* live */
+/* Unmounts and removes all that a stopped one has on this node but its volume; absent is success.
+ * `history`: its console history too. */
+bool pt_container_clear(PtContainers *c, const char *id, bool history, GError **error);
+
+bool pt_container_stats(PtContainers *c, const char *id, PtContainerStats *ret, GError **error);
+GPtrArray *pt_container_processes(PtContainers *c, const char *id, GError **error); /* of PtProcess */
+
+/* A control descriptor for the client (base/wire.h): STREAM and EXIT or ERROR follow on it. */
+int pt_container_exec(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);
+/* The same for the console; history first, if asked. Several may be attached. */
+int pt_container_console(PtContainers *c, const char *id, bool history, GError **error);
+/* The last `bytes` of the history, also of a stopped one. The caller's. */
+char *pt_container_logs(PtContainers *c, const char *id, gsize bytes, gsize *ret_size, GError **error);
+/* A connected RFB stream. NOT_FOUND until the desktop listens. `path` is resolved inside the guest's tree, never through it. */
+int pt_container_desktop(PtContainers *c, const char *id, const char *path, GError **error);
+
+/* An O_PATH descriptor of the guest's root directory, running or (mounted by the caller's start parameters) not:
+ * for files. Running: through /proc/<pid>/root. NOT_FOUND where it does not run. */
+int pt_container_root(PtContainers *c, const char *id, GError **error);

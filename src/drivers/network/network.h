@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* The network of a space on this node: a network namespace with a bridge "br0", dnsmasq (DHCP, DNS), and
+ * nftables (anti-spoofing on the bridge, NAT and published ports). Blocking; any thread; internally locked per space.
+ *
+ * Layout: namespace bound at RUN/net/<space id>/ns inside the daemon's private mount namespace, dnsmasq's files
+ * beside it. br0 has the subnet's first address (the gateway and DNS server). With an uplink, a veth pair
+ * joins the namespace to the node (transfer addresses out of 100.64.0.0/10, NAT on the node side by an nftables
+ * table of our own, "portena-<cgroup name>"); with uplink "none" no such pair exists and nothing leaves. */
+#include "sys/host.h"
+
+typedef struct PtNet PtNet;
+
+typedef struct PtNetSpace {
+  const char *id;      /* of the space: names things */
+  const char *name;    /* DNS domain is <name>.internal */
+  const char *subnet;  /* "10.83.0.0/24" */
+  const char *prefix6; /* "fd…::/64" or NULL */
+} PtNetSpace;
+
+typedef struct PtNetPublish {
+  bool udp;
+  guint16 listen, to;
+  const char *address; /* NULL: all */
+} PtNetPublish;
+
+typedef struct PtNetPort {
+  const char *id;      /* of the instance: names the veth */
+  const char *name;    /* DNS name */
+  const char *address; /* IPv4 without length */
+  const char *address6; /* or NULL */
+  const char *mac;
+  const PtNetPublish *publish;
+  guint n_publish;
+} PtNetPort;
+
+typedef struct PtNetDriver {
+  const char *name;
+  /* Probes tools and the uplink. Adopts what a predecessor left running in the same mount namespace. */
+  PtNet *(*open)(const PtHost *host, GError **error);
+  void (*close)(PtNet *net); /* leaves everything running */
+  /* The space's namespace, bridge, DNS and rules are there afterwards; there already: success (a dead
+   * dnsmasq is started again). */
+  bool (*space_up)(PtNet *net, const PtNetSpace *space, GError **error);
+  bool (*space_down)(PtNet *net, const char *space_id, GError **error); /* leaves nothing; absent is success */
+  GPtrArray *(*spaces)(PtNet *net, GError **error); /* ids of those that are up */
+  /* Creates the veth, moves one end into the namespace of `pid` as eth0 with address, route and MAC, the
+   * other onto the bridge with its anti-spoofing entries, registers DHCP and DNS, publishes ports. */
+  bool (*port_up)(PtNet *net, const char *space_id, const PtNetPort *port, pid_t pid, GError **error);
+  /* Changes what is published of a port that is up. CONFLICT names who has the port. */
+  bool (*port_publish)(PtNet *net, const char *space_id, const PtNetPort *port, GError **error);
+  bool (*port_down)(PtNet *net, const char *space_id, const char *instance_id, GError **error); /* absent is success */
+  /* Bytes in and out of the instance since its port came up. NOT_FOUND where it is not up. */
+  bool (*port_stats)(PtNet *net, const char *space_id, const char *instance_id, guint64 *ret_rx, guint64 *ret_tx, GError **error);
+  /* "automatic: eth0", "none": for doctor. Borrowed. */
+  const char *(*uplink)(PtNet *net);
+} PtNetDriver;
+
+extern const PtNetDriver pt_net_bridge;

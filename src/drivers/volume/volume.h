@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Volumes: block images of a pool, mounted on this node. The local pool keeps raw sparse ext4 files on a
+ * reflinking file system. Blocking; any thread; calls for one volume are serialised by the caller.
+ * Directories: STATE/pool/ (an XFS or btrfs directory, else STATE/pool.xfs loop-mounted at RUN/pool). Mounts at
+ * RUN/mnt/vol/<id>, in the daemon's private mount namespace. Loop devices are autoclear: nothing stays when
+ * the namespace dies. */
+#include "sys/host.h"
+
+typedef struct PtPool PtPool;
+
+typedef struct PtPoolInfo {
+  gint64 size, used, available; /* bytes */
+  bool reflink;
+} PtPoolInfo;
+
+typedef struct PtPoolDriver {
+  const char *name; /* "local" */
+  PtPool *(*open)(const PtHost *host, GError **error);
+  void (*close)(PtPool *pool);
+  bool (*info)(PtPool *pool, PtPoolInfo *ret, GError **error);
+  /* A new empty ext4 volume of `bytes`, cloned from a prepared template; exists already: success. NO_SPACE. */
+  bool (*create)(PtPool *pool, const char *id, gint64 bytes, GError **error);
+  bool (*clone)(PtPool *pool, const char *from, const char *id, GError **error);
+  bool (*remove)(PtPool *pool, const char *id, GError **error); /* absent is success; attached: CONFLICT */
+  /* Mounts it and returns the mount point; attached already: the same. Applies a growth that had to wait.
+   * The caller frees the path. */
+  char *(*attach)(PtPool *pool, const char *id, GError **error);
+  bool (*detach)(PtPool *pool, const char *id, GError **error); /* not attached is success */
+  /* Grows the file and, attached, the file system while it is in use; *ret_actual says how large the file
+   * system is now: where the kernel will not grow it mounted, less than `bytes`, and attach does it later.
+   * Shrinking: INVALID. */
+  bool (*resize)(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GError **error);
+  bool (*usage)(PtPool *pool, const char *id, gint64 *ret_used, gint64 *ret_size, GError **error); /* used: inside if attached, else of the file */
+  GPtrArray *(*list)(PtPool *pool, GError **error); /* ids, char *; free with the array */
+} PtPoolDriver;
+
+extern const PtPoolDriver pt_pool_local;

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* An instance: what is desired of it (PtInstance, written by the API) and what is (PtStatus, written by
+ * its owner node alone). Keys: spaces/<space>/instances/<name> and spaces/<space>/status/<name>. */
+#include "model/record.h"
+
+typedef enum { PT_KIND_CONTAINER, PT_KIND_MACHINE, PT_KIND_PROCESS, PT_N_KINDS } PtKind;
+typedef enum { PT_INIT_SYSTEM, PT_INIT_APP, PT_N_INITS } PtInit;
+typedef enum { PT_POWER_STOPPED, PT_POWER_RUNNING, PT_POWER_PAUSED, PT_N_POWERS } PtPower;
+typedef enum { PT_RESTART_NO, PT_RESTART_ON_FAILURE, PT_RESTART_ALWAYS, PT_N_RESTARTS } PtRestart;
+
+/* A published port: the node's address:listen goes to the instance's `to`. */
+typedef struct PtPort {
+  int protocol; /* 0 tcp, 1 udp */
+  gint64 listen;
+  gint64 to;
+  char *address; /* NULL: every address of the uplink */
+} PtPort;
+
+typedef struct PtInstance {
+  char *id;    /* ULID: names of cgroups, volumes, monitors; never reused */
+  char *name;
+  char *space;
+  char *description;
+  int kind;    /* PtKind */
+  int init;    /* PtInit */
+  char *image;      /* digest, "sha256:…" */
+  char *image_name; /* as it was asked for */
+  char *volume;     /* id of the root volume */
+
+  char *owner;        /* node */
+  gint64 epoch;       /* fencing epoch of the ownership */
+  gint64 generation;  /* raised by every change the node has to act upon */
+  int power;          /* PtPower */
+  gint64 boot;        /* raised by "restart": the node restarts it when status.boot differs */
+  bool force;         /* the pending stop may not wait for the guest */
+  gint64 deadline;    /* seconds the guest has for a graceful stop; 0 = 10 */
+  bool deleting;      /* to be removed with its volume; the record goes last */
+  char *op;           /* the operation that waits for this generation */
+
+  gint64 cpu;       /* thousandths, 0 = no limit */
+  gint64 memory;    /* bytes, 0 = no limit */
+  gint64 pids;      /* 0 = the default of 8192 */
+  gint64 disk;      /* bytes of the root volume */
+  gint64 io_read;   /* bytes a second, 0 = no limit */
+  gint64 io_write;
+  gint64 priority;  /* cpu and io weight 1 … 1000, 100 = normal */
+
+  char **command;   /* app: what runs; system: NULL = the image's init */
+  GHashTable *env;
+  char *cwd;
+  char *user;       /* name or uid[:gid] within the image */
+  int restart;      /* PtRestart */
+  bool autostart;   /* start when the node starts */
+  char *address;    /* IPv4 in the space's subnet, fixed for life */
+  char *address6;
+  char *mac;
+  GPtrArray *ports; /* of PtPort */
+  bool desktop;     /* the image has one */
+  gint64 created;
+  char *created_by;
+} PtInstance;
+
+extern const PtType pt_port_type, pt_instance_type, pt_status_type;
+extern const char *const pt_kind_names[], *const pt_init_names[], *const pt_power_names[], *const pt_restart_names[],
+  *const pt_run_names[];
+
+/* Run states. The drawing is in instance.c above the table; pt_run_move() is the only writer. */
+typedef enum {
+  PT_RUN_STOPPED,
+  PT_RUN_STARTING,
+  PT_RUN_RUNNING,
+  PT_RUN_PAUSED,
+  PT_RUN_STOPPING,
+  PT_RUN_FAILED,
+  PT_N_RUNS
+} PtRun;
+
+typedef struct PtStatus {
+  char *name;
+  char *space;
+  char *id;           /* of the instance it speaks of: a record of an older namesake is void */
+  char *node;
+  gint64 epoch;
+  gint64 generation;  /* of the spec it has reached */
+  gint64 boot;
+  int state;          /* PtRun */
+  bool ready;         /* systemd running, or the app's first process runs */
+  gint64 pid;         /* of init, on the node */
+  gint64 idbase;      /* first host id of its range of 65,536; 0 = none yet */
+  gint64 started;     /* time */
+  gint64 stopped;     /* time */
+  gint64 exit_code;   /* of the last run, -1 = none yet */
+  gint64 exit_signal;
+  gint64 restarts;    /* automatic ones since the last start by hand */
+  char *error;        /* why it is failed; summary, newline, hint */
+  char *step;         /* what is being done now, for a person */
+} PtStatus;
+
+bool pt_run_move(int *run, PtRun to, GError **error);
+
+PtInstance *pt_instance_parse(const json_t *json, GError **error);
+void pt_instance_free(PtInstance *i);
+PtStatus *pt_status_parse(const json_t *json, GError **error);
+void pt_status_free(PtStatus *s);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtInstance, pt_instance_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtStatus, pt_status_free)
+
+/* What the API shows: spec and status in one object (docs of the API: Instance). `status` may be NULL
+ * (not yet looked at by its node) or of another id (ignored). A new reference. */
+json_t *pt_instance_view(const PtInstance *i, const PtStatus *status, gint64 revision);

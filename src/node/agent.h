@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* The agent of this node: makes the instances it owns be what the store says, and answers what only the node
+ * that runs an instance can answer. The only caller of drivers/. Calls come from any thread and block. */
+#include "drivers/container/container.h"
+#include "drivers/image/image.h"
+#include "drivers/volume/volume.h"
+#include "node/bus.h"
+#include "node/ops.h"
+#include "store/store.h"
+
+typedef struct PtAgent PtAgent;
+
+/* Opens drivers, writes nodes/<name>, adopts what runs, starts what should run (autostart after a reboot). */
+PtAgent *pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError **error);
+/* Stops reconciling; instances go on. */
+void pt_agent_free(PtAgent *a);
+/* Stops every instance gracefully (their desired power stays as it is, so they come back), networks and mounts
+ * too. For the end of `make run` and the host's shutdown. */
+bool pt_agent_drain(PtAgent *a, GError **error);
+
+const PtHost *pt_agent_host(PtAgent *a);
+PtImages *pt_agent_images(PtAgent *a);
+bool pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error);
+const char *pt_agent_uplink(PtAgent *a);
+
+/* Of one instance of this node; `spec` names it. NOT_FOUND or CONFLICT ("is stopped", with the hint how to start it). */
+int pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error);
+int pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **error);
+int pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error);
+char *pt_agent_logs(PtAgent *a, const PtInstance *spec, gsize bytes, gsize *ret_size, GError **error);
+GPtrArray *pt_agent_processes(PtAgent *a, const PtInstance *spec, GError **error);
+
+/* A sample: kept for an hour at 5 s steps for charts. */
+typedef struct PtSample {
+  gint64 time;
+  double cpu;        /* thousandths of a cpu in use, over the last step */
+  gint64 memory, pids, disk_used, disk_size;
+  gint64 rx, tx, io_read, io_write; /* bytes a second over the last step */
+  double cpu_pressure, memory_pressure, io_pressure;
+} PtSample;
+bool pt_agent_sample(PtAgent *a, const PtInstance *spec, PtSample *ret, GError **error);       /* the newest; fresh within 5 s */
+GArray *pt_agent_samples(PtAgent *a, const PtInstance *spec, gint64 since, GError **error);    /* of PtSample */
+
+/* A descriptor of the instance's root directory for file work, running or stopped (then its volume is mounted
+ * for as long as the lock is held). Release with pt_agent_root_done(). ids inside are shifted by `ret_idbase` when it
+ * runs, else unshifted (0). */
+int pt_agent_root(PtAgent *a, const PtInstance *spec, gint64 *ret_idbase, GError **error);
+void pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd);

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* One group of ours in every hierarchy: v2 where it owns the controllers, v1 otherwise (field-tested: cpu, cpuacct,
+ * memory, blkio, pids, freezer, devices). `id` is a name below host->cgroup. Paths are built from our own ids only. */
+#include "sys/host.h"
+
+typedef struct PtCgroupLimits { /* 0 = no limit */
+  gint64 cpu;      /* thousandths */
+  gint64 memory;   /* bytes */
+  gint64 pids;
+  gint64 io_read, io_write; /* bytes a second on `device` */
+  guint64 device;  /* dev_t of the disk under the volume; 0 = do not set io */
+  gint64 weight;   /* 1 … 1000, 100 = normal */
+} PtCgroupLimits;
+
+typedef struct PtCgroupUse {
+  gint64 cpu_usec, memory, memory_peak, swap, pids, io_read, io_write;
+  double cpu_pressure, memory_pressure, io_pressure; /* some avg10, -1 = unknown */
+  gint64 oom_kills;
+} PtCgroupUse;
+
+bool pt_cgroup_make(const PtHost *host, const char *id, GError **error);
+/* Lowering memory below what is used reclaims first and fails with CONFLICT if that is not enough, changing nothing. */
+bool pt_cgroup_limit(const PtHost *host, const char *id, const PtCgroupLimits *limits, GError **error);
+bool pt_cgroup_use(const PtHost *host, const char *id, PtCgroupUse *ret, GError **error);
+bool pt_cgroup_freeze(const PtHost *host, const char *id, bool frozen, GError **error); /* waits until it is so */
+bool pt_cgroup_kill(const PtHost *host, const char *id, GError **error);  /* SIGKILL to all in it and below, until empty */
+GArray *pt_cgroup_pids(const PtHost *host, const char *id, GError **error); /* of pid_t, with those below */
+bool pt_cgroup_remove(const PtHost *host, const char *id, GError **error); /* with all below; absent is success */

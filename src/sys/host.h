@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* What this host is and where this daemon keeps its things. Filled once at start by pt_host_new(), then
+ * read-only; passed to every driver. Several daemons can live on one machine side by side: everything they
+ * make is named by `run`, `state` and `cgroup`. */
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum { PT_CGROUP_V2, PT_CGROUP_V1 } PtCgroupKind;
+
+typedef struct PtHost {
+  char *state;       /* "/var/lib/portena": store.db, images/, pool/, instances/ */
+  char *run;         /* "/run/portena": api.sock, monitor/, net/, mnt/ */
+  char *libexec;     /* where portena-monitor and portena-jail are */
+  char *node;        /* this node's name */
+  char *cgroup;      /* name of our directory in every hierarchy: "portena" */
+  char *uplink;      /* interface name, "auto" or "none" */
+  PtCgroupKind cgroup_kind;
+  char *cgroup2;     /* a mounted cgroup2 tree, always there: v2 itself, or a private mount of it beside v1 */
+  bool cap_sys_resource; /* without it ext4 cannot grow while mounted */
+  gint64 cpus;
+  gint64 memory;     /* bytes */
+} PtHost;
+
+/* Probes the host. In the daemon's private mount namespace, before threads start: call pt_host_enter_mounts()
+ * first. Strings are copied. */
+PtHost *pt_host_new(const char *state, const char *run, const char *libexec, const char *node, const char *uplink,
+                    const char *cgroup, GError **error);
+void pt_host_free(PtHost *h);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtHost, pt_host_free)
+
+/* Enters the private mount namespace that a living monitor of `run` holds (a predecessor was killed), or
+ * makes a new one with all propagation private. Single-threaded callers only. Sets *ret_adopted.
+ * In a namespace of ours on a hybrid layout the unified cgroup tree is unmounted from its usual place,
+ * because crun refuses that layout, and mounted at RUN/cgroup2. */
+bool pt_host_enter_mounts(const char *run, bool *ret_adopted, GError **error);

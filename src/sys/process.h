@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Child processes of ours: short ones that are run to their end, and pidfds. */
+#include <gio/gio.h>
+#include <stdbool.h>
+
+typedef struct PtRunOptions {
+  const char *input;       /* to its stdin, or NULL = /dev/null */
+  gsize output_max;        /* of what is kept of stdout; 0 = 1 MiB; more is thrown away */
+  gint64 timeout;          /* µs; 0 = 60 s; then SIGKILL and TIMEOUT */
+  const char *const *env;  /* NULL = a small clean one: PATH, LANG=C.UTF-8 */
+  const char *cwd;
+  GCancellable *cancel;    /* SIGKILL to its process group, and CANCELLED */
+  void (*line)(const char *line, void *data); /* each line of stdout and stderr as it comes; may be NULL */
+  void *line_data;
+} PtRunOptions;
+
+/* Runs argv[0] (looked up in PATH) to its end, in a process group of its own that dies with us
+ * (PDEATHSIG), nothing inherited but stdio. Blocking, any thread. A start that fails, a signal or a non-zero status is an
+ * error that carries the first line of what it said on stderr; *ret_output (may be NULL) is its stdout. */
+bool pt_run(const char *const *argv, const PtRunOptions *options, char **ret_output, GError **error);
+
+/* pidfd_open that also checks that the process started at `starttime` (field 22 of /proc/PID/stat; 0 = do not check):
+ * a pid that was given to another is NOT_FOUND. */
+int pt_pidfd(pid_t pid, guint64 starttime, GError **error);
+guint64 pt_proc_starttime(pid_t pid); /* 0 = gone */
