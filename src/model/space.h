@@ -21,7 +21,8 @@ typedef struct PtSpace {
   char *prefix6;         /* "fdxx:…::/64" */
   GHashTable *members;   /* user name → role name */
   PtQuota *quota;
-  bool deleting;
+  bool deleting;         /* its instances are deleted, then its network, then this record */
+  char *op;              /* the operation that waits for the deletion */
   gint64 created;
   char *created_by;
 } PtSpace;

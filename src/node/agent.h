@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /* The agent of this node: makes the instances it owns be what the store says, and answers what only the node
- * that runs an instance can answer. The only caller of drivers/. Calls come from any thread and block. */
+ * that runs an instance can answer. The only caller of drivers/. Calls come from any thread and block.
+ *
+ * What the API writes and how it is read here: every change of a spec raises `generation`; "start" and "restart" also raise
+ * `boot` (a new instance that shall run has boot 1), and the node starts or restarts whatever runs under another boot than
+ * that. An instance that ends by itself is thus not started again, unless its restart policy says so. `op` is ended when
+ * the status has reached the generation. Deletion sets `deleting`; the node removes the records last. */
 #include "drivers/container/container.h"
 #include "drivers/image/image.h"
 #include "drivers/volume/volume.h"
@@ -21,6 +26,12 @@ bool pt_agent_drain(PtAgent *a, GError **error);
 
 const PtHost *pt_agent_host(PtAgent *a);
 PtImages *pt_agent_images(PtAgent *a);
+/* Builds or imports an image in the background for operation `op` (pt_images_make()'s `source`), gives it `name`
+ * (NULL: one derived from the source) and ends the operation. An image that had the name loses it. `unlink`,
+ * if not NULL, is an uploaded file that is removed afterwards. */
+void pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *name, const char *arch, const char *unlink);
+/* Removes record and file; CONFLICT names the instances that use it. */
+bool pt_agent_image_remove(PtAgent *a, const char *digest, GError **error);
 bool pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error);
 const char *pt_agent_uplink(PtAgent *a);
 
