@@ -52,6 +52,8 @@ typedef struct PtSample {
 } PtSample;
 bool pt_agent_sample(PtAgent *a, const PtInstance *spec, PtSample *ret, GError **error);       /* the newest; fresh within 5 s */
 GArray *pt_agent_samples(PtAgent *a, const PtInstance *spec, gint64 since, GError **error);    /* of PtSample */
+/* As the API shows it: cpu in cpus. A new reference. */
+json_t *pt_sample_format(const PtSample *s);
 
 /* A descriptor of the instance's root directory for file work, running or stopped (then its volume is mounted
  * for as long as the lock is held). Release with pt_agent_root_done(). ids inside are shifted by `ret_idbase` when it

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The agent's life: opening the drivers, taking over from a predecessor, the queue of work, the end.
+ *
+ * Threads: a pool of workers (one pass over one unit at a time), the watcher (timers, ends of instances), the sampler, and the
+ * store's watch thread, which only puts units into the queue. */
+#include "node/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "node/agent_impl.h"
+
+#define WORKERS 24 /* passes mostly wait: for processes, for guests that stop */
+
+static void
+run_unit(gpointer data, gpointer agent)
+{
+  PtUnit *u = data;
+  PtAgent *a = agent;
+  bool again = false;
+
+  g_mutex_lock(&a->lock);
+  u->queued = false;
+  u->running = true;
+  g_mutex_unlock(&a->lock);
+
+  g_mutex_lock(&u->lock);
+  pt_unit_reconcile(a, u);
+  g_mutex_unlock(&u->lock);
+
+  g_mutex_lock(&a->lock);
+  u->running = false;
+  again = u->again;
+  u->again = false;
+  a->busy--;
+  g_cond_broadcast(&a->idle);
+  g_mutex_unlock(&a->lock);
+  if (again)
+    pt_unit_enqueue(a, u);
+  pt_unit_unref(u);
+}
+
+/* "spaces/S/instances/I" wakes the unit, "spaces/S" the space; everything else here is our own doing. */
+static void
+on_change(const PtChange *change, bool lost, void *data)
+{
+  PtAgent *a = data;
+
+  if (lost) {
+    pt_log_warn("node", "the store lost its history; looking at every instance anew");
+    g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", NULL, NULL);
+    for (guint i = 0; all && i < all->len; i++) {
+      const PtEntry *e = g_ptr_array_index(all, i);
+      on_change(&(PtChange){ .key = e->key, .value = e->value, .revision = e->revision }, false, a);
+    }
+    return;
+  }
+  g_auto(GStrv) part = g_strsplit(change->key, "/", 5);
+  guint n = g_strv_length(part);
+  if (n == 4 && strcmp(part[2], "instances") == 0 && change->value) {
+    PtUnit *u = pt_unit_get(a, part[1], part[3], true);
+    pt_unit_enqueue(a, u);
+    pt_unit_unref(u);
+  } else if (n == 2 && change->value) {
+    pt_agent_space_check(a, part[1]);
+  }
+}
+
+static gpointer
+watcher_run(gpointer agent)
+{
+  PtAgent *a = agent;
+
+  g_main_context_push_thread_default(a->context);
+  g_main_loop_run(a->loop);
+  g_main_context_pop_thread_default(a->context);
+  return NULL;
+}
+
+static bool
+put_node(PtAgent *a, GError **error)
+{
+  g_autofree char *key = pt_key_node(a->host->node);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
+  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
+  g_autoptr(PtNode) node = json ? pt_node_parse(json, NULL) : NULL;
+
+  if (!node) {
+    node = pt_record_new(&pt_node_type);
+    node->name = g_strdup(a->host->node);
+    node->id = pt_id_new();
+  }
+  node->cpus = a->host->cpus;
+  node->memory = a->host->memory;
+  g_free(node->version);
+  node->version = g_strdup(PORTENA_VERSION);
+  node->started = pt_now();
+  g_autofree char *text = pt_record_dump(&pt_node_type, node);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_put(txn, key, text);
+  return pt_store_commit(a->store, txn, NULL, error);
+}
+
+/* After the node itself started (not only the daemon), what is marked autostart is to run even if it was stopped. */
+static void
+autostart(PtAgent *a, const PtEntry *e)
+{
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+  g_autoptr(PtInstance) spec = json ? pt_instance_parse(json, NULL) : NULL;
+  g_autoptr(GError) err = NULL;
+
+  if (!spec || !spec->autostart || spec->deleting || spec->power != PT_POWER_STOPPED || g_strcmp0(spec->owner, a->host->node) != 0)
+    return;
+  spec->power = PT_POWER_RUNNING;
+  spec->boot++;
+  spec->generation++;
+  g_clear_pointer(&spec->op, g_free);
+  g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_require(txn, e->key, e->revision);
+  pt_txn_put(txn, e->key, text);
+  if (!pt_store_commit(a->store, txn, NULL, &err))
+    pt_log_warn("node", "%s: not started with the node: %s", spec->name, err->message);
+}
+
+static void
+mark_idbase(PtAgent *a, const PtEntry *e)
+{
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+  gint64 base = json ? pt_json_int(json, "idbase", 0) : 0;
+  gint64 i = (base - PT_IDBASE_FIRST) / PT_IDBASE_STEP;
+
+  if (base && i >= 0 && i < PT_IDBASE_N)
+    a->idbases[i] = 1;
+}
+
+/* What is on this node and belongs to no instance any more (its record was removed by a transaction that a predecessor
+ * made just before it died, or the database was set back) is removed. */
+static void
+sweep(PtAgent *a, GHashTable *ids, GHashTable *volumes)
+{
+  g_autoptr(GPtrArray) containers = pt_containers_list(a->containers, NULL);
+  for (guint i = 0; containers && i < containers->len; i++) {
+    const char *id = g_ptr_array_index(containers, i);
+    g_autoptr(GError) err = NULL;
+    PtContainerState state;
+    if (g_hash_table_contains(ids, id))
+      continue;
+    pt_log_info("node", "removing what is left of instance %s", id);
+    if (pt_container_state(a->containers, id, &state, NULL) && state.running)
+      pt_container_stop(a->containers, id, NULL, NULL, 0, NULL);
+    if (!pt_container_clear(a->containers, id, true, &err))
+      pt_log_warn("node", "%s", err->message);
+  }
+  g_autoptr(GPtrArray) vols = pt_pool_local.list(a->pool, NULL);
+  for (guint i = 0; vols && i < vols->len; i++) {
+    const char *id = g_ptr_array_index(vols, i);
+    g_autoptr(GError) err = NULL;
+    if (g_hash_table_contains(volumes, id))
+      continue;
+    pt_log_info("node", "removing volume %s, which has no record", id);
+    if (!pt_pool_local.detach(a->pool, id, &err) || !pt_pool_local.remove(a->pool, id, &err))
+      pt_log_warn("node", "%s", err->message);
+  }
+}
+
+static bool
+take_over(PtAgent *a, gint64 *ret_revision, GError **error)
+{
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", ret_revision, error);
+  if (!all)
+    return false;
+  g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL);
+  bool node_started = !g_file_test(marker, G_FILE_TEST_EXISTS);
+
+  for (guint i = 0; i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    g_auto(GStrv) part = g_strsplit(e->key, "/", 5);
+    if (g_strv_length(part) != 4)
+      continue;
+    if (strcmp(part[2], "status") == 0) {
+      mark_idbase(a, e);
+    } else if (strcmp(part[2], "volumes") == 0) {
+      g_hash_table_add(volumes, g_strdup(part[3]));
+    } else if (strcmp(part[2], "instances") == 0) {
+      g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+      if (json)
+        g_hash_table_add(ids, g_strdup(pt_json_str(json, "id", "")));
+      if (node_started)
+        autostart(a, e);
+    }
+  }
+  sweep(a, ids, volumes);
+  return g_file_set_contents(marker, "", 0, error);
+}
+
+static void
+enqueue_all(PtAgent *a)
+{
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", NULL, NULL);
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    on_change(&(PtChange){ .key = e->key, .value = e->value, .revision = e->revision }, false, a);
+  }
+}
+
+PtAgent *
+pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError **error)
+{
+  PtAgent *a = g_new0(PtAgent, 1);
+  gint64 revision = 0;
+
+  a->host = host;
+  a->store = store;
+  a->bus = bus;
+  a->ops = ops;
+  g_mutex_init(&a->lock);
+  g_cond_init(&a->idle);
+  g_cond_init(&a->sampler_wake);
+  a->units = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pt_unit_unref);
+  a->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  a->spaces_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  a->context = g_main_context_new();
+  a->loop = g_main_loop_new(a->context, FALSE);
+  a->workers = g_thread_pool_new(run_unit, a, WORKERS, FALSE, NULL);
+  a->pool = pt_pool_local.open(host, error);
+  a->net = a->pool ? pt_net_bridge.open(host, error) : NULL;
+  a->images = a->net ? pt_images_open(host, error) : NULL;
+  a->containers = a->images ? pt_containers_open(host, error) : NULL;
+  if (!a->containers || !put_node(a, error) || !take_over(a, &revision, error))
+    goto failed;
+  a->watcher = g_thread_new("watcher", watcher_run, a);
+  a->watch = pt_store_watch(store, "spaces/", revision, on_change, a, error);
+  if (!a->watch)
+    goto failed;
+  enqueue_all(a);
+  a->sampler = g_thread_new("sampler", pt_sampler_run, a);
+  return a;
+failed:
+  pt_agent_free(a);
+  return NULL;
+}
+
+/* No new work; what is under way is finished, but image builds, which take minutes, are cancelled. */
+static void
+quiesce(PtAgent *a)
+{
+  g_auto(GStrv) jobs = NULL;
+
+  g_mutex_lock(&a->lock);
+  a->stopping = true;
+  jobs = (char **)g_hash_table_get_keys_as_array(a->jobs, NULL);
+  for (char **j = jobs; *j; j++)
+    *j = g_strdup(*j);
+  g_mutex_unlock(&a->lock);
+  for (char **j = jobs; *j; j++)
+    pt_ops_cancel(a->ops, *j, NULL);
+
+  g_mutex_lock(&a->lock);
+  g_cond_broadcast(&a->sampler_wake);
+  while (a->busy > 0)
+    g_cond_wait(&a->idle, &a->lock);
+  g_mutex_unlock(&a->lock);
+}
+
+void
+pt_agent_free(PtAgent *a)
+{
+  if (!a)
+    return;
+  if (a->watch)
+    pt_watch_cancel(a->watch);
+  quiesce(a);
+  if (a->sampler)
+    g_thread_join(a->sampler);
+  g_thread_pool_free(a->workers, FALSE, TRUE);
+  if (a->watcher) {
+    g_main_loop_quit(a->loop);
+    g_thread_join(a->watcher);
+  }
+  g_hash_table_unref(a->units);
+  g_hash_table_unref(a->spaces_up);
+  g_hash_table_unref(a->jobs);
+  if (a->containers)
+    pt_containers_close(a->containers);
+  if (a->images)
+    pt_images_close(a->images);
+  if (a->net)
+    pt_net_bridge.close(a->net);
+  if (a->pool)
+    pt_pool_local.close(a->pool);
+  g_main_loop_unref(a->loop);
+  g_main_context_unref(a->context);
+  g_mutex_clear(&a->lock);
+  g_cond_clear(&a->idle);
+  g_cond_clear(&a->sampler_wake);
+  g_free(a);
+}
+
+/* Stops one for the drain. Its desired power stays; "boot -1" is what makes the next daemon start it again. */
+static void
+drain_one(gpointer data, gpointer agent)
+{
+  PtUnit *u = data;
+  PtAgent *a = agent;
+  PtContainerState state;
+  g_autoptr(PtInstance) spec = NULL;
+  g_autoptr(GError) err = NULL;
+
+  g_mutex_lock(&u->lock);
+  if (u->status && pt_unit_load(a, u->space, u->name, &spec, NULL, NULL) &&
+      pt_container_state(a->containers, spec->id, &state, NULL) && state.running) {
+    if (!pt_unit_stop(a, u, spec, false, &err))
+      pt_log_warn("node", "%s: %s", u->key, err->message);
+    pt_unit_detach(a, u, spec);
+    u->status->boot = -1;
+    u->status->ready = false;
+    u->status->pid = 0;
+    u->status->stopped = pt_now();
+    u->status->state = PT_RUN_STOPPED;
+    pt_unit_put_status(a, u, NULL);
+  }
+  g_mutex_unlock(&u->lock);
+}
+
+bool
+pt_agent_drain(PtAgent *a, GError **error)
+{
+  GHashTableIter it;
+  gpointer unit;
+
+  quiesce(a);
+  GThreadPool *pool = g_thread_pool_new(drain_one, a, WORKERS, FALSE, NULL);
+  g_hash_table_iter_init(&it, a->units);
+  while (g_hash_table_iter_next(&it, NULL, &unit))
+    g_thread_pool_push(pool, unit, NULL);
+  g_thread_pool_free(pool, FALSE, TRUE);
+
+  g_autoptr(GPtrArray) spaces = pt_net_bridge.spaces(a->net, error);
+  if (!spaces)
+    return false;
+  for (guint i = 0; i < spaces->len; i++) {
+    if (!pt_net_bridge.space_down(a->net, g_ptr_array_index(spaces, i), error))
+      return false;
+  }
+  g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL);
+  if (unlink(marker) < 0 && errno != ENOENT) {
+    pt_error_errno(error, errno, "%s", marker);
+    return false;
+  }
+  return true;
+}
+
+const PtHost *
+pt_agent_host(PtAgent *a)
+{
+  return a->host;
+}
+
+PtImages *
+pt_agent_images(PtAgent *a)
+{
+  return a->images;
+}
+
+bool
+pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error)
+{
+  return pt_pool_local.info(a->pool, ret, error);
+}
+
+const char *
+pt_agent_uplink(PtAgent *a)
+{
+  return pt_net_bridge.uplink(a->net);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Shared between the files of the agent; nobody else includes it. */
+#include "drivers/network/network.h"
+#include "node/agent.h"
+
+#define PT_IDBASE_FIRST 0x70000000LL /* above what systemd gives to nspawn, below 2^31 for tools that think ids are signed */
+#define PT_IDBASE_STEP 65536LL
+#define PT_IDBASE_N 4000
+
+/* What this node knows of one instance. `lock` serialises all work on it: reconciling, and file work while it is
+ * stopped. The fields below `lock` are touched with it held, those above with the agent's. */
+typedef struct PtUnit {
+  int refs;
+  char *space, *name, *key; /* key: "space/name" */
+  bool queued;              /* in the pool's queue */
+  bool running;             /* a worker is at it */
+  bool again;               /* something changed meanwhile */
+  gint64 not_before;        /* monotonic: restart back-off */
+
+  GMutex lock;
+  PtStatus *status;         /* what was last written; NULL before the first look */
+  char *image_mounted;      /* digest whose mount is counted for us */
+  bool attached;            /* the root volume is mounted */
+  bool watched;             /* its end will be noticed */
+  int file_users;           /* a descriptor was handed out for the stopped instance … */
+  GThread *file_thread;     /* … to this thread, which holds `lock` until it gives it back */
+  bool limits_known;        /* limits were applied since we (re)started */
+  gint64 limits_generation;
+
+  GMutex sample_lock;
+  GArray *samples;          /* of PtSample, at most an hour */
+  gint64 last_cpu_usec, last_rx, last_tx, last_read, last_write, last_time;
+} PtUnit;
+
+struct PtAgent {
+  const PtHost *host;
+  PtStore *store;
+  PtBus *bus;
+  PtOps *ops;
+  PtPool *pool;
+  PtNet *net;
+  PtImages *images;
+  PtContainers *containers;
+
+  GMutex lock;
+  GCond idle;
+  GHashTable *units;        /* key → PtUnit */
+  GHashTable *spaces_up;    /* space id → name, networks that are up */
+  GHashTable *jobs;         /* ids of the operations of image builds under way */
+  guint8 idbases[PT_IDBASE_N];
+  GThreadPool *workers;
+  guint busy;               /* queued or running work */
+  bool stopping;            /* no new work */
+  bool draining;
+
+  PtWatch *watch;
+  GMainContext *context;    /* of the watcher thread: exits and timers */
+  GMainLoop *loop;
+  GThread *watcher;
+  GThread *sampler;
+  GCond sampler_wake;
+};
+
+/* unit.c */
+PtUnit *pt_unit_get(PtAgent *a, const char *space, const char *name, bool create);
+void pt_unit_unref(PtUnit *u);
+void pt_unit_enqueue(PtAgent *a, PtUnit *u); /* agent's lock not held */
+void pt_unit_enqueue_after(PtAgent *a, PtUnit *u, gint64 delay_us);
+bool pt_unit_put_status(PtAgent *a, PtUnit *u, GError **error);
+void pt_unit_watch_exit(PtAgent *a, PtUnit *u);
+
+/* reconcile.c: one pass over one instance; the unit's lock is held */
+void pt_unit_reconcile(PtAgent *a, PtUnit *u);
+bool pt_unit_load(PtAgent *a, const char *space, const char *name, PtInstance **ret_spec, gint64 *ret_revision, GError **error);
+
+/* start.c */
+bool pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
+bool pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError **error);
+bool pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError **error);
+bool pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
+PtImage *pt_agent_image(PtAgent *a, const char *digest, GError **error);
+bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error);
+bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, char **ret_volume, GError **error);
+void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
+
+/* spaces.c */
+void pt_agent_space_check(PtAgent *a, const char *space); /* deletion, and networks nobody needs */
+
+/* sample.c */
+gpointer pt_sampler_run(gpointer agent);

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Making and removing images: the work is the driver's, the records are ours. One thread a running build. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "node/agent_impl.h"
+
+typedef struct {
+  PtAgent *agent;
+  char *op, *source, *name, *arch, *unlink;
+} Job;
+
+static void
+job_free(Job *j)
+{
+  g_free(j->op);
+  g_free(j->source);
+  g_free(j->name);
+  g_free(j->arch);
+  g_free(j->unlink);
+  g_free(j);
+}
+
+static void
+on_progress(const char *step, gint64 permille, gint64 done, gint64 total, const char *unit, void *data)
+{
+  Job *j = data;
+
+  pt_ops_progress(j->agent->ops, j->op, step, permille, done, total, unit);
+}
+
+/* "recipe:desktop" → "desktop", "docker://host/library/alpine:3.20" → "alpine:3.20", "rootfs:/x/web.tar.gz" → "web". */
+static char *
+derive_name(const char *source)
+{
+  const char *colon = strchr(source, ':');
+  const char *rest = colon ? colon + 1 : source;
+  g_autofree char *base = g_path_get_basename(rest);
+
+  if (g_str_has_prefix(source, "rootfs:") || g_str_has_prefix(source, "docker-archive:") || g_str_has_prefix(source, "oci-archive:"))
+    base[strcspn(base, ".")] = '\0';
+  return g_strdup(base);
+}
+
+/* Takes `name` from every other image; what has no name left stays, and is prune's. */
+static bool
+take_name(PtAgent *a, PtTxn *txn, const char *name, const char *digest, GError **error)
+{
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, "images/", NULL, error);
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+    g_autoptr(PtImage) image = json ? pt_image_parse(json, NULL) : NULL;
+    if (!image || strcmp(image->digest, digest) == 0 || !image->names || !g_strv_contains((const char *const *)image->names, name))
+      continue;
+    GPtrArray *left = g_ptr_array_new();
+    for (char **n = image->names; *n; n++) {
+      if (strcmp(*n, name) == 0)
+        g_free(*n);
+      else
+        g_ptr_array_add(left, *n);
+    }
+    g_ptr_array_add(left, NULL);
+    g_free(image->names);
+    image->names = (char **)g_ptr_array_free(left, FALSE);
+    g_autofree char *text = pt_record_dump(&pt_image_type, image);
+    pt_txn_require(txn, e->key, e->revision);
+    pt_txn_put(txn, e->key, text);
+  }
+  return all != NULL;
+}
+
+static bool
+record(PtAgent *a, PtImage *image, const char *name, GError **error)
+{
+  g_autofree char *key = pt_key_image(image->digest);
+  g_autoptr(PtEntry) old = pt_store_get(a->store, key, NULL);
+  g_autoptr(json_t) json = old ? pt_json_parse_object(old->value, strlen(old->value), NULL) : NULL;
+  g_autoptr(PtImage) before = json ? pt_image_parse(json, NULL) : NULL;
+  g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+  g_ptr_array_add(names, g_strdup(name));
+  for (char **n = before ? before->names : NULL; n && *n; n++) {
+    if (strcmp(*n, name) != 0)
+      g_ptr_array_add(names, g_strdup(*n));
+  }
+  g_ptr_array_add(names, NULL);
+  g_strfreev(image->names);
+  image->names = (char **)g_ptr_array_steal(names, NULL);
+  g_autofree char *text = pt_record_dump(&pt_image_type, image);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_put(txn, key, text);
+  return take_name(a, txn, name, image->digest, error) && pt_store_commit(a->store, txn, NULL, error);
+}
+
+static gpointer
+job_run(gpointer data)
+{
+  Job *j = data;
+  PtAgent *a = j->agent;
+  g_autoptr(GError) err = NULL;
+  g_autoptr(GCancellable) cancel = pt_ops_cancellable(a->ops, j->op);
+  g_autofree char *result = NULL;
+
+  g_autoptr(PtImage) image = pt_images_make(a->images, j->source, j->arch, on_progress, j, cancel, &err);
+  if (image) {
+    g_autofree char *name = j->name ? g_strdup(j->name) : derive_name(j->source);
+    bool ok = false;
+    for (int i = 0; i < 5 && !ok; i++) { /* another build may have renamed at the same moment */
+      g_clear_error(&err);
+      ok = record(a, image, name, &err);
+    }
+    if (ok)
+      result = pt_key_image(image->digest);
+  }
+  if (j->unlink)
+    unlink(j->unlink);
+  pt_ops_end(a->ops, j->op, result, err);
+  g_mutex_lock(&a->lock);
+  g_hash_table_remove(a->jobs, j->op);
+  a->busy--;
+  g_cond_broadcast(&a->idle);
+  g_mutex_unlock(&a->lock);
+  job_free(j);
+  return NULL;
+}
+
+void
+pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *name, const char *arch, const char *unlink_path)
+{
+  Job *j = g_new0(Job, 1);
+
+  j->agent = a;
+  j->op = g_strdup(op);
+  j->source = g_strdup(source);
+  j->name = g_strdup(name);
+  j->arch = g_strdup(arch);
+  j->unlink = g_strdup(unlink_path);
+  g_mutex_lock(&a->lock);
+  a->busy++;
+  g_hash_table_add(a->jobs, g_strdup(op));
+  g_mutex_unlock(&a->lock);
+  g_thread_unref(g_thread_new("image", job_run, j));
+}
+
+bool
+pt_agent_image_remove(PtAgent *a, const char *digest, GError **error)
+{
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", NULL, error);
+  g_autoptr(GString) users = g_string_new(NULL);
+
+  if (!all)
+    return false;
+  for (guint i = 0; i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    g_auto(GStrv) part = g_strsplit(e->key, "/", 5);
+    if (g_strv_length(part) != 4 || strcmp(part[2], "instances") != 0)
+      continue;
+    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+    if (json && g_strcmp0(pt_json_str(json, "image", NULL), digest) == 0)
+      g_string_append_printf(users, "%s%s/%s", users->len ? ", " : "", part[1], part[3]);
+  }
+  if (users->len) {
+    PT_SET(error, PT_ERR_CONFLICT, "image %.19s…: is used by %s\ndelete those first, or keep it", digest, users->str);
+    return false;
+  }
+  if (!pt_images_remove(a->images, digest, error))
+    return false;
+  g_autofree char *key = pt_key_image(digest);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_delete(txn, key);
+  return pt_store_commit(a->store, txn, NULL, error);
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What only the node that runs an instance can do for a request: streams, logs, processes, files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "node/agent_impl.h"
+#include "sys/mount.h"
+
+/* NOT_FOUND of the engine is, for a person, "it does not run". */
+static void
+not_running(const PtInstance *spec, GError **error)
+{
+  if (!error || !g_error_matches(*error, PT_ERROR, PT_ERR_NOT_FOUND))
+    return;
+  g_clear_error(error);
+  PT_SET(error, PT_ERR_CONFLICT, "%s: is not running\nstart it first:  portena start %s", spec->name, spec->name);
+}
+
+static bool
+runs(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  PtContainerState state;
+  bool found = pt_container_state(a->containers, spec->id, &state, error);
+
+  if (found && state.running && !state.paused)
+    return true;
+  if (found && state.running) {
+    PT_SET(error, PT_ERR_CONFLICT, "%s: is paused\nlet it go on first:  portena resume %s", spec->name, spec->name);
+    return false;
+  }
+  if (found)
+    PT_SET(error, PT_ERR_NOT_FOUND, "%s", spec->name);
+  not_running(spec, error);
+  return false;
+}
+
+int
+pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error)
+{
+  g_autoptr(PtImage) image = NULL;
+
+  if (!runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
+    return -1;
+  return pt_container_exec(a->containers, spec->id, spec, image, exec, error);
+}
+
+int
+pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **error)
+{
+  return runs(a, spec, error) ? pt_container_console(a->containers, spec->id, history, error) : -1;
+}
+
+int
+pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  g_autoptr(PtImage) image = NULL;
+
+  if (!runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
+    return -1;
+  if (!image->desktop || !image->desktop_socket) {
+    PT_SET(error, PT_ERR_CONFLICT, "%s: its image %s has no desktop\nuse its terminal:  portena shell %s", spec->name,
+           spec->image_name ? spec->image_name : spec->image, spec->name);
+    return -1;
+  }
+  return pt_container_desktop(a->containers, spec->id, image->desktop_socket, error);
+}
+
+char *
+pt_agent_logs(PtAgent *a, const PtInstance *spec, gsize bytes, gsize *ret_size, GError **error)
+{
+  return pt_container_logs(a->containers, spec->id, bytes, ret_size, error);
+}
+
+GPtrArray *
+pt_agent_processes(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  return runs(a, spec, error) ? pt_container_processes(a->containers, spec->id, error) : NULL;
+}
+
+static char *
+files_mount(PtAgent *a, const PtInstance *spec)
+{
+  return g_build_filename(a->host->run, "mnt", "files", spec->id, NULL);
+}
+
+/* Mounts image and volume of a stopped instance for file work. The unit's lock is held. */
+static int
+open_stopped(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
+{
+  g_autofree char *lower = NULL, *volume = NULL, *where = files_mount(a, spec);
+
+  if (u->file_users == 0) {
+    if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
+      return -1;
+    if (!pt_mount_overlay_plain(lower, volume, where, error)) {
+      pt_unit_detach(a, u, spec);
+      return -1;
+    }
+  }
+  int fd = open(where, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) {
+    pt_error_errno(error, errno, "%s: its files", spec->name);
+    return -1;
+  }
+  u->file_users++;
+  u->file_thread = g_thread_self();
+  return fd;
+}
+
+int
+pt_agent_root(PtAgent *a, const PtInstance *spec, gint64 *ret_idbase, GError **error)
+{
+  PtUnit *u = pt_unit_get(a, spec->space, spec->name, true);
+  PtContainerState state = { 0 };
+  int fd = -1;
+
+  g_mutex_lock(&u->lock);
+  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.running) {
+    fd = pt_container_root(a->containers, spec->id, error);
+    *ret_idbase = u->status ? u->status->idbase : 0;
+    g_mutex_unlock(&u->lock);
+  } else {
+    *ret_idbase = 0;
+    fd = open_stopped(a, u, spec, error);
+    if (fd < 0)
+      g_mutex_unlock(&u->lock); /* else kept: no start while its files are open from outside */
+  }
+  pt_unit_unref(u);
+  return fd;
+}
+
+void
+pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
+{
+  PtUnit *u = pt_unit_get(a, spec->space, spec->name, true);
+
+  close(fd);
+  if (u->file_users > 0 && u->file_thread == g_thread_self()) { /* ours, so the lock is held by us */
+    g_autofree char *where = files_mount(a, spec);
+    u->file_users = 0;
+    u->file_thread = NULL;
+    umount2(where, MNT_DETACH);
+    rmdir(where);
+    pt_unit_detach(a, u, spec);
+    g_mutex_unlock(&u->lock);
+  }
+  pt_unit_unref(u);
+}

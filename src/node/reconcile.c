@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One pass over one instance: look at what is desired and at what is, take the steps between, write the status, end the
+ * operation that waited for it. There is no other place where an instance is started or stopped.
+ *
+ * Theory of operation. `actual` is asked from the engine each time, never remembered, so a pass after a crash of ours is
+ * the same as any other. A start happens when the desired power is running and either the spec's boot count was not
+ * reached, or the instance was lost with the host, or its restart policy wants it; ending by itself is not undone. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "node/agent_impl.h"
+
+#define BACKOFF_FIRST (1 * G_USEC_PER_SEC)
+#define BACKOFF_LAST (60 * G_USEC_PER_SEC)
+#define READY_POLL 15000             /* µs; systemd is up after some 150 ms */
+#define READY_LIMIT (120 * G_USEC_PER_SEC)
+
+typedef struct {
+  PtAgent *a;
+  PtUnit *u;
+  PtInstance *spec;
+  gint64 revision;
+  PtContainerState actual;
+  bool known; /* the engine has a trace of it */
+} Pass;
+
+bool
+pt_unit_load(PtAgent *a, const char *space, const char *name, PtInstance **ret_spec, gint64 *ret_revision, GError **error)
+{
+  g_autofree char *key = pt_key_instance(space, name);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
+  if (!e)
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
+  *ret_spec = json ? pt_instance_parse(json, error) : NULL;
+  if (!*ret_spec)
+    return false;
+  if (ret_revision)
+    *ret_revision = e->revision;
+  return true;
+}
+
+static void
+load_status(PtAgent *a, PtUnit *u, const PtInstance *spec)
+{
+  if (u->status && g_strcmp0(u->status->id, spec->id) == 0)
+    return;
+  g_clear_pointer(&u->status, pt_status_free);
+  g_autofree char *key = pt_key_status(u->space, u->name);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
+  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
+  u->status = json ? pt_status_parse(json, NULL) : NULL;
+  if (u->status && g_strcmp0(u->status->id, spec->id) == 0)
+    return;
+  g_clear_pointer(&u->status, pt_status_free);
+  u->status = pt_record_new(&pt_status_type);
+  u->status->name = g_strdup(spec->name);
+  u->status->space = g_strdup(spec->space);
+  u->status->id = g_strdup(spec->id);
+  u->status->node = g_strdup(a->host->node);
+  u->status->exit_code = -1;
+}
+
+/* The one place that changes a status and makes it seen. A store that fails (a full disk) is not a reason to let go of
+ * a running instance: it is said, and the next pass writes again. */
+static void
+put_state(Pass *p, PtRun to, const char *step)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  if (s->state != (int)to && !pt_run_move(&s->state, to, &err)) {
+    pt_log_debug("node", "%s: %s", p->u->key, err->message); /* a state of a predecessor: reality wins */
+    s->state = (int)to;
+    g_clear_error(&err);
+  }
+  g_free(s->step);
+  s->step = g_strdup(step);
+  s->epoch = p->spec->epoch;
+  if (!pt_unit_put_status(p->a, p->u, &err))
+    pt_log_error("node", "%s: its status could not be written: %s", p->u->key, err->message);
+}
+
+static void
+settle(Pass *p, PtRun state, const GError *error)
+{
+  PtStatus *s = p->u->status;
+
+  g_clear_pointer(&s->error, g_free);
+  if (error)
+    s->error = g_strdup(error->message);
+  s->generation = p->spec->generation;
+  s->boot = p->spec->boot;
+  put_state(p, state, NULL);
+  if (p->spec->op)
+    pt_ops_end(p->a->ops, p->spec->op, NULL, error);
+}
+
+static void
+do_start(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  s->ready = false;
+  put_state(p, PT_RUN_STARTING, "starting");
+  if (p->spec->op)
+    pt_ops_progress(p->a->ops, p->spec->op, "starting", -1, 0, 0, NULL);
+  if (!pt_unit_start(p->a, p->u, p->spec, &err)) {
+    pt_log_warn("node", "%s does not start: %s", p->u->key, err->message);
+    settle(p, PT_RUN_FAILED, err);
+    return;
+  }
+  pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL);
+  s->pid = p->actual.pid;
+  s->started = p->actual.started ? p->actual.started : pt_now();
+  s->ready = p->spec->init == PT_INIT_APP;
+  settle(p, PT_RUN_RUNNING, NULL);
+  p->u->watched = true;
+  pt_unit_watch_exit(p->a, p->u);
+  if (!s->ready)
+    pt_unit_enqueue_after(p->a, p->u, READY_POLL);
+}
+
+static bool
+do_stop(Pass *p, bool force, GError **error)
+{
+  put_state(p, PT_RUN_STOPPING, "stopping");
+  if (!pt_unit_stop(p->a, p->u, p->spec, force, error))
+    return false;
+  p->u->watched = false;
+  p->u->status->pid = 0;
+  p->u->status->ready = false;
+  p->u->status->stopped = pt_now();
+  pt_unit_detach(p->a, p->u, p->spec);
+  return true;
+}
+
+/* It ended by itself, or was lost with the host: take note of how, and tidy up behind it. */
+static void
+note_end(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  p->u->watched = false;
+  s->pid = 0;
+  s->ready = false;
+  if (p->known) {
+    s->exit_code = p->actual.exit_code;
+    s->exit_signal = p->actual.exit_signal;
+    s->stopped = p->actual.stopped ? p->actual.stopped : pt_now();
+  } else {
+    s->stopped = pt_now();
+  }
+  if (!pt_unit_release(p->a, p->u, p->spec->id, false, &err))
+    pt_log_warn("node", "%s: %s", p->u->key, err->message);
+  pt_unit_detach(p->a, p->u, p->spec);
+}
+
+static bool
+policy_wants_restart(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  bool failed = s->exit_code != 0 || s->exit_signal != 0;
+
+  if (!(p->spec->restart == PT_RESTART_ALWAYS || (p->spec->restart == PT_RESTART_ON_FAILURE && failed)))
+    return false;
+  gint64 wait = BACKOFF_FIRST << MIN(s->restarts, 6);
+  gint64 ran = s->stopped - s->started;
+  if (ran > 10 * BACKOFF_LAST) /* it had been well for long: a fresh start */
+    s->restarts = 0;
+  s->restarts++;
+  p->u->not_before = pt_mono() + MIN(wait, BACKOFF_LAST);
+  return true;
+}
+
+static void
+want_running(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  if (p->actual.running) {
+    if (s->boot != p->spec->boot) { /* restart */
+      if (!do_stop(p, p->spec->force, &err)) {
+        settle(p, PT_RUN_RUNNING, err);
+        return;
+      }
+      do_start(p);
+      return;
+    }
+    if (p->actual.paused && !pt_container_pause(p->a->containers, p->spec->id, false, &err)) {
+      settle(p, PT_RUN_PAUSED, err);
+      return;
+    }
+    pt_unit_apply(p->a, p->u, p->spec, &err);
+    bool was_ready = s->ready;
+    if (!s->ready)
+      s->ready = pt_container_ready(p->a->containers, p->spec->id, p->spec);
+    s->pid = p->actual.pid;
+    if (s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || err)
+      settle(p, PT_RUN_RUNNING, err);
+    if (!s->ready && pt_now() - s->started < READY_LIMIT)
+      pt_unit_enqueue_after(p->a, p->u, READY_POLL);
+    return;
+  }
+  if (s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED || s->state == PT_RUN_STOPPING) {
+    bool lost = !p->known; /* with the host: nobody ended it */
+    note_end(p);
+    if (lost) {
+      s->boot = -1;
+    } else if (!policy_wants_restart(p)) {
+      settle(p, PT_RUN_STOPPED, NULL);
+      return;
+    } else {
+      s->boot = -1;
+      put_state(p, PT_RUN_STOPPED, "waiting before it is started again");
+    }
+  }
+  if (s->boot == p->spec->boot && s->state != PT_RUN_STARTING) { /* it ended before, and that was that */
+    if (s->generation != p->spec->generation)
+      settle(p, s->state == PT_RUN_FAILED ? PT_RUN_FAILED : PT_RUN_STOPPED, NULL);
+    return;
+  }
+  gint64 wait = p->u->not_before - pt_mono();
+  if (wait > 0) {
+    pt_unit_enqueue_after(p->a, p->u, wait + 1000);
+    return;
+  }
+  do_start(p);
+}
+
+static void
+want_stopped(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  if (p->actual.running) {
+    if (!do_stop(p, p->spec->force, &err)) {
+      settle(p, PT_RUN_RUNNING, err);
+      return;
+    }
+    if (pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL)) {
+      s->exit_code = p->actual.exit_code;
+      s->exit_signal = p->actual.exit_signal;
+    }
+  } else if (s->state != PT_RUN_STOPPED && s->state != PT_RUN_FAILED) {
+    note_end(p);
+  }
+  s->restarts = 0;
+  if (s->state != PT_RUN_STOPPED || s->generation != p->spec->generation)
+    settle(p, PT_RUN_STOPPED, NULL);
+}
+
+static void
+want_paused(Pass *p)
+{
+  g_autoptr(GError) err = NULL;
+
+  if (!p->actual.running) {
+    want_stopped(p);
+    return;
+  }
+  if (!p->actual.paused && !pt_container_pause(p->a->containers, p->spec->id, true, &err)) {
+    settle(p, PT_RUN_RUNNING, err);
+    return;
+  }
+  pt_unit_apply(p->a, p->u, p->spec, &err);
+  if (p->u->status->state != PT_RUN_PAUSED || p->u->status->generation != p->spec->generation)
+    settle(p, PT_RUN_PAUSED, err);
+}
+
+static void
+release_idbase(PtAgent *a, gint64 base)
+{
+  gint64 i = (base - PT_IDBASE_FIRST) / PT_IDBASE_STEP;
+
+  g_mutex_lock(&a->lock);
+  if (base && i >= 0 && i < PT_IDBASE_N)
+    a->idbases[i] = 0;
+  g_mutex_unlock(&a->lock);
+}
+
+static void
+forget(PtAgent *a, PtUnit *u)
+{
+  g_mutex_lock(&a->lock);
+  if (g_hash_table_lookup(a->units, u->key) == u)
+    g_hash_table_remove(a->units, u->key);
+  g_mutex_unlock(&a->lock);
+}
+
+static void
+do_delete(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  if (p->actual.running && !do_stop(p, true, &err))
+    goto failed;
+  put_state(p, PT_RUN_STOPPED, "deleting");
+  if (!pt_unit_release(p->a, p->u, p->spec->id, true, &err))
+    goto failed;
+  pt_unit_detach(p->a, p->u, p->spec);
+  if (!pt_pool_local.remove(p->a->pool, p->spec->volume, &err))
+    goto failed;
+
+  g_autofree char *ki = pt_key_instance(p->spec->space, p->spec->name), *ks = pt_key_status(p->spec->space, p->spec->name),
+                  *kv = pt_key_volume(p->spec->space, p->spec->volume);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_delete(txn, ki);
+  pt_txn_delete(txn, ks);
+  pt_txn_delete(txn, kv);
+  if (!pt_store_commit(p->a->store, txn, NULL, &err))
+    goto failed;
+  release_idbase(p->a, s->idbase);
+  if (p->spec->op)
+    pt_ops_end(p->a->ops, p->spec->op, NULL, NULL);
+  forget(p->a, p->u);
+  pt_agent_space_check(p->a, p->spec->space);
+  return;
+failed:
+  g_prefix_error(&err, "%s could not be deleted: ", p->spec->name);
+  pt_error_hint(&err, "what was in the way is named above; ask again:  portena delete %s --force", p->spec->name);
+  settle(p, PT_RUN_FAILED, err);
+}
+
+/* First sight of one that runs: a predecessor of ours started it. Its mounts are there; they are counted again. */
+static void
+adopt(Pass *p)
+{
+  g_autoptr(GError) err = NULL;
+
+  g_autofree char *lower = pt_images_mount(p->a->images, p->spec->image, &err);
+  if (lower)
+    p->u->image_mounted = g_strdup(p->spec->image);
+  else
+    pt_log_warn("node", "%s: %s", p->u->key, err->message);
+  p->u->attached = true;
+  p->u->watched = true;
+  pt_unit_watch_exit(p->a, p->u);
+}
+
+void
+pt_unit_reconcile(PtAgent *a, PtUnit *u)
+{
+  Pass p = { .a = a, .u = u };
+  g_autoptr(GError) err = NULL;
+
+  if (!pt_unit_load(a, u->space, u->name, &p.spec, &p.revision, &err)) {
+    if (g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
+      forget(a, u);
+    else
+      pt_log_error("node", "%s: %s", u->key, err->message);
+    return;
+  }
+  g_autoptr(PtInstance) spec = p.spec;
+  if (g_strcmp0(spec->owner, a->host->node) != 0)
+    return;
+  load_status(a, u, spec);
+  p.known = pt_container_state(a->containers, spec->id, &p.actual, NULL);
+  if (p.actual.running && !u->watched)
+    adopt(&p);
+  if (spec->deleting)
+    do_delete(&p);
+  else if (spec->power == PT_POWER_RUNNING)
+    want_running(&p);
+  else if (spec->power == PT_POWER_PAUSED)
+    want_paused(&p);
+  else
+    want_stopped(&p);
+}

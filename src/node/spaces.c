@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Spaces as this node sees them: their network goes when their last instance has gone, and a space that is being deleted
+ * takes its instances with it. */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "node/agent_impl.h"
+
+/* Every instance of a space that is being deleted is marked to be deleted. False where there is still one. */
+static bool
+delete_instances(PtAgent *a, GPtrArray *entries)
+{
+  for (guint i = 0; i < entries->len; i++) {
+    const PtEntry *e = g_ptr_array_index(entries, i);
+    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+    g_autoptr(PtInstance) spec = json ? pt_instance_parse(json, NULL) : NULL;
+    g_autoptr(GError) err = NULL;
+    if (!spec || spec->deleting)
+      continue;
+    spec->deleting = true;
+    spec->generation++;
+    g_clear_pointer(&spec->op, g_free);
+    g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
+    g_autoptr(PtTxn) txn = pt_txn_new();
+    pt_txn_require(txn, e->key, e->revision);
+    pt_txn_put(txn, e->key, text);
+    if (!pt_store_commit(a->store, txn, NULL, &err)) /* somebody changed it: its own change wakes us again */
+      pt_log_debug("node", "%s: %s", e->key, err->message);
+  }
+  return entries->len == 0;
+}
+
+static bool
+remove_records(PtAgent *a, const char *space, GError **error)
+{
+  g_autofree char *prefix = g_strdup_printf("spaces/%s/", space), *key = pt_key_space(space);
+  g_autoptr(GPtrArray) left = pt_store_list(a->store, prefix, NULL, error);
+  if (!left)
+    return false;
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  for (guint i = 0; i < left->len; i++)
+    pt_txn_delete(txn, ((const PtEntry *)g_ptr_array_index(left, i))->key);
+  pt_txn_delete(txn, key);
+  return pt_store_commit(a->store, txn, NULL, error);
+}
+
+void
+pt_agent_space_check(PtAgent *a, const char *space)
+{
+  g_autofree char *key = pt_key_space(space), *prefix = g_strdup_printf("spaces/%s/instances/", space);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
+  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
+  g_autoptr(PtSpace) s = json ? pt_space_parse(json, NULL) : NULL;
+  g_autoptr(GPtrArray) instances = s ? pt_store_list(a->store, prefix, NULL, NULL) : NULL;
+  g_autoptr(GError) err = NULL;
+
+  if (!s || !instances)
+    return;
+  if (s->deleting ? !delete_instances(a, instances) : instances->len > 0)
+    return;
+  g_mutex_lock(&a->lock);
+  bool up = g_hash_table_remove(a->spaces_up, s->id);
+  g_mutex_unlock(&a->lock);
+  if ((up || s->deleting) && !pt_net_bridge.space_down(a->net, s->id, &err)) {
+    pt_log_warn("node", "network of space %s: %s", space, err->message);
+    if (s->op)
+      pt_ops_end(a->ops, s->op, NULL, err);
+    return;
+  }
+  if (!s->deleting)
+    return;
+  if (!remove_records(a, space, &err))
+    pt_log_warn("node", "space %s: %s", space, err->message);
+  if (s->op)
+    pt_ops_end(a->ops, s->op, NULL, err);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What it takes to start, change and stop one instance. The order is that of the design: image present, volume attached,
+ * network up, engine started; and backwards. Each step finds what is there already, so that a start that a killed daemon
+ * left half done is simply done again. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "node/agent_impl.h"
+
+PtImage *
+pt_agent_image(PtAgent *a, const char *digest, GError **error)
+{
+  g_autofree char *key = pt_key_image(digest);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
+
+  if (!e) {
+    g_prefix_error(error, "image: ");
+    return NULL;
+  }
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
+  return json ? pt_image_parse(json, error) : NULL;
+}
+
+/* The subnet's first address: the bridge, the router and the DNS server. */
+static char *
+gateway_of(const char *subnet)
+{
+  g_auto(GStrv) parts = g_strsplit(subnet, "/", 2);
+  struct in_addr in;
+  char text[INET_ADDRSTRLEN];
+
+  if (!parts[0] || inet_pton(AF_INET, parts[0], &in) != 1)
+    return NULL;
+  in.s_addr = htonl(ntohl(in.s_addr) + 1);
+  return g_strdup(inet_ntop(AF_INET, &in, text, sizeof text));
+}
+
+bool
+pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error)
+{
+  g_autofree char *key = pt_key_space(space);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
+  if (!e)
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
+  g_autoptr(PtSpace) s = json ? pt_space_parse(json, error) : NULL;
+  if (!s)
+    return false;
+  PtNetSpace net = { .id = s->id, .name = s->name, .subnet = s->subnet, .prefix6 = s->prefix6 };
+  if (!pt_net_bridge.space_up(a->net, &net, error)) {
+    g_prefix_error(error, "network of space %s: ", space);
+    return false;
+  }
+  g_mutex_lock(&a->lock);
+  g_hash_table_replace(a->spaces_up, g_strdup(s->id), g_strdup(s->name));
+  g_mutex_unlock(&a->lock);
+  *ret_dns = gateway_of(s->subnet);
+  *ret_id = g_steal_pointer(&s->id);
+  return true;
+}
+
+/* The network's description of an instance; `publish` is the caller's array of at least the ports' number. */
+static PtNetPort
+net_port(const PtInstance *spec, PtNetPublish *publish)
+{
+  guint n = spec->ports ? spec->ports->len : 0;
+
+  for (guint i = 0; i < n; i++) {
+    const PtPort *p = g_ptr_array_index(spec->ports, i);
+    publish[i] = (PtNetPublish){ .udp = p->protocol == 1, .listen = (guint16)p->listen, .to = (guint16)p->to, .address = p->address };
+  }
+  return (PtNetPort){ .id = spec->id, .name = spec->name, .address = spec->address, .address6 = spec->address6, .mac = spec->mac,
+                      .publish = publish, .n_publish = n };
+}
+
+typedef struct {
+  PtAgent *agent;
+  const PtInstance *spec;
+  const char *space_id;
+} Plug;
+
+static bool
+plug(pid_t pid, void *data, GError **error)
+{
+  Plug *p = data;
+  g_autofree PtNetPublish *publish = g_new0(PtNetPublish, p->spec->ports ? p->spec->ports->len + 1 : 1);
+  PtNetPort port = net_port(p->spec, publish);
+
+  return pt_net_bridge.port_up(p->agent->net, p->space_id, &port, pid, error);
+}
+
+/* The volume's record says how large it is to be and how large it has become. */
+static bool
+grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  g_autofree char *key = pt_key_volume(spec->space, spec->volume);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
+  if (!e)
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
+  g_autoptr(PtVolume) v = json ? pt_volume_parse(json, error) : NULL;
+  if (!v)
+    return false;
+  if (v->actual >= spec->disk && v->size == spec->disk)
+    return true;
+  gint64 actual = v->actual;
+  if (!pt_pool_local.resize(a->pool, spec->volume, spec->disk, &actual, error)) {
+    g_prefix_error(error, "disk: ");
+    return false;
+  }
+  v->size = spec->disk;
+  v->actual = actual;
+  g_autofree char *text = pt_record_dump(&pt_volume_type, v);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_require(txn, key, e->revision);
+  pt_txn_put(txn, key, text);
+  return pt_store_commit(a->store, txn, NULL, error);
+}
+
+bool
+pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, char **ret_volume, GError **error)
+{
+  g_autofree char *lower = pt_images_mount(a->images, spec->image, error);
+  if (!lower) {
+    g_prefix_error(error, "image %s: ", spec->image_name ? spec->image_name : spec->image);
+    return false;
+  }
+  if (u->image_mounted) /* counted already */
+    pt_images_unmount(a->images, spec->image);
+  else
+    u->image_mounted = g_strdup(spec->image);
+  if (!pt_pool_local.create(a->pool, spec->volume, spec->disk, error) || !grow_volume(a, spec, error))
+    goto failed;
+  g_autofree char *volume = pt_pool_local.attach(a->pool, spec->volume, error);
+  if (!volume)
+    goto failed;
+  u->attached = true;
+  *ret_lower = g_steal_pointer(&lower);
+  *ret_volume = g_steal_pointer(&volume);
+  return true;
+failed:
+  g_prefix_error(error, "root volume: ");
+  pt_unit_detach(a, u, spec);
+  return false;
+}
+
+void
+pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec)
+{
+  g_autoptr(GError) err = NULL;
+
+  if (spec->volume && !pt_pool_local.detach(a->pool, spec->volume, &err))
+    pt_log_warn("node", "%s: %s", u->key, err->message);
+  u->attached = false;
+  if (u->image_mounted) {
+    pt_images_unmount(a->images, u->image_mounted);
+    g_clear_pointer(&u->image_mounted, g_free);
+  }
+}
+
+static gint64
+take_idbase(PtAgent *a)
+{
+  gint64 base = 0;
+
+  g_mutex_lock(&a->lock);
+  for (gint64 i = 0; i < PT_IDBASE_N && !base; i++) {
+    if (!a->idbases[i]) {
+      a->idbases[i] = 1;
+      base = PT_IDBASE_FIRST + i * PT_IDBASE_STEP;
+    }
+  }
+  g_mutex_unlock(&a->lock);
+  return base;
+}
+
+bool
+pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
+{
+  g_autoptr(PtImage) image = pt_agent_image(a, spec->image, error);
+  if (!image)
+    return false;
+  if (!u->status->idbase && !(u->status->idbase = take_idbase(a))) {
+    PT_SET(error, PT_ERR_OVER_QUOTA, "%s: this node has no range of user ids left (%d instances hold one)", spec->name, PT_IDBASE_N);
+    pt_error_hint(error, "delete instances that are not needed:  portena list");
+    return false;
+  }
+  g_autofree char *lower = NULL, *volume = NULL, *space_id = NULL, *dns = NULL;
+  if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
+    return false;
+  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error)) {
+    pt_unit_detach(a, u, spec);
+    return false;
+  }
+  g_autofree char *domain = g_strdup_printf("%s.internal", spec->space);
+  Plug p = { a, spec, space_id };
+  PtContainerStart start = { .spec = spec, .image = image, .lower = lower, .volume = volume, .idbase = u->status->idbase,
+                             .dns = dns, .domain = domain, .plug = plug, .plug_data = &p };
+  if (!pt_container_start(a->containers, &start, error)) {
+    pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
+    pt_container_clear(a->containers, spec->id, false, NULL);
+    pt_unit_detach(a, u, spec);
+    return false;
+  }
+  u->limits_known = true;
+  u->limits_generation = spec->generation;
+  return true;
+}
+
+bool
+pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
+{
+  if (!grow_volume(a, spec, error))
+    return false;
+  if (u->limits_known && u->limits_generation == spec->generation)
+    return true;
+  if (!pt_container_limits(a->containers, spec->id, spec, error))
+    return false;
+  g_autofree char *space_id = NULL, *dns = NULL;
+  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
+    return false;
+  g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
+  PtNetPort port = net_port(spec, publish);
+  if (!pt_net_bridge.port_publish(a->net, space_id, &port, error))
+    return false;
+  u->limits_known = true;
+  u->limits_generation = spec->generation;
+  return true;
+}
+
+bool
+pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError **error)
+{
+  g_autoptr(PtImage) image = pt_agent_image(a, spec->image, NULL);
+  gint64 deadline = force ? 0 : (spec->deadline > 0 ? spec->deadline : 10) * G_USEC_PER_SEC;
+  PtContainerState state;
+
+  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused && !pt_container_pause(a->containers, spec->id, false, error))
+    return false;
+  return pt_container_stop(a->containers, spec->id, spec, image, deadline, error) && pt_unit_release(a, u, spec->id, false, error);
+}
+
+bool
+pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError **error)
+{
+  g_autofree char *key = pt_key_space(u->space);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
+  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
+  const char *space_id = json ? pt_json_str(json, "id", NULL) : NULL;
+
+  if (space_id && !pt_net_bridge.port_down(a->net, space_id, id, error))
+    return false;
+  return pt_container_clear(a->containers, id, history, error);
+}
