@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Inside of the local pool, shared by its three files. */
+#include <glib.h>
+#include <stdbool.h>
+
+#include "drivers/volume/volume.h"
+
+struct PtPool {
+  char *dir;      /* volumes/ templates/ tmp/ live here */
+  char *backing;  /* directory whose file system holds pool.xfs; NULL where the pool is a plain directory */
+  char *mounts;   /* RUN/mnt/vol */
+  bool cap_sys_resource;
+  GMutex templates; /* one template is made at a time */
+};
+
+/* Finds or makes the place of the pool and mounts it: sets dir and backing. */
+bool pt_local_place(PtPool *pool, const char *state, const char *run, GError **error);
+
+/* An open template of an empty file system of `bytes`; made if it is not there yet. -1 on error. */
+int pt_local_template(PtPool *pool, gint64 bytes, GError **error);
+
+/* flock(fd, LOCK_EX), waiting at most `timeout` µs: false with errno, EWOULDBLOCK when it is held for longer. */
+bool pt_local_lock(int fd, gint64 timeout);
+
+/* Whether something is mounted at `path` in our mount namespace; false also where there is no such path. */
+bool pt_local_is_mount(const char *path);
+
+/* FICLONE of `from` into the empty `to`. */
+bool pt_local_reflink(int from, int to);
+
+/* Bytes free in the file system that holds `path`; -1 on error. */
+gint64 pt_local_free(const char *path, GError **error);
