@@ -1,0 +1,35 @@
+# Thin on purpose: Meson builds, the scripts do. `sudo make run`, `sudo make check`.
+BUILD ?= build
+
+.PHONY: all run check bench install uninstall deps clean
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+	web/build.sh
+
+$(BUILD)/build.ninja:
+	meson setup --prefix=/usr --buildtype=release $(BUILD)
+
+deps:
+	packaging/deps.sh build run
+
+run: deps
+	$(MAKE) all
+	packaging/run.sh $(BUILD)
+
+check:
+	packaging/deps.sh build run test
+	tests/check.sh
+
+bench:
+	packaging/deps.sh build run test
+	$(MAKE) all
+	tests/bench/run.sh $(BUILD)
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+uninstall:
+	ninja -C $(BUILD) uninstall
+
+clean:
+	rm -rf $(BUILD) build-* web/dist

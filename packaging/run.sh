@@ -1,0 +1,70 @@
+#!/bin/sh
+# Starts Portena out of a build directory and stays in the foreground. Ctrl-C stops the daemons and the instances; all data
+# stays, and the next `make run` continues where this one ended.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=$(cd "$1" && pwd)
+state=${PORTENA_STATE:-/var/lib/portena}
+run=${PORTENA_RUN:-/run/portena}
+listen=${PORTENA_LISTEN:-0.0.0.0:8443}
+vnc=${PORTENA_VNC:-none}
+uplink=${PORTENA_UPLINK:-auto}
+cgroup=${PORTENA_CGROUP:-portena}
+user=portena-gateway
+export PORTENA_DATADIR="$top" PORTENA_SOCKET="$run/api.sock"
+portena="$build/src/cli/portena"
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+fail() { printf 'portena: %s\n' "$*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail 'make run needs root: sudo make run'
+getent passwd $user >/dev/null || useradd --system --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin $user
+mkdir -p "$state" "$run"
+
+daemon= gateway=
+stop() {
+  trap '' INT TERM
+  echo
+  say 'Stopping (the data stays; the next run continues)…'
+  [ -z "$gateway" ] || kill -TERM "$gateway" 2>/dev/null || true
+  [ -z "$daemon" ] || kill -INT "$daemon" 2>/dev/null || true
+  [ -z "$gateway" ] || wait "$gateway" 2>/dev/null || true
+  [ -z "$daemon" ] || wait "$daemon" 2>/dev/null || true
+  exit "${1:-0}"
+}
+trap 'stop 0' INT TERM
+
+# Own sessions: Ctrl-C reaches this script alone, which then ends them in order.
+setsid "$build/src/daemon/portenad" --state "$state" --run "$run" --libexec "$build/src/helpers" --uplink "$uplink" --cgroup "$cgroup" &
+daemon=$!
+n=0
+until "$portena" version --server >/dev/null 2>&1; do
+  kill -0 $daemon 2>/dev/null || { daemon=; fail 'portenad did not start; it says why above'; }
+  n=$((n + 1)); [ $n -lt 300 ] || { echo 'portenad does not answer after 30 s' >&2; stop 1; }
+  sleep 0.1
+done
+setsid "$build/src/gateway/portena-gateway" --api "$run/api.sock" --listen "$listen" --vnc "$vnc" --state "$state/gateway" \
+  --run "$run/gateway" --web "$top/web/dist" --user $user &
+gateway=$!
+
+for image in debian desktop; do
+  "$portena" image show $image >/dev/null 2>&1 || { say "Building the image $image (once)…"; "$portena" image build $image || stop 1; }
+done
+if "$portena" show desktop --space home >/dev/null 2>&1; then
+  "$portena" start desktop --space home --wait >/dev/null 2>&1 || true
+else
+  "$portena" launch desktop desktop --space home --wait || stop 1
+fi
+kill -0 $gateway 2>/dev/null || { gateway=; echo 'portena-gateway did not start; it says why above' >&2; stop 1; }
+
+port=${listen##*:}
+echo
+say "Portena is ready:  https://$(hostname):$port/   (or https://localhost:$port/)"
+if [ -r "$state/first-login" ]; then
+  say "First login:       $(cut -d' ' -f1 "$state/first-login")   password: $(cut -d' ' -f2- "$state/first-login")"
+fi
+echo 'The certificate is your own, so the browser asks once. Ctrl-C stops Portena.'
+while kill -0 $daemon 2>/dev/null; do wait $daemon || true; done
+daemon=
+echo 'portena: portenad has ended' >&2
+stop 1

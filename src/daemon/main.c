@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+/* portenad: wiring, and the order of start and end. SIGTERM ends the daemon and leaves the instances running (a restart, an
+ * upgrade); SIGINT, or SIGTERM under --drain, stops the instances first (the end of `make run`, the host's shutdown): they
+ * come back with the next start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <malloc.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/config.h"
+
+typedef struct {
+  GMainLoop *loop;
+  bool drain;
+} End;
+
+static gboolean
+on_term(gpointer data)
+{
+  End *e = data;
+
+  g_main_loop_quit(e->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_int(gpointer data)
+{
+  End *e = data;
+
+  e->drain = true;
+  g_main_loop_quit(e->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static bool
+make_dir(const char *path, mode_t mode, GError **error)
+{
+  if (g_mkdir_with_parents(path, mode) == 0)
+    return true;
+  pt_error_errno(error, errno, "%s", path);
+  return false;
+}
+
+/* A dozen systemd guests use up the kernel's default of inotify instances, keys and pids; raised, never lowered. */
+static void
+tune(void)
+{
+  static const struct {
+    const char *path;
+    long least;
+  } wanted[] = {
+    { "/proc/sys/fs/inotify/max_user_instances", 8192 },
+    { "/proc/sys/fs/inotify/max_user_watches", 1048576 },
+    { "/proc/sys/kernel/keys/maxkeys", 20000 },
+    { "/proc/sys/kernel/keys/maxbytes", 2000000 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(wanted); i++) {
+    g_autofree char *now = NULL;
+    if (!g_file_get_contents(wanted[i].path, &now, NULL, NULL) || strtol(now, NULL, 10) >= wanted[i].least)
+      continue;
+    FILE *f = fopen(wanted[i].path, "we");
+    if (!f || fprintf(f, "%ld\n", wanted[i].least) < 0 || fflush(f) != 0)
+      pt_log_warn("portenad", "%s stays at %s", wanted[i].path, g_strchomp(now));
+    if (f)
+      fclose(f);
+  }
+}
+
+typedef struct {
+  PtHost *host;
+  PtStore *store;
+  PtBus *bus;
+  PtOps *ops;
+  PtAgent *agent;
+  PtApi *api;
+} Daemon;
+
+static bool
+daemon_up(Daemon *d, const PtConfig *c, GError **error)
+{
+  g_autofree char *db = g_build_filename(c->state, "store.db", NULL);
+  const struct passwd *gateway = getpwnam(c->gateway_user);
+  PtApiConfig api = { .gateway_uid = gateway ? (gint64)gateway->pw_uid : -1 };
+  bool adopted = false;
+
+  if (!make_dir(c->state, 0711, error) || !make_dir(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
+    return false;
+  d->host = pt_host_new(c->state, c->run, c->libexec, c->node, c->uplink, c->cgroup, error);
+  if (!d->host || !(d->store = pt_store_open_sqlite(db, error)) || !(d->bus = pt_bus_new(d->store, error)))
+    return false;
+  d->ops = pt_ops_new(d->store, d->bus);
+  if (!pt_ops_recover(d->ops, error) || !(d->agent = pt_agent_new(d->host, d->store, d->bus, d->ops, error)))
+    return false;
+  if (adopted)
+    pt_log_info("portenad", "took over what a predecessor left running");
+  d->api = pt_api_new(d->host, d->store, d->bus, d->ops, d->agent, &api, error);
+  return d->api && pt_api_first_run(d->api, error) && pt_api_listen(d->api, error);
+}
+
+static bool
+daemon_down(Daemon *d, bool drain, GError **error)
+{
+  bool ok = true;
+
+  pt_api_free(d->api);
+  if (drain && d->agent) {
+    pt_log_info("portenad", "stopping the instances");
+    ok = pt_agent_drain(d->agent, error);
+  }
+  pt_agent_free(d->agent);
+  pt_ops_free(d->ops);
+  if (d->bus)
+    pt_bus_free(d->bus);
+  if (d->store)
+    pt_store_close(d->store);
+  pt_host_free(d->host);
+  return ok;
+}
+
+int
+main(int argc, char **argv)
+{
+  g_autoptr(GError) err = NULL;
+  g_autoptr(PtConfig) c = NULL;
+  Daemon d = { NULL };
+  End end = { NULL, false };
+
+  umask(0022);
+  mallopt(M_ARENA_MAX, 4); /* a thread a connection would else keep an arena each */
+  c = pt_config_new(&argc, &argv, &err);
+  if (!c)
+    goto failed;
+  if (geteuid() != 0) {
+    PT_SET(&err, PT_ERR_FORBIDDEN, "portenad must run as root: it makes namespaces, mounts and networks");
+    goto failed;
+  }
+  if (c->debug)
+    pt_log_set_max(7);
+  if (c->tune)
+    tune();
+  signal(SIGPIPE, SIG_IGN);
+  if (!daemon_up(&d, c, &err))
+    goto failed;
+  end.loop = g_main_loop_new(NULL, FALSE);
+  end.drain = false;
+  g_unix_signal_add(SIGTERM, c->drain ? on_int : on_term, &end);
+  g_unix_signal_add(SIGINT, on_int, &end);
+  pt_log_info("portenad", "ready: %s/api.sock", c->run);
+  g_main_loop_run(end.loop);
+  g_main_loop_unref(end.loop);
+  if (!daemon_down(&d, end.drain, &err))
+    goto failed_down;
+  return 0;
+failed:
+  daemon_down(&d, false, NULL);
+failed_down: {
+  g_autofree char *summary = pt_error_summary(err);
+  const char *hint = pt_error_get_hint(err);
+  fprintf(stderr, "portenad: %s\n", summary);
+  if (hint)
+    fprintf(stderr, "  %s\n", hint);
+  return g_error_matches(err, PT_ERROR, PT_ERR_INVALID) ? 2 : 1;
+}
+}

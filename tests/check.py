@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every stage of `make check`, counts what each printed, ends with "N passed, N failed, N skipped".
+
+A stage is a command and the format of its results: Meson's testlog.json (with TAP points inside), JUnit XML, TAP, or its
+exit status alone. Later stages run even where an earlier one failed, but not without the build they need."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+OUT = TOP / "build" / "check"
+totals = {"passed": 0, "failed": 0, "skipped": 0}
+notes = []
+
+
+def count(kind, what=None, why=""):
+    totals[kind] += 1
+    if kind != "passed":
+        notes.append(f"{kind}: {what}{': ' + why if why else ''}")
+
+
+def count_tap(text, name):
+    points = 0
+    for line in text.splitlines():
+        found = re.match(r"(not )?ok\b\s*\d*\s*-?\s*([^#]*)(#\s*SKIP\s*(.*))?", line, re.I)
+        if not found:
+            continue
+        points += 1
+        if found.group(3):
+            count("skipped", f"{name} {found.group(2).strip()}", found.group(4))
+        elif found.group(1):
+            count("failed", f"{name} {found.group(2).strip()}")
+        else:
+            count("passed")
+    return points
+
+
+def count_meson(build, log):
+    path = build / "meson-logs" / f"{log}.json"
+    if not path.exists():
+        count("failed", f"{build.name}: no results")
+        return
+    for line in path.read_text().splitlines():
+        test = json.loads(line)
+        name, result = f"{build.name}/{test['name']}", test["result"]
+        before = dict(totals)
+        points = count_tap(test.get("stdout") or "", name)
+        if result in ("OK", "EXPECTEDFAIL") and not points:
+            count("passed")
+        elif result == "SKIP" and not points:
+            count("skipped", name, (test.get("stdout") or "").strip().splitlines()[-1:] and test["stdout"].strip().splitlines()[-1])
+        elif result not in ("OK", "SKIP", "EXPECTEDFAIL") and totals["failed"] == before["failed"]:
+            count("failed", name, result)
+        if result not in ("OK", "SKIP", "EXPECTEDFAIL"):
+            print((test.get("stdout") or "")[-3000:], (test.get("stderr") or "")[-6000:])
+
+
+def count_junit(path, name):
+    if not path.exists():
+        count("failed", f"{name}: no results")
+        return
+    for case in ET.parse(path).getroot().iter("testcase"):
+        label = f"{name} {case.get('classname', '')}.{case.get('name')}"
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            count("failed", label)
+        elif skipped is not None:
+            count("skipped", label, skipped.get("message", ""))
+        else:
+            count("passed")
+
+
+def run(name, argv, log=None, **kw):
+    start = time.time()
+    print(f"== {name}", flush=True)
+    if log:
+        with open(log, "w") as out:
+            rc = subprocess.call(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, **kw)
+        if rc:
+            print(pathlib.Path(log).read_text(errors="replace")[-8000:])
+    else:
+        rc = subprocess.call(argv, cwd=TOP, stdin=subprocess.DEVNULL, **kw)
+    print(f"== {name}: {'ok' if rc == 0 else f'exit {rc}'}, {time.time() - start:.0f} s", flush=True)
+    return rc
+
+
+def build(name, options, env=None):
+    where = TOP / name
+    if not (where / "build.ninja").exists():
+        shutil.rmtree(where, ignore_errors=True)
+        if run(f"configure {name}", ["meson", "setup", "-Dwerror=true", *options, str(where)], env={**os.environ, **(env or {})},
+               log=TOP / f"{name}.log"):
+            count("failed", f"configure {name}")
+            return None
+    if run(f"compile {name}", ["ninja", "-C", str(where)], log=where / "compile.log"):
+        count("failed", f"compile {name}")
+        return None
+    count("passed")
+    return where
+
+
+def meson_suites(where, suites, log, extra=()):
+    args = [a for s in suites for a in ("--suite", s)]
+    run(f"{where.name}: {', '.join(suites)}", ["meson", "test", "-C", str(where), "--no-rebuild", "--logbase", log, *args, *extra],
+        log=where / f"{log}.out")
+    count_meson(where, log)
+
+
+def pytest(name, paths, env=None, args=()):
+    xml = OUT / f"{name}.xml"
+    xml.unlink(missing_ok=True)
+    run(name, ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={xml}", *args, *paths],
+        env={**os.environ, **(env or {})})
+    count_junit(xml, name)
+
+
+def tap(name, argv, env=None, cwd=TOP):
+    print(f"== {name}", flush=True)
+    done = subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env={**os.environ, **(env or {})})
+    (OUT / f"{name}.log").write_text(done.stdout)
+    before = totals["failed"]
+    points = count_tap("\n".join(l for l in done.stdout.splitlines() if not l.startswith(" ")), name)
+    if (done.returncode or not points) and totals["failed"] == before:
+        count("failed", name, f"exit {done.returncode}, {points} results")
+    if totals["failed"] > before:
+        print(done.stdout[-6000:])
+
+
+def main():
+    only = set(sys.argv[1:])
+    wanted = lambda stage: not only or stage in only
+    OUT.mkdir(parents=True, exist_ok=True)
+    gcc = build("build", ["--prefix=/usr", "--buildtype=release"])
+    if wanted("web"):
+        if run("web build", ["web/build.sh"], log=OUT / "web.log"):
+            count("failed", "web build")
+        else:
+            count("passed")
+            tap("web", ["npm", "test", "--silent", "--", "--test-reporter=tap"], cwd=TOP / "web")
+    if gcc and wanted("unit"):
+        meson_suites(gcc, ["unit", "component"], "unit")
+    if wanted("sanitize"):
+        san = build("build-asan", ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false"], {"CC": "clang"})
+        if san:
+            meson_suites(san, ["unit", "component", "fuzz"], "sanitize", ["--timeout-multiplier", "4"])
+    if gcc and wanted("system"):
+        meson_suites(gcc, ["system"], "system", ["--num-processes", "1"])
+        pytest("system", ["tests/system"])
+    if gcc and wanted("browser"):
+        tap("browser", ["tests/browser/run.sh"])
+    print()
+    for note in notes:
+        print(note)
+    print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+    return 1 if totals["failed"] or not totals["passed"] else 0
+
+
+sys.exit(main())
