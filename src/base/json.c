@@ -71,7 +71,8 @@ pt_json_parse_object(const char *text, gsize size, GError **error)
 char *
 pt_json_dump(const json_t *json)
 {
-  char *raw = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+  /* 15 digits: what a person wrote (0.1) comes back as it was, not as 0.10000000000000001 */
+  char *raw = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
   char *out = g_strdup(raw);
 
   free(raw);
