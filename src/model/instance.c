@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/instance.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "model/field.h"
+
+const char *const pt_kind_names[] = { "container", "machine", "process", NULL };
+const char *const pt_init_names[] = { "system", "app", NULL };
+const char *const pt_power_names[] = { "stopped", "running", "paused", NULL };
+const char *const pt_restart_names[] = { "no", "on-failure", "always", NULL };
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_kind_names) == PT_N_KINDS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_init_names) == PT_N_INITS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_power_names) == PT_N_POWERS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_restart_names) == PT_N_RESTARTS + 1);
+
+/* What there may be at most, and least. A guest with less memory than this dies in its first instruction. */
+#define MAX_PORTS 64
+#define MAX_ENV 256
+#define MAX_WORDS 128
+#define MIN_MEMORY (4 << 20)
+#define MIN_DISK (16 << 20)
+#define MAX_DISK (G_GINT64_CONSTANT(1) << 44) /* ext4 with 4 KiB blocks and 32-bit block numbers */
+
+/* ports */
+
+static const char *const protocol_names[] = { "tcp", "udp", NULL };
+
+static const PtField port_fields[] = {
+  PT_ENUM(PtPort, protocol, PT_LIVE, protocol_names, "tcp or udp; tcp if not given."),
+  PT_INT(PtPort, listen, PT_LIVE | PT_F_REQUIRED, 1, 65535, "The port of the node."),
+  PT_INT(PtPort, to, PT_LIVE | PT_F_REQUIRED, 1, 65535, "The port inside the instance."),
+  PT_STR(PtPort, address, PT_LIVE, 45, pt_check_ip, "The node's address it is published on; all if not given."),
+};
+
+/* "[ADDRESS:]LISTEN:TO[/udp]", an IPv6 address in brackets */
+static json_t *
+port_from_text(const char *text, GError **error)
+{
+  g_autoptr(GMatchInfo) m = NULL;
+  g_autoptr(GRegex) re =
+    g_regex_new("^(?:(?:\\[([0-9a-fA-F:.]+)\\]|([0-9.]+)):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?$", 0, 0, NULL);
+
+  if (!g_regex_match(re, text, 0, &m)) {
+    PT_SET(error, PT_ERR_INVALID, "'%s': a port is LISTEN:TO, such as 8080:80, with ADDRESS: before it or /udp behind it if wanted", text);
+    return NULL;
+  }
+  g_autofree char *six = g_match_info_fetch(m, 1), *four = g_match_info_fetch(m, 2), *listen = g_match_info_fetch(m, 3),
+                  *to = g_match_info_fetch(m, 4), *protocol = g_match_info_fetch(m, 5);
+  json_t *port = json_object();
+  json_object_set_new(port, "protocol", json_string(protocol && *protocol ? protocol : "tcp"));
+  json_object_set_new(port, "listen", json_integer(g_ascii_strtoll(listen, NULL, 10)));
+  json_object_set_new(port, "to", json_integer(g_ascii_strtoll(to, NULL, 10)));
+  if (*six || *four)
+    json_object_set_new(port, "address", json_string(*six ? six : four));
+  return port;
+}
+
+const PtType pt_port_type = {
+  .name = "port", .size = sizeof(PtPort), .fields = port_fields, .n_fields = G_N_ELEMENTS(port_fields), .from_text = port_from_text,
+};
+
+/* instances */
+
+static const PtField fields[] = {
+  PT_STR(PtInstance, id, PT_F_REQUIRED, 26, pt_check_id, "Its id, never reused."),
+  PT_STR(PtInstance, name, PT_F_USER | PT_F_REQUIRED, 63, pt_check_instance, "Its name in the space, and its host name."),
+  PT_STR(PtInstance, space, PT_F_REQUIRED, 63, pt_check_space, "The space it belongs to."),
+  PT_STR(PtInstance, description, PT_LIVE, 500, NULL, "What it is for, in a line."),
+  PT_ENUM(PtInstance, kind, PT_F_USER, pt_kind_names, "What runs it: container, machine or process."),
+  PT_ENUM(PtInstance, init, PT_STOPPED, pt_init_names, "system: a whole userland with its own init; app: one command."),
+  PT_STR(PtInstance, image, PT_F_REQUIRED, 71, pt_check_digest, "The digest of its image."),
+  PT_STR(PtInstance, image_name, 0, 255, NULL, "The image as it was asked for."),
+  PT_STR(PtInstance, volume, 0, 26, pt_check_id, "The id of its root volume."),
+  PT_STR(PtInstance, owner, 0, 63, pt_check_node, "The node it runs on."),
+  PT_INT(PtInstance, epoch, 0, 0, G_MAXINT64, "Counts the changes of its owner."),
+  PT_INT(PtInstance, generation, 0, 0, G_MAXINT64, "Counts the changes its node has to act upon."),
+  PT_ENUM(PtInstance, power, 0, pt_power_names, "What it is to be: stopped, running or paused."),
+  PT_INT(PtInstance, boot, 0, 0, G_MAXINT64, "Counts the restarts asked for."),
+  PT_BOOL(PtInstance, force, 0, "The pending stop does not wait for the guest."),
+  PT_INT(PtInstance, deadline, 0, 0, 86400, "Seconds the guest has for a graceful stop; 0 is 10."),
+  PT_BOOL(PtInstance, deleting, 0, "It is being deleted."),
+  PT_STR(PtInstance, op, 0, 26, pt_check_id, "The operation that waits for the last change."),
+  PT_CPU(PtInstance, cpu, PT_LIVE, 0, 1024000, "Cpus it may use, such as 2 or 0.5; 0 is no limit."),
+  PT_SIZE(PtInstance, memory, PT_LIVE, 0, PT_BIG - 1, "Memory it may use, such as 2GiB; 0 is no limit."),
+  PT_INT(PtInstance, pids, PT_LIVE, 0, 4194304, "Processes and threads it may have; 0 is 8192."),
+  PT_SIZE(PtInstance, disk, PT_LIVE, MIN_DISK, MAX_DISK, "Size of its root volume, such as 20GiB; it only grows."),
+  PT_SIZE(PtInstance, io_read, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may read from disk; 0 is no limit."),
+  PT_SIZE(PtInstance, io_write, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may write to disk; 0 is no limit."),
+  PT_INT(PtInstance, priority, PT_LIVE, 1, 1000, "Its share of cpu and disk when there is not enough; 100 is normal."),
+  PT_STRINGS(PtInstance, command, PT_STOPPED, MAX_WORDS, NULL, "What runs in it instead of the image's own command or init."),
+  PT_MAP(PtInstance, env, PT_STOPPED, MAX_ENV, pt_check_env, "Variables of its environment."),
+  PT_STR(PtInstance, cwd, PT_STOPPED, 4095, pt_check_path, "Directory the command starts in."),
+  PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user, "User inside the image that runs the command."),
+  PT_ENUM(PtInstance, restart, PT_LIVE, pt_restart_names, "Whether to start it again when it ends by itself."),
+  PT_BOOL(PtInstance, autostart, PT_LIVE, "Whether it comes back when the node starts."),
+  PT_STR(PtInstance, address, 0, 15, pt_check_ip4, "Its IPv4 address in the space's network."),
+  PT_STR(PtInstance, address6, 0, 45, pt_check_ip6, "Its IPv6 address in the space's network."),
+  PT_STR(PtInstance, mac, 0, 17, pt_check_mac, "The MAC address of its interface."),
+  PT_LIST(PtInstance, ports, PT_LIVE, MAX_PORTS, &pt_port_type, "Ports of the node that lead to it, such as 8080:80 or 5353:53/udp."),
+  PT_BOOL(PtInstance, desktop, 0, "It has a desktop."),
+  PT_TIME(PtInstance, created, 0, "When it was created."),
+  PT_STR(PtInstance, created_by, 0, 32, NULL, "Who created it."),
+};
+
+static void
+instance_defaults(void *record)
+{
+  PtInstance *i = record;
+
+  i->pids = 8192;
+  i->disk = G_GINT64_CONSTANT(20) << 30;
+  i->priority = 100;
+  i->autostart = true;
+}
+
+/* Whether two ports want the same place on the node: NULL is every address. */
+static bool
+ports_clash(const PtPort *a, const PtPort *b)
+{
+  return a->protocol == b->protocol && a->listen == b->listen &&
+         (!a->address || !b->address || g_ascii_strcasecmp(a->address, b->address) == 0);
+}
+
+static bool
+ports_ok(const GPtrArray *ports, GError **error)
+{
+  for (guint i = 0; ports && i < ports->len; i++) {
+    for (guint j = 0; j < i; j++) {
+      const PtPort *p = ports->pdata[i];
+      if (!ports_clash(p, ports->pdata[j]))
+        continue;
+      PT_SET(error, PT_ERR_INVALID, "ports: port %" G_GINT64_FORMAT "/%s is published twice", p->listen, protocol_names[p->protocol]);
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool
+total_ok(const char *what, gsize bytes, GError **error)
+{
+  if (bytes <= PT_TEXT_MAX)
+    return true;
+  PT_SET(error, PT_ERR_INVALID, "%s: %" G_GSIZE_FORMAT " bytes in all, more than the %d allowed", what, bytes, PT_TEXT_MAX);
+  return false;
+}
+
+static bool
+command_ok(char *const *command, GError **error)
+{
+  gsize bytes = 0;
+
+  for (guint i = 0; command && command[i]; i++)
+    bytes += strlen(command[i]) + 1;
+  if (command && (!command[0] || !*command[0])) {
+    PT_SET(error, PT_ERR_INVALID, "command: names no program\nleave it out (or set it to null) for the image's own");
+    return false;
+  }
+  return total_ok("command", bytes, error);
+}
+
+static bool
+env_ok(GHashTable *env, GError **error)
+{
+  GHashTableIter it;
+  gpointer k, v;
+  gsize bytes = 0;
+
+  if (!env)
+    return true;
+  g_hash_table_iter_init(&it, env);
+  while (g_hash_table_iter_next(&it, &k, &v))
+    bytes += strlen(k) + strlen(v) + 2;
+  return total_ok("env", bytes, error);
+}
+
+static bool
+instance_validate(const void *record, GError **error)
+{
+  const PtInstance *i = record;
+
+  if (i->memory != 0 && i->memory < MIN_MEMORY) {
+    PT_SET(error, PT_ERR_INVALID, "memory: %" G_GINT64_FORMAT " bytes are too few to run anything\nat least 4MiB; 0 is no limit", i->memory);
+    return false;
+  }
+  return ports_ok(i->ports, error) && command_ok(i->command, error) && env_ok(i->env, error);
+}
+
+static bool
+instance_transition(const void *old, const void *record, GError **error)
+{
+  const PtInstance *a = old, *b = record;
+
+  if (b->disk >= a->disk)
+    return true;
+  PT_SET(error, PT_ERR_INVALID,
+         "disk: a volume only grows, and this one has %" G_GINT64_FORMAT
+         " bytes\nnothing was changed; for a smaller one create a new instance and copy the files",
+         a->disk);
+  return false;
+}
+
+const PtType pt_instance_type = {
+  .name = "instance", .size = sizeof(PtInstance), .fields = fields, .n_fields = G_N_ELEMENTS(fields), .defaults = instance_defaults,
+  .validate = instance_validate, .transition = instance_transition,
+};
+
+PtInstance *
+pt_instance_parse(const json_t *json, GError **error)
+{
+  return pt_record_parse(&pt_instance_type, json, error);
+}
+
+void
+pt_instance_free(PtInstance *i)
+{
+  pt_record_free(&pt_instance_type, i);
+}
