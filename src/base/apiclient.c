@@ -17,6 +17,10 @@
 #include "base/error.h"
 #include "base/wireio.h"
 
+/* Whoever has a GCancellable links GIO; portena has neither, and starts twice as fast for it. */
+#pragma weak g_cancellable_make_pollfd
+#pragma weak g_cancellable_release_fd
+
 #define DEFAULT_TIMEOUT (30 * G_USEC_PER_SEC)
 #define DEFAULT_MAX_BODY (8u << 20)
 #define CHUNK (64u << 10)
@@ -120,7 +124,7 @@ wait_for(Call *call, short events, short *ret, GError **error)
 {
   gint64 timeout = timeout_of(call->request), end = pt_mono() + timeout;
   GPollFD gfd;
-  bool cancellable = g_cancellable_make_pollfd(call->request->cancel, &gfd);
+  bool cancellable = call->request->cancel && g_cancellable_make_pollfd(call->request->cancel, &gfd);
 
   for (;;) {
     struct pollfd fds[2] = { { .fd = call->fd, .events = events }, { .fd = cancellable ? gfd.fd : -1, .events = POLLIN } };
