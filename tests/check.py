@@ -153,6 +153,8 @@ def main():
             meson_suites(san, ["unit", "component", "fuzz"], "sanitize", ["--timeout-multiplier", "4"])
     if gcc and wanted("system"):
         meson_suites(gcc, ["system"], "system", ["--num-processes", "1"])
+        if run("images", ["/usr/bin/python3", "tests/lib/images.py"]):
+            count("failed", "images")
         pytest("system", ["tests/system"])
     if gcc and wanted("browser"):
         tap("browser", ["tests/browser/run.sh"])
