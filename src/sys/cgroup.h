@@ -19,11 +19,16 @@ typedef struct PtCgroupUse {
   gint64 oom_kills;
 } PtCgroupUse;
 
+/* Makes it, empty, there already: success. Bounds how many groups may be made below it. */
 bool pt_cgroup_make(const PtHost *host, const char *id, GError **error);
+/* Gives the inside of the v2 leaf to `uid` (a guest's root), so that its init may make groups of its own there. The limits stay
+ * root's. */
+bool pt_cgroup_delegate(const PtHost *host, const char *id, uid_t uid, GError **error);
 /* Lowering memory below what is used reclaims first and fails with CONFLICT if that is not enough, changing nothing. */
 bool pt_cgroup_limit(const PtHost *host, const char *id, const PtCgroupLimits *limits, GError **error);
 bool pt_cgroup_use(const PtHost *host, const char *id, PtCgroupUse *ret, GError **error);
 bool pt_cgroup_freeze(const PtHost *host, const char *id, bool frozen, GError **error); /* waits until it is so */
+bool pt_cgroup_frozen(const PtHost *host, const char *id);
 bool pt_cgroup_kill(const PtHost *host, const char *id, GError **error);  /* SIGKILL to all in it and below, until empty */
 GArray *pt_cgroup_pids(const PtHost *host, const char *id, GError **error); /* of pid_t, with those below */
 bool pt_cgroup_remove(const PtHost *host, const char *id, GError **error); /* with all below; absent is success */

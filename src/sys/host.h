@@ -5,6 +5,7 @@
  * make is named by `run`, `state` and `cgroup`. */
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 typedef enum { PT_CGROUP_V2, PT_CGROUP_V1 } PtCgroupKind;
 
@@ -16,14 +17,16 @@ typedef struct PtHost {
   char *cgroup;      /* name of our directory in every hierarchy: "portena" */
   char *uplink;      /* interface name, "auto" or "none" */
   PtCgroupKind cgroup_kind;
+  char *cgroup1;     /* where the v1 hierarchies are mounted, by controller: "/sys/fs/cgroup" */
   char *cgroup2;     /* a mounted cgroup2 tree, always there: v2 itself, or a private mount of it beside v1 */
   bool cap_sys_resource; /* without it ext4 cannot grow while mounted */
   gint64 cpus;
   gint64 memory;     /* bytes */
 } PtHost;
 
-/* Probes the host. In the daemon's private mount namespace, before threads start: call pt_host_enter_mounts()
- * first. Strings are copied. */
+/* Probes the host, and makes the directories RUN, RUN/monitor, RUN/mnt and STATE. In the daemon's private mount namespace, before
+ * threads start: call pt_host_enter_mounts() first. Strings are copied. INVALID where state or run is not an absolute path that
+ * can be used in a mount option. */
 PtHost *pt_host_new(const char *state, const char *run, const char *libexec, const char *node, const char *uplink,
                     const char *cgroup, GError **error);
 void pt_host_free(PtHost *h);
@@ -34,3 +37,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtHost, pt_host_free)
  * In a namespace of ours on a hybrid layout the unified cgroup tree is unmounted from its usual place,
  * because crun refuses that layout, and mounted at RUN/cgroup2. */
 bool pt_host_enter_mounts(const char *run, bool *ret_adopted, GError **error);
+
+/* Reads what a monitor wrote of itself and its instance's first process (RUN/monitor/<id>/state): lines "monitor PID
+ * START" and "init PID START", times as pt_proc_starttime() has them. 0 where there is none. NOT_FOUND without the file. */
+typedef struct PtMonitorState {
+  pid_t monitor, init;
+  guint64 monitor_start, init_start;
+} PtMonitorState;
+bool pt_monitor_state(const char *run, const char *id, PtMonitorState *ret, GError **error);
