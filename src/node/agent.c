@@ -171,6 +171,22 @@ sweep(PtAgent *a, GHashTable *ids, GHashTable *volumes)
   }
 }
 
+/* An image whose file is here and whose record is not (a database that was set back, files brought from elsewhere). */
+static void
+register_images(PtAgent *a)
+{
+  g_autoptr(GPtrArray) all = pt_images_list(a->images, NULL);
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const PtImage *image = g_ptr_array_index(all, i);
+    g_autofree char *key = pt_key_image(image->digest), *text = pt_record_dump(&pt_image_type, image);
+    g_autoptr(PtTxn) txn = pt_txn_new();
+    pt_txn_require(txn, key, 0);
+    pt_txn_put(txn, key, text);
+    pt_store_commit(a->store, txn, NULL, NULL); /* STALE: it has one */
+  }
+}
+
 static bool
 take_over(PtAgent *a, gint64 *ret_revision, GError **error)
 {
@@ -200,6 +216,7 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
     }
   }
   sweep(a, ids, volumes);
+  register_images(a);
   return g_file_set_contents(marker, "", 0, error);
 }
 

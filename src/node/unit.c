@@ -119,7 +119,7 @@ pt_unit_enqueue_after(PtAgent *a, PtUnit *u, gint64 delay_us)
 }
 
 static gboolean
-on_exit(gint fd, GIOCondition condition, gpointer data)
+on_ended(gint fd, GIOCondition condition, gpointer data)
 {
   Later *l = data;
 
@@ -139,7 +139,7 @@ pt_unit_watch_exit(PtAgent *a, PtUnit *u)
     return;
   }
   GSource *s = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP);
-  g_source_set_callback(s, G_SOURCE_FUNC(on_exit), later_new(a, u), later_free);
+  g_source_set_callback(s, G_SOURCE_FUNC(on_ended), later_new(a, u), later_free);
   g_source_attach(s, a->context);
   g_source_unref(s);
 }
