@@ -2,12 +2,12 @@
 /* What only the node that runs an instance can do for a request: streams, logs, processes, files. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "node/agent_impl.h"
-#include "sys/mount.h"
+#include "sys/mounts.h"
 
 /* NOT_FOUND of the engine is, for a person, "it does not run". */
 static void
@@ -86,6 +86,20 @@ files_mount(PtAgent *a, const PtInstance *spec)
   return g_build_filename(a->host->run, "mnt", "files", spec->id, NULL);
 }
 
+/* The overlay with ids as they are on disk. A volume that was never started has no upper directory yet. */
+static bool
+mount_files(const char *lower, const char *volume, const char *where, GError **error)
+{
+  g_autofree char *upper = g_build_filename(volume, "upper", NULL), *work = g_build_filename(volume, "work", NULL);
+  PtOverlay o = { .lower = lower, .upper = upper, .work = work, .target = where, .base = 0 };
+
+  if ((mkdir(upper, 0755) < 0 && errno != EEXIST) || (mkdir(work, 0755) < 0 && errno != EEXIST)) {
+    pt_error_errno(error, errno, "%s", volume);
+    return false;
+  }
+  return pt_mount_overlay(&o, error);
+}
+
 /* Mounts image and volume of a stopped instance for file work. The unit's lock is held. */
 static int
 open_stopped(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
@@ -95,7 +109,7 @@ open_stopped(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   if (u->file_users == 0) {
     if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
       return -1;
-    if (!pt_mount_overlay_plain(lower, volume, where, error)) {
+    if (!mount_files(lower, volume, where, error)) {
       pt_unit_detach(a, u, spec);
       return -1;
     }
@@ -142,7 +156,7 @@ pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
     g_autofree char *where = files_mount(a, spec);
     u->file_users = 0;
     u->file_thread = NULL;
-    umount2(where, MNT_DETACH);
+    pt_umount(where, NULL);
     rmdir(where);
     pt_unit_detach(a, u, spec);
     g_mutex_unlock(&u->lock);
