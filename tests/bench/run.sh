@@ -1,0 +1,4 @@
+#!/bin/sh
+set -eu
+cd "$(dirname "$0")/../.."
+PORTENA_BUILD=$(cd "$1" && pwd) exec /usr/bin/python3 tests/bench/run.py
