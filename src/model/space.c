@@ -36,6 +36,7 @@ static const PtField space_fields[] = {
   PT_MAP(PtSpace, members, 0, MAX_MEMBERS, pt_check_user, "Users and their roles: viewer, member or owner."),
   PT_OBJECT(PtSpace, quota, PtQuota, PT_F_ADMIN, &pt_quota_type, "What it may use in all."),
   PT_BOOL(PtSpace, deleting, 0, "It is being deleted."),
+  PT_STR(PtSpace, op, 0, 26, pt_check_id, "The operation that waits for its deletion."),
   PT_TIME(PtSpace, created, 0, "When it was created."),
   PT_STR(PtSpace, created_by, 0, 32, NULL, "Who created it."),
 };

@@ -54,7 +54,7 @@ static const PtField fields[] = {
   PT_STR(PtStatus, node, 0, 63, pt_check_node, "The node that says so."),
   PT_INT(PtStatus, epoch, 0, 0, G_MAXINT64, "The epoch of that node's ownership."),
   PT_INT(PtStatus, generation, 0, 0, G_MAXINT64, "The generation it has reached."),
-  PT_INT(PtStatus, boot, 0, 0, G_MAXINT64, "The restarts done."),
+  PT_INT(PtStatus, boot, 0, -1, G_MAXINT64, "The restarts done; -1 = it is to be started again."),
   PT_ENUM(PtStatus, state, 0, pt_run_names, "What it is: stopped, starting, running, paused, stopping or failed."),
   PT_BOOL(PtStatus, ready, 0, "The guest answers."),
   PT_INT(PtStatus, pid, 0, 0, G_MAXINT32, "Its first process on the node."),
