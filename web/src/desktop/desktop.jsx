@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The desktop page: nothing but the desktop, and a handle that slides a bar in.
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { instance, instances, loaded, act, link } from '../lib/live.js';
+import { href, go } from '../lib/route.js';
+import { Icon } from '../ui/icon.jsx';
+import { Button, Trouble } from '../ui/parts.jsx';
+import { attempt, toast } from '../ui/dialog.jsx';
+import { DeskSession, MODES, QUALITIES } from './session.js';
+import { syncClipboard, clipboardAccess, readOnce } from './clipboard.js';
+import { COMBOS, KEY, sendCombo, symOfChar, typedDiff } from './keys.js';
+
+export default function Desktop({ space, name }) {
+  return <Desk key={`${space}/${name}`} space={space} name={name} />;
+}
+
+function Desk({ space, name }) {
+  const screen = useRef(null);
+  const still = useRef(null);
+  const root = useRef(null);
+  const [bar, setBar] = useState(false);
+  const [panel, setPanel] = useState(null);
+  const session = useMemo(() => new DeskSession({ space, name }), []);
+  const i = instance(space, name);
+  const state = i?.state;
+
+  useEffect(() => {
+    session.attach(screen.current, still.current);
+    const stopClipboard = syncClipboard(session);
+    const onBack = () => document.hidden || (session.phase.value === 'retrying' && session.connect());
+    document.addEventListener('visibilitychange', onBack);
+    document.documentElement.classList.add('on-desktop');
+    return () => {
+      document.documentElement.classList.remove('on-desktop');
+      document.removeEventListener('visibilitychange', onBack);
+      stopClipboard();
+      session.close();
+      document.title = 'Portena';
+    };
+  }, []);
+  useEffect(() => {
+    if (state === 'running') session.wake();
+    else if (state && state !== 'starting') session.sleep();
+  }, [state]);
+  useEffect(() => { document.title = session.title.value || name; }, [session.title.value]);
+  useEffect(() => watchBarKeys(setBar), []);
+  useEffect(() => {
+    if (!bar) {
+      setPanel(null);
+      session.rfb?.focus({ preventScroll: true });
+      return undefined;
+    }
+    session.measure();
+    const timer = setInterval(() => session.measure(), 5000);
+    return () => clearInterval(timer);
+  }, [bar]);
+
+  return (
+    <main class="desk" ref={root}>
+      <h1 class="sr">Desktop of {name}</h1>
+      <canvas class="desk-still" ref={still} hidden />
+      <div class="desk-screen" ref={screen} aria-label={`Screen of ${name}`} onPointerDown={() => bar && setBar(false)} />
+      <button type="button" class={`desk-handle ${bar ? 'open' : ''}`} aria-expanded={bar} aria-controls="desk-bar" title="Tools (Ctrl + Alt + Shift)" onClick={() => setBar(!bar)}>
+        <span class="sr">Tools</span><Icon name="down" size={16} />
+      </button>
+      {bar && <Bar {...{ session, space, name, panel, setPanel, root, close: () => setBar(false) }} />}
+      <Notice {...{ session, i, space, name }} />
+    </main>
+  );
+}
+
+// The desktop takes all keys, so the way to the bar is a combination that nothing else uses.
+function watchBarKeys(setBar) {
+  const onKey = (e) => {
+    if (e.ctrlKey && e.altKey && e.shiftKey && ['Control', 'Alt', 'Shift'].includes(e.key)) setBar((b) => !b);
+    else if (e.key === 'Escape' && document.activeElement?.closest('.desk-bar, .desk-panel')) {
+      e.stopPropagation();
+      setBar(false);
+    }
+  };
+  addEventListener('keydown', onKey, true);
+  return () => removeEventListener('keydown', onKey, true);
+}
+
+function Bar({ session, space, name, panel, setPanel, root, close }) {
+  const bar = useRef(null);
+  const connected = session.phase.value === 'connected';
+  useEffect(() => { bar.current.querySelector('a, button').focus(); }, []);
+  const toggle = (p) => setPanel(panel === p ? null : p);
+  const full = async () => {
+    if (document.fullscreenElement) return document.exitFullscreen();
+    try {
+      await root.current.requestFullscreen();
+      await navigator.keyboard?.lock?.().catch(() => {}); // Esc and Alt-Tab go to the desktop where the browser can
+    } catch {
+      toast('This browser does not allow full screen here.');
+    }
+    return close();
+  };
+  const item = (id, icon, text) => (
+    <button type="button" class="desk-tool" aria-expanded={panel === id} onClick={() => toggle(id)} disabled={!connected && id !== 'scale' && id !== 'quality'}><Icon name={icon} size={20} /><span>{text}</span></button>
+  );
+  const touch = matchMedia('(pointer: coarse)').matches || navigator.maxTouchPoints > 0;
+  return (
+    <>
+      <div class="desk-bar" id="desk-bar" role="toolbar" aria-label={`Tools for ${name}`} ref={bar}>
+        <a class="desk-tool" href="#/"><Icon name="left" size={20} /><span>Computers</span></a>
+        <a class="desk-name" href={href('computer', space, name)} title="Details">{name}</a>
+        <button type="button" class="desk-tool" onClick={full}><Icon name="expand" size={20} /><span>{document.fullscreenElement ? 'Leave full screen' : 'Full screen'}</span></button>
+        {item('clipboard', 'clipboard', 'Clipboard')}
+        {item('keys', 'key', 'Keys')}
+        {touch && <SoftKeyboard session={session} onOpen={() => setPanel(null)} />}
+        <a class="desk-tool" href={href('computer', space, name, 'files')}><Icon name="files" size={20} /><span>Files</span></a>
+        {item('scale', 'fit', 'Scale')}
+        {item('quality', 'quality', 'Quality')}
+        <Delay session={session} />
+        <button type="button" class="desk-tool" onClick={() => { session.close(); go(); }}><Icon name="out" size={20} /><span>Disconnect</span></button>
+      </div>
+      {panel && (
+        <div class="desk-panel" role="group" aria-label={panel}>
+          {panel === 'clipboard' && <ClipboardPanel session={session} />}
+          {panel === 'keys' && <KeysPanel session={session} close={close} />}
+          {panel === 'scale' && <Choices title="Scale" list={MODES} value={session.mode.value} set={(id) => session.set('mode', id)} />}
+          {panel === 'quality' && <Choices title="Quality" list={QUALITIES} value={session.quality.value} set={(id) => session.set('quality', id)} />}
+        </div>
+      )}
+    </>
+  );
+}
+
+function Delay({ session }) {
+  const ms = session.delay.value;
+  const tone = ms == null ? '' : ms > 150 ? 'bad' : ms > 60 ? 'busy' : 'good';
+  return <span class={`desk-delay state ${tone}`} title="The way to the server and back"><i aria-hidden="true" /><span class="sr">Delay </span>{ms == null ? '–' : `${Math.max(1, Math.round(ms))} ms`}</span>;
+}
+
+function Choices({ title, list, value, set }) {
+  return (
+    <fieldset class="plain-set"><legend>{title}</legend>
+      {list.map((c) => (
+        <label class="pick" key={c.id}><input type="radio" name={title} checked={c.id === value} onChange={() => set(c.id)} /><span><b>{c.text}</b><small>{c.hint}</small></span></label>
+      ))}
+    </fieldset>
+  );
+}
+
+function ClipboardPanel({ session }) {
+  const [text, setText] = useState(session.remoteText.value ?? '');
+  const area = useRef(null);
+  useEffect(() => {
+    if (session.remoteText.value != null) setText(session.remoteText.value);
+  }, [session.remoteText.value]);
+  const take = async () => {
+    const t = await readOnce();
+    if (t == null) return toast('The browser keeps its clipboard closed. Paste the text into the box, then send it.');
+    setText(t);
+    return session.paste(t);
+  };
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast('Copied to this device.');
+    } catch {
+      area.current.select();
+      toast('Press Ctrl + C to copy the selected text.');
+    }
+  };
+  return (
+    <>
+      <label class="desk-label" for="desk-clip">Clipboard of the desktop</label>
+      <textarea id="desk-clip" ref={area} rows="5" value={text} spellcheck={false} placeholder="What you copy on the desktop shows here. Or write here and send it." onInput={(e) => setText(e.currentTarget.value)} />
+      <div class="actions">
+        <Button kind="primary" onClick={() => { session.paste(text); toast('Sent to the desktop: paste it there.'); }}>Send to the desktop</Button>
+        <Button icon="copy" onClick={copy}>Copy to this device</Button>
+        {clipboardAccess.value === 'ask' && <Button onClick={take}>Share the clipboard</Button>}
+      </div>
+      <p class="hint">{clipboardAccess.value === 'yes' ? 'The two clipboards follow each other by themselves.' : clipboardAccess.value === 'ask' ? 'Share the clipboard once, and the two follow each other by themselves.' : 'This browser lets a page use the clipboard by hand only.'}</p>
+    </>
+  );
+}
+
+function KeysPanel({ session, close }) {
+  const [held, setHeld] = useState([]);
+  const hold = (k) => {
+    const down = !held.includes(k);
+    session.rfb?.sendKey(KEY[k], null, down);
+    setHeld(down ? [...held, k] : held.filter((x) => x !== k));
+  };
+  useEffect(() => () => { for (const k of ['Control', 'Alt', 'Super', 'Shift']) session.rfb?.sendKey(KEY[k], null, false); }, []);
+  return (
+    <>
+      <p class="desk-label">Send</p>
+      <div class="combos">{COMBOS.map((c) => <Button key={c.text} onClick={() => { sendCombo(session.rfb, c.keys); close(); }}>{c.text}</Button>)}</div>
+      <p class="desk-label">Hold while this is open</p>
+      <div class="combos">{[['Control', 'Ctrl'], ['Alt', 'Alt'], ['Shift', 'Shift'], ['Super', 'Super']].map(([k, t]) => <Button key={k} aria-pressed={held.includes(k)} kind={held.includes(k) ? 'primary' : ''} onClick={() => hold(k)}>{t}</Button>)}</div>
+    </>
+  );
+}
+
+/** A text field out of sight brings the phone's keyboard up; what changes in it is typed on the desktop. */
+function SoftKeyboard({ session, onOpen }) {
+  const field = useRef(null);
+  const last = useRef('');
+  const press = (sym) => {
+    session.rfb?.sendKey(sym, null, true);
+    session.rfb?.sendKey(sym, null, false);
+  };
+  const onInput = (e) => {
+    const { back, text } = typedDiff(last.current, e.currentTarget.value);
+    for (let n = 0; n < back; n++) press(KEY.BackSpace);
+    for (const c of text) {
+      const sym = symOfChar(c);
+      if (sym) press(sym);
+    }
+    last.current = e.currentTarget.value;
+    if (last.current.length > 200 && !e.isComposing) reset();
+  };
+  // A few characters to delete, since some keyboards send nothing when the field is empty.
+  const reset = () => {
+    field.current.value = '\u00a0'.repeat(20);
+    last.current = field.current.value;
+  };
+  const onKeyDown = (e) => {
+    const sym = { Tab: KEY.Tab, Escape: KEY.Escape, ArrowLeft: KEY.Left, ArrowRight: KEY.Right, ArrowUp: KEY.Up, ArrowDown: KEY.Down, Delete: KEY.Delete, Home: KEY.Home, End: KEY.End }[e.key];
+    if (!sym) return;
+    e.preventDefault();
+    e.stopPropagation();
+    press(sym);
+  };
+  return (
+    <>
+      <button type="button" class="desk-tool" onClick={() => { onOpen(); reset(); field.current.focus(); }}><Icon name="keyboard" size={20} /><span>Keyboard</span></button>
+      <textarea ref={field} class="desk-type" aria-label="Type on the desktop" tabIndex="-1" autoCapitalize="none" autoComplete="off" autocorrect="off" spellcheck={false} onInput={onInput} onKeyDown={onKeyDown} />
+    </>
+  );
+}
+
+/** What stands between one and the desktop: said calmly, with what can be done. */
+function Notice({ session, i, space, name }) {
+  const phase = session.phase.value;
+  const [slow, setSlow] = useState(false);
+  // Nothing is said about what takes a blink.
+  useEffect(() => {
+    setSlow(false);
+    const t = setTimeout(() => setSlow(true), 400);
+    return () => clearTimeout(t);
+  }, [phase, i?.state]);
+  if (phase === 'connected') return null;
+  const box = (title, text, buttons) => <div class="desk-notice" role="status"><h2>{title}</h2>{text && <p>{text}</p>}{buttons && <div class="actions">{buttons}</div>}</div>;
+  const leave = <Button href="#/">My computers</Button>;
+  if (!i) return loaded.value && instances.value ? box(`There is no ${name} here`, `Space ${space} has no computer of that name, or you may not see it.`, leave) : null;
+  if (i.state === 'stopped') return box(`${name} is off`, 'Its files are safe. Start it to go on.', <><Button kind="primary" icon="play" onClick={() => attempt(act(i, 'start'))}>Start</Button>{leave}</>);
+  if (i.state === 'paused') return box(`${name} is paused`, 'It stands still just as you left it.', <><Button kind="primary" icon="play" onClick={() => attempt(act(i, 'resume'))}>Resume</Button>{leave}</>);
+  if (i.state === 'failed') return box(`${name} could not run`, null, <><Trouble error={{ message: (i.error ?? 'The reason is not known.').split('\n')[0], hint: (i.error ?? '').split('\n')[1] }} /><Button kind="primary" icon="restart" onClick={() => attempt(act(i, 'start'))}>Try again</Button><Button href={href('computer', space, name)}>Details</Button></>);
+  if (i.desktop === false) return box(`${name} has no desktop`, 'Use its terminal instead.', <Button kind="primary" href={href('computer', space, name, 'terminal')}>Open the terminal</Button>);
+  if (!slow) return null;
+  if (i.state === 'stopping') return box(`${name} is shutting down`, 'A moment.');
+  if (i.state === 'starting') return box(`${name} is starting`, i.step || 'A moment.');
+  if (link.value === 'lost') return box('The connection is lost', 'Nothing is lost on your computer: it goes on. This page connects again by itself.', leave);
+  if (phase === 'retrying') return box('Connecting again', 'The desktop goes on as you left it.', leave);
+  return box(`Connecting to ${name}`, null);
+}

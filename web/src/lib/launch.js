@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// From an image to a running computer. What goes on is one signal, so that any page can show it; leaving the page
+// does not stop it.
+import { signal } from '@preact/signals';
+import { post, spacePath } from './api.js';
+import { images, recipes, instances, opEnd, putInstance, readImages } from './live.js';
+import { freeName } from './format.js';
+import { go } from './route.js';
+
+/** null, or { phase: 'image' | 'computer', op: id, name, space, image } or with `error`. */
+export const launching = signal(null);
+
+/** What one can launch: each image once, and each recipe that is not built yet. */
+export function choices() {
+  const list = [];
+  const built = new Set();
+  for (const m of images.value ?? []) {
+    const name = m.names?.[0] ?? m.digest.slice(7, 19);
+    built.add(m.digest);
+    list.push({ ref: m.names?.[0] ?? m.digest, name, description: m.description || describe(m), desktop: m.desktop, init: m.init, kinds: m.kinds, size: m.size, recipe: null });
+  }
+  for (const r of recipes.value) {
+    if (r.image && built.has(r.image)) continue;
+    list.push({ ref: r.name, name: r.name, description: r.description, desktop: r.name === 'desktop', init: 'system', kinds: ['container'], size: null, recipe: r.name });
+  }
+  return list.sort((a, b) => Number(b.desktop) - Number(a.desktop) || Number(a.init === 'app') - Number(b.init === 'app') || a.name.localeCompare(b.name));
+}
+
+const describe = (m) => (m.desktop ? 'A desktop to work at.' : m.init === 'app' ? 'One program, started by itself.' : 'A whole system with a terminal.');
+
+/** Names may hold letters, digits and dashes; an image's name may hold more. */
+export const suggestName = (image, space) => {
+  const base = image.split('/').pop().split(/[:@]/)[0].toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^[-0-9]+|-+$/g, '').slice(0, 50) || 'computer';
+  return freeName(base, [...instances.value.values()].filter((i) => i.space === space).map((i) => i.name));
+};
+
+/** Builds the image where it is not there yet, creates the instance, waits until it runs. Throws what the server says. */
+export async function launch(space, choice, spec) {
+  try {
+    if (choice.recipe) {
+      const made = await post('/v1/images', { source: `recipe:${choice.recipe}` });
+      launching.value = { phase: 'image', op: made.operation.id, space, name: spec.name, image: choice.name };
+      await opEnd(made.operation);
+      await readImages();
+    }
+    launching.value = { ...launching.value, phase: 'computer', op: null, space, name: spec.name, image: choice.name };
+    const { operation, ...i } = await post(`${spacePath(space)}/instances`, { image: choice.ref, ...spec });
+    if (i.name) putInstance({ ...i, space });
+    launching.value = { ...launching.value, op: operation?.id };
+    await opEnd(operation);
+    return { space, name: spec.name };
+  } finally {
+    launching.value = null;
+  }
+}
+
+/** The big button of a first day: a desktop with the everyday size, shown on the page for new computers. */
+export const launchDesktop = (space) => {
+  const desktop = choices().find((c) => c.desktop);
+  go('new', { image: desktop.ref, space, go: '1' });
+};

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can be done to a computer, by its state and by what the person may do.
+import { act, may, instances } from '../lib/live.js';
+import { del, instancePath } from '../lib/api.js';
+import { opEnd } from '../lib/live.js';
+import { attempt, confirm, toast } from './dialog.jsx';
+import { go, route } from '../lib/route.js';
+import { bytes } from '../lib/format.js';
+import { keyOf, without } from '../lib/state.js';
+
+export function askDelete(i) {
+  const lost = [`everything on its disk${i.usage?.disk ? ` (${bytes(i.usage.disk)})` : i.disk ? ` (up to ${bytes(i.disk)})` : ''}: files, programs, settings`];
+  if (i.state === 'running') lost.push('what is open and unsaved in it now');
+  if (i.ports?.length) lost.push(`its published ports (${i.ports.map((p) => p.listen).join(', ')})`);
+  confirm({
+    title: `Delete ${i.name}?`, lost, name: i.name, submitText: 'Delete',
+    act: async () => {
+      const answer = await del(`${instancePath(i)}${i.state === 'stopped' ? '' : '?force=true'}`);
+      instances.value = without(instances.value, keyOf(i));
+      if (route.value.page === 'computer') go();
+      if (answer?.operation) attempt(opEnd(answer.operation).then(() => toast(`${i.name} is deleted.`)));
+    },
+  });
+}
+
+function askForce(i) {
+  confirm({
+    title: `Switch ${i.name} off?`, text: 'It gets no time to save anything, as if the power were cut. Use it when a normal stop does not work.',
+    submitText: 'Switch off', act: () => act(i, 'stop', { force: true }),
+  });
+}
+
+export function instanceActs(i) {
+  const run = (action) => () => attempt(act(i, action));
+  const can = may(i.space, 'member');
+  const s = i.state;
+  if (!can) return [];
+  return [
+    (s === 'stopped' || s === 'failed') && { text: 'Start', icon: 'play', act: run('start') },
+    s === 'paused' && { text: 'Resume', icon: 'play', act: run('resume') },
+    s === 'running' && { text: 'Stop', icon: 'stop', act: run('stop') },
+    s === 'running' && { text: 'Restart', icon: 'restart', act: run('restart') },
+    s === 'running' && { text: 'Pause', icon: 'pause', act: run('pause') },
+    (s === 'stopping' || s === 'starting' || s === 'running' || s === 'paused') && { text: 'Switch off…', icon: 'close', act: () => askForce(i) },
+  ].filter(Boolean);
+}
+
+export function instanceMenu(i) {
+  const running = i.state === 'running' && may(i.space, 'member');
+  return [
+    running && i.desktop && { text: 'Open the desktop', icon: 'screen', act: () => go('desktop', i.space, i.name) },
+    running && { text: 'Terminal', icon: 'terminal', act: () => go('computer', i.space, i.name, 'terminal') },
+    { text: 'Details', icon: 'chart', act: () => go('computer', i.space, i.name) },
+    ...instanceActs(i),
+    may(i.space, 'owner') && { text: 'Settings', icon: 'gear', act: () => go('computer', i.space, i.name, 'settings') },
+    may(i.space, 'owner') && { text: 'Delete…', icon: 'trash', danger: true, act: () => askDelete(i) },
+  ];
+}
