@@ -1,0 +1,42 @@
+# Runs as root inside the new tree, after the packages and the overlay are in it.
+export LC_ALL=C
+
+# What makes no sense, or only costs time, in a guest whose hardware, clock, names and mounts are its host's.
+for unit in \
+  dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
+  proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount systemd-binfmt.service systemd-modules-load.service kmod-static-nodes.service \
+  modprobe@.service systemd-remount-fs.service systemd-pstore.service systemd-random-seed.service systemd-firstboot.service \
+  systemd-machine-id-commit.service systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-boot-random-seed.service \
+  systemd-ask-password-console.path systemd-ask-password-wall.path systemd-logind.service systemd-hwdb-update.service \
+  systemd-journal-catalog-update.service systemd-update-done.service systemd-sysusers.service ldconfig.service systemd-rfkill.socket \
+  systemd-initctl.socket systemd-network-generator.service systemd-journald-audit.socket systemd-journal-flush.service \
+  systemd-networkd-wait-online.service getty-static.service getty@tty1.service \
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+  systemd-tmpfiles-clean.timer
+do
+  ln -sf /dev/null "/etc/systemd/system/$unit"
+done
+systemctl set-default multi-user.target
+systemctl enable systemd-networkd.service console-getty.service
+systemctl disable remote-fs.target
+# Started by its socket, when somebody asks.
+rm -f /lib/systemd/system/multi-user.target.wants/dbus.service
+# /etc and /var are as new as /usr: no update jobs at the first start.
+printf 'TIMESTAMP_NSEC=4000000000000000000\n' | tee /etc/.updated > /var/.updated
+
+# Each instance gets its own identity at its first start.
+: > /etc/machine-id
+rm -f /var/lib/dbus/machine-id /etc/hostname /etc/resolv.conf /etc/ssh/ssh_host_*
+ln -s /etc/machine-id /var/lib/dbus/machine-id
+
+# Completion for everybody.
+cat >> /etc/bash.bashrc <<'END'
+
+if ! shopt -oq posix && [ -r /usr/share/bash-completion/bash_completion ]; then
+  . /usr/share/bash-completion/bash_completion
+fi
+[ -r /etc/profile.d/portena.sh ] && . /etc/profile.d/portena.sh
+END
+
+ldconfig
+rm -rf /var/log/*.log /var/log/apt /var/cache/debconf/*-old /var/cache/ldconfig/*

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* The steps of making an image: a root file system below /work/root in the jail, then an erofs file and a manifest. Each
+ * fills what it knows of `image`. Blocking. */
+#include "drivers/image/source.h"
+#include "drivers/image/work.h"
+
+/* import.c: everything but recipes. */
+bool pt_image_import(PtImageWork *w, const PtSource *source, PtImage *image, GError **error);
+/* recipe.c. */
+bool pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error);
+/* finish.c: detects what it can run as, packs it, sets digest and size and writes manifest.json; out/ is whole and on disk then. */
+bool pt_image_finish(PtImageWork *w, PtImage *image, GError **error);
+
+/* A file of the tree that was made, through no symlink that leads out of it. At most `max` bytes. NULL where it is not there. */
+char *pt_image_read(PtImageWork *w, const char *path, gsize max, gsize *ret_size);

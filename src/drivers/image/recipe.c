@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The built-in images, made of the distribution's packages by mmdebstrap in the jail. What is in them is data, in
+ * DATADIR/images/NAME: recipe.ini (packages, what it builds upon), overlay/ (files put into the tree) and finish.sh (run in it).
+ * PORTENA_DATADIR names another place than the installed one: a source tree.
+ *
+ * Mirrors, keys and proxies are this machine's own (apt.c). Packages are checked by apt against the distribution's
+ * keys; their maintainers' scripts run as root of the jail, in a chroot. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "drivers/image/apt.h"
+#include "drivers/image/make.h"
+#include "model/instance.h"
+#include "sys/process.h"
+
+#define BASES_MAX 4
+
+static const struct { const char *name, *help; } recipes[] = {
+  { "debian", "Debian with systemd: a small whole system for servers and shells" },
+  { "desktop", "A desktop on Debian: XFCE with Firefox, files, terminal, editor and viewers" },
+};
+
+const char *const *
+pt_images_recipes(void)
+{
+  static const char *const names[] = { "debian", "desktop", NULL };
+
+  G_STATIC_ASSERT(G_N_ELEMENTS(names) == G_N_ELEMENTS(recipes) + 1);
+  return names;
+}
+
+const char *
+pt_images_recipe_help(const char *recipe)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(recipes); i++)
+    if (strcmp(recipes[i].name, recipe) == 0)
+      return recipes[i].help;
+  return NULL;
+}
+
+static char *
+recipe_dir(const char *name)
+{
+  const char *data = g_getenv("PORTENA_DATADIR");
+
+  return g_build_filename(data && *data ? data : PORTENA_DATADIR, "images", name, NULL);
+}
+
+/* How far apt is. It announces "N newly installed" twice (the essential ones, then the rest); after each come N lines
+ * "Get:" and N lines "Setting up". */
+typedef struct Cooking {
+  PtImageWork *work;
+  guint round;
+  bool installing;
+  gint64 total, done;
+} Cooking;
+
+static bool
+on_apt(const char *line, void *data)
+{
+  static const gint64 parts[][3] = { { 20, 60, 120 }, { 120, 360, 680 } };
+  static const char setting_up[] = "Setting up ", newly[] = " newly installed,";
+  Cooking *c = data;
+  const char *at = strstr(line, newly);
+
+  if (at && c->round < G_N_ELEMENTS(parts)) {
+    const char *number = at;
+    while (number > line && g_ascii_isdigit(number[-1]))
+      number--;
+    gint64 total = g_ascii_strtoll(number, NULL, 10);
+    if (total == 0) /* it looked for upgrades in between */
+      return true;
+    c->total = total;
+    c->done = 0;
+    c->installing = false;
+    c->round++;
+    pt_image_work_step(c->work, "Downloading packages", parts[c->round - 1][0], parts[c->round - 1][1], c->total, "packages");
+    return true;
+  }
+  if (!c->round)
+    return false;
+  if (g_str_has_prefix(line, "Get:") && !c->installing) {
+    pt_image_work_done(c->work, ++c->done);
+    return true;
+  }
+  if (g_str_has_prefix(line, setting_up)) {
+    if (!c->installing) {
+      c->installing = true;
+      c->done = 0;
+      pt_image_work_step(c->work, "Installing packages", parts[c->round - 1][1], parts[c->round - 1][2], c->total, "packages");
+    }
+    pt_image_work_done(c->work, ++c->done);
+    return true;
+  }
+  return g_str_has_prefix(line, "W: ") || g_str_has_prefix(line, "I: ");
+}
+
+static void
+add(GPtrArray *argv, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+static void
+add(GPtrArray *argv, const char *fmt, ...)
+{
+  va_list ap;
+
+  va_start(ap, fmt);
+  g_ptr_array_add(argv, g_strdup_vprintf(fmt, ap));
+  va_end(ap);
+}
+
+/* The recipe and those it builds upon, the lowest first: names into `chain`, packages into `packages`. */
+static bool
+load(const char *name, GPtrArray *chain, GString *packages, PtImage *image, GError **error)
+{
+  g_autofree char *dir = recipe_dir(name), *file = g_build_filename(dir, "recipe.ini", NULL);
+  g_autoptr(GKeyFile) ini = g_key_file_new();
+  g_autoptr(GError) err = NULL;
+
+  if (!g_key_file_load_from_file(ini, file, G_KEY_FILE_NONE, &err)) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "the recipe %s cannot be read: %s", name, err->message);
+    pt_error_hint(error, "is Portena installed whole? PORTENA_DATADIR names another place");
+    return false;
+  }
+  g_autofree char *base = g_key_file_get_string(ini, "recipe", "base", NULL);
+  if (base && *base && (chain->len >= BASES_MAX || !load(base, chain, packages, image, error)))
+    return false;
+  g_auto(GStrv) list = g_key_file_get_string_list(ini, "recipe", "packages", NULL, NULL);
+  for (char **p = list; p && *p; p++)
+    if (*g_strstrip(*p))
+      g_string_append_printf(packages, "%s%s", packages->len ? "," : "", *p);
+  g_ptr_array_add(chain, g_strdup(name));
+  char *login = g_key_file_get_string(ini, "image", "login", NULL);
+  char *socket = g_key_file_get_string(ini, "image", "desktop-socket", NULL);
+  if (login) {
+    g_free(image->login);
+    image->login = login;
+  }
+  if (socket) {
+    g_free(image->desktop_socket);
+    image->desktop_socket = socket;
+    image->desktop = true;
+  }
+  return true;
+}
+
+static GPtrArray *
+command(const PtApt *apt, const GPtrArray *chain, const char *packages, GError **error)
+{
+  static const char *const fixed[] = {
+    "mmdebstrap", "--verbose", "--mode=root", "--format=directory", "--variant=minbase", "--skip=chroot/mount/sys",
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--aptopt=Acquire::Languages \"none\"",
+    "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Dpkg::Use-Pty \"0\"",
+    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/lintian/*",
+  };
+  static const char *const dump_argv[] = { "apt-config", "dump", NULL };
+  g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *dump = NULL;
+
+  if (!pt_run(dump_argv, NULL, &dump, error))
+    return NULL;
+  for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
+    add(argv, "%s", fixed[i]);
+  g_autoptr(GPtrArray) options = pt_apt_options(dump);
+  for (guint i = 0; i < options->len; i++)
+    add(argv, "--aptopt=%s", (char *)g_ptr_array_index(options, i));
+  add(argv, "--include=%s", packages);
+  /* The overlay and the finishing script of each recipe, the lowest first. $1 is the tree. */
+  for (guint i = 0; i < chain->len; i++) {
+    const char *name = g_ptr_array_index(chain, i);
+    add(argv, "--customize-hook=cp -rT --preserve=mode,timestamps,links /opt/recipe/%s/overlay \"$1\"", name);
+    add(argv, "--customize-hook=cp /opt/recipe/%s/finish.sh \"$1/.finish\" && chroot \"$1\" sh -eu /.finish; r=$?; rm -f \"$1/.finish\"; exit $r", name);
+  }
+  add(argv, "%s", apt->suite);
+  add(argv, "/work/root");
+  for (guint i = 0; i < apt->lines->len; i++)
+    add(argv, "%s", (char *)g_ptr_array_index(apt->lines, i));
+  g_ptr_array_add(argv, NULL);
+  return g_steal_pointer(&argv);
+}
+
+static void
+explain(const char *recipe, GError **error)
+{
+  if (!error || !*error || pt_error_code(*error) != PT_ERR_INTERNAL)
+    return;
+  const char *text = (*error)->message;
+  bool net = strstr(text, "Failed to fetch") || strstr(text, "resolve") || strstr(text, "onnection") || strstr(text, "timed out");
+  if (net) {
+    g_autofree char *copy = g_strdup(text);
+    g_clear_error(error);
+    PT_SET(error, PT_ERR_UNREACHABLE, "%s", copy);
+    pt_error_hint(error, "this machine's package mirror does not answer: try apt-get update, then build again; nothing was changed");
+  }
+  g_prefix_error(error, "recipe %s: ", recipe);
+}
+
+bool
+pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error)
+{
+  g_autoptr(GPtrArray) chain = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GString) packages = g_string_new(NULL);
+  Cooking cooking = { .work = w };
+
+  if (!pt_images_recipe_help(recipe)) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is no recipe %s", recipe);
+    pt_error_hint(error, "there are debian and desktop; anything else comes by import");
+    return false;
+  }
+  g_autoptr(PtApt) apt = pt_apt_read("/", error);
+  if (!apt || !load(recipe, chain, packages, image, error))
+    return false;
+  g_autoptr(GPtrArray) argv = command(apt, chain, packages->str, error);
+  if (!argv)
+    return false;
+  for (guint i = 0; i < chain->len; i++) {
+    g_autofree char *dir = recipe_dir(g_ptr_array_index(chain, i));
+    add(options, "--ro");
+    add(options, "%s=/opt/recipe/%s", dir, (char *)g_ptr_array_index(chain, i));
+  }
+  g_ptr_array_add(options, NULL);
+  image->description = g_strdup(pt_images_recipe_help(recipe));
+  pt_image_work_step(w, "Reading the package lists", 0, 20, 0, NULL);
+  PtJailRun run = { .flags = PT_JAIL_NET | PT_JAIL_BUILD, .options = (const char *const *)options->pdata,
+                    .argv = (const char *const *)argv->pdata, .line = on_apt, .line_data = &cooking };
+  if (pt_image_work_run(w, &run, NULL, error))
+    return true;
+  explain(recipe, error);
+  return false;
+}
