@@ -138,7 +138,7 @@ pt_watch_cancel(PtWatch *watch)
 bool
 pt_store_lease_grant(PtStore *store, gint64 ttl, gint64 *ret_lease, GError **error)
 {
-  if (ttl > 0 && ttl <= 86400 * G_USEC_PER_SEC)
+  if (ttl > 0 && ttl <= 86400 * (gint64)G_USEC_PER_SEC)
     return store->ops->lease_grant(store, ttl, ret_lease, error);
   PT_SET(error, PT_ERR_INVALID, "lease: a time from 1 µs to a day is wanted, not %" G_GINT64_FORMAT " µs", ttl);
   return false;

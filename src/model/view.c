@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How the API shows operations and users: other than their records in a few members. */
+#include "model/space.h"
+
+#include <string.h>
+
+/* The record's fields without secrets, null where absent. */
+static json_t *
+all_fields(const PtType *type, const void *record)
+{
+  json_t *view = json_object();
+
+  for (guint i = 0; i < type->n_fields; i++) {
+    const PtField *f = &type->fields[i];
+    json_t *v = pt_field_format(f, record, false);
+    if (!(f->flags & PT_F_SECRET))
+      json_object_set_new_nocheck(view, f->name, v ? v : json_null());
+  }
+  return view;
+}
+
+json_t *
+pt_operation_view(const PtOperation *op)
+{
+  json_t *view = all_fields(&pt_operation_type, op), *error = json_null();
+
+  if (op->error_code) {
+    const char *text = op->error ? op->error : "";
+    const char *nl = strchr(text, '\n');
+    g_autofree char *detail = nl ? g_strndup(text, (gsize)(nl - text)) : g_strdup(text);
+    error = json_object();
+    json_object_set_new_nocheck(error, "code", json_string(op->error_code));
+    json_object_set_new_nocheck(error, "detail", json_string(detail));
+    json_object_set_new_nocheck(error, "hint", nl ? json_string(nl + 1) : json_null());
+  }
+  json_object_del(view, "error_code");
+  json_object_set_new_nocheck(view, "error", error);
+  return view;
+}
+
+json_t *
+pt_user_view(const PtUser *user, gint64 revision)
+{
+  json_t *view = all_fields(&pt_user_type, user);
+
+  json_object_set_new_nocheck(view, "totp", json_boolean(user->totp != NULL));
+  json_object_set_new_nocheck(view, "revision", json_integer(revision));
+  return view;
+}
