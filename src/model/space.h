@@ -138,6 +138,10 @@ PT_RECORD_DECLARE(PtNode, pt_node)
 PT_RECORD_DECLARE(PtOperation, pt_operation)
 PT_RECORD_DECLARE(PtImage, pt_image)
 
+/* What the API shows of them (docs/API.md: Operation, User), with every member, null where absent; no secret. New references. */
+json_t *pt_operation_view(const PtOperation *op);
+json_t *pt_user_view(const PtUser *user, gint64 revision);
+
 /* Keys. The caller's to free. */
 char *pt_key_space(const char *space);
 char *pt_key_instance(const char *space, const char *name);

@@ -16,7 +16,7 @@
  * store or the bus. */
 
 #define PROGRESS_EVERY (G_USEC_PER_SEC / 4)
-#define KEEP_FOR (24 * 3600 * G_USEC_PER_SEC)
+#define KEEP_FOR (24 * 3600 * (gint64)G_USEC_PER_SEC)
 #define KEEP_MAX 1000
 #define PRUNE_EVERY 200 /* ends */
 
