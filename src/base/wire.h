@@ -30,8 +30,21 @@ enum {
   PT_WIRE_ERROR = 4,   /* a: a PtErr code; text: "why" */
   PT_WIRE_RESIZE = 5,  /* a: columns, b: rows */
   PT_WIRE_SIGNAL = 6,  /* a: signal number */
+
+  /* Between portenad and a monitor: on RUN/monitor/<id>/ctl.sock (SEQPACKET, uid 0 alone), and on the monitor's descriptor
+   * 3 until the instance runs. A monitor whose descriptor 3 is closed before that kills what it made and ends. */
+  PT_WIRE_CREATED = 16, /* monitor -> daemon, on descriptor 3. a: pid of init, which has not run yet */
+  PT_WIRE_START = 17,   /* daemon -> monitor, on descriptor 3: let it run. OK or ERROR is the answer */
+  PT_WIRE_OK = 18,      /* a: pid of init */
+  PT_WIRE_EXEC = 19,    /* a: PT_WIRE_TTY or 0, b: columns << 16 | rows; descriptors: the client's control socket, the OCI process
+                         * object as a file. No answer: all else goes to the client */
+  PT_WIRE_CONSOLE = 20, /* a: bytes of history first; descriptor: the client's control socket. No answer */
+  PT_WIRE_PING = 21,    /* OK is the answer */
 };
 enum { PT_WIRE_TTY = 1 };
+
+/* The PtErr codes that a monitor gives; held against base/error.h where both are known. */
+enum { PT_WIRE_ERR_NOT_FOUND = 3, PT_WIRE_ERR_CONFLICT = 4, PT_WIRE_ERR_INTERNAL = 11 };
 
 struct pt_wire {
   uint32_t magic;

@@ -10,10 +10,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -267,10 +269,16 @@ pt_cgroup_remove(const PtHost *host, const char *id, GError **error)
   gint64 end = pt_mono() + REMOVE_WAIT;
   bool ok = remove_in(ours, id, end, error);
 
-  /* The runtime enters every v1 hierarchy there is, not only those that we limit by. */
+  /* The runtime enters every v1 hierarchy there is, not only those that we limit by, and, where the unified tree is
+   * unmounted, leaves a plain file in the directory it was on. */
   g_autoptr(GDir) d = host->cgroup_kind == PT_CGROUP_V1 ? g_dir_open(host->cgroup1, 0, NULL) : NULL;
   for (const char *name; d && (name = g_dir_read_name(d));) {
     g_autofree char *dir = g_build_filename(host->cgroup1, name, host->cgroup, NULL);
+    g_autofree char *plain = g_build_filename(dir, id, "cgroup.procs", NULL);
+    struct statfs fs;
+
+    if (statfs(dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+      unlink(plain);
     ok = remove_in(dir, id, end, ok ? error : NULL) && ok;
   }
   return ok;

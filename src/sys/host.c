@@ -92,10 +92,11 @@ make_dir(const char *base, const char *name, mode_t mode, GError **error)
 static bool
 check_path(const char *what, const char *path, GError **error)
 {
-  if (g_path_is_absolute(path) && !strpbrk(path, ",:\\\n\t ") && strlen(path) <= 64)
+  /* 48: a socket's path in RUN/monitor/<id>/ has 107 bytes at most. */
+  if (g_path_is_absolute(path) && !strpbrk(path, ",:\\\n\t ") && strlen(path) <= 48)
     return true;
   g_autofree char *shown = pt_text_safe(path, 128);
-  PT_SET(error, PT_ERR_INVALID, "%s directory \"%s\": not an absolute path of at most 64 bytes without ',' ':' '\\' or spaces", what,
+  PT_SET(error, PT_ERR_INVALID, "%s directory \"%s\": not an absolute path of at most 48 bytes without ',' ':' '\\' or spaces", what,
          shown);
   return false;
 }
@@ -161,7 +162,11 @@ pt_monitor_state(const char *run, const char *id, PtMonitorState *ret, GError **
   for (char **l = lines; *l; l++) {
     g_auto(GStrv) f = g_strsplit(*l, " ", 4);
 
-    if (g_strv_length(f) != 3)
+    guint n = g_strv_length(f);
+
+    if (n == 2 && strcmp(f[0], "started") == 0)
+      ret->started = g_ascii_strtoll(f[1], NULL, 10);
+    if (n != 3)
       continue;
     pid_t pid = (pid_t)g_ascii_strtoll(f[1], NULL, 10);
     guint64 start = g_ascii_strtoull(f[2], NULL, 10);

@@ -39,9 +39,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtHost, pt_host_free)
 bool pt_host_enter_mounts(const char *run, bool *ret_adopted, GError **error);
 
 /* Reads what a monitor wrote of itself and its instance's first process (RUN/monitor/<id>/state): lines "monitor PID
- * START" and "init PID START", times as pt_proc_starttime() has them. 0 where there is none. NOT_FOUND without the file. */
+ * START" and "init PID START", times as pt_proc_starttime() has them, and "started USEC", when init began to run. 0 where there is none.
+ * NOT_FOUND without the file. */
 typedef struct PtMonitorState {
   pid_t monitor, init;
   guint64 monitor_start, init_start;
+  gint64 started; /* µs since 1970 */
 } PtMonitorState;
 bool pt_monitor_state(const char *run, const char *id, PtMonitorState *ret, GError **error);

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+/* portena-monitor DIR ID LOG LEAF RUNTIME…: the keeper of one instance.
+ *
+ * Theory of operation. portenad starts one for each instance and can die at any instant; so the monitor is what the
+ * instance's first process belongs to. It is in a session of its own, is no child of portenad's (it forks once), and is the
+ * subreaper, so the first process and every exec'd command become its children when the runtime that made them ends.
+ *
+ *   started -> `RUNTIME create` -> CREATED -> START comes -> `RUNTIME start` -> OK -> … -> init ends -> exit file -> gone
+ *                     '-> ERROR, gone           '-> descriptor 3 closed: init is killed, gone
+ *
+ * One thread, one poll loop, fixed tables, no allocation. What a guest sends (console bytes, one notify line) is copied or
+ * compared, never parsed. Requests come over ctl.sock from uid 0 alone.
+ *
+ * Files in DIR: state (who we are and whom we keep), exit (how it ended), ready (systemd said that it is up), ctl.sock,
+ * notify.sock (bound into the guest), console.sock and tty-N.sock (where the runtime hands ptys to). */
+#include "helpers/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SOURCES_MAX 256
+#define START_FD 3
+
+struct monitor m = { .start = START_FD };
+
+static struct source {
+  source_fn fn; /* NULL = free */
+  int fd, arg;
+  short events;
+  unsigned number; /* tells a slot's new user from the old */
+} sources[SOURCES_MAX];
+static unsigned source_counter;
+
+static pid_t runtime;     /* of create, then of start */
+static int runtime_log = -1, console_listener = -1, notify = -1;
+static bool starting, running;
+
+bool
+source_add(int fd, short events, source_fn fn, int arg)
+{
+  for (int i = 0; i < SOURCES_MAX; i++) {
+    if (!sources[i].fn) {
+      sources[i] = (struct source){ .fn = fn, .fd = fd, .arg = arg, .events = events, .number = ++source_counter };
+      return true;
+    }
+  }
+  return false;
+}
+
+static struct source *
+source_of(int fd)
+{
+  for (int i = 0; i < SOURCES_MAX; i++) {
+    if (sources[i].fn && sources[i].fd == fd)
+      return &sources[i];
+  }
+  return NULL;
+}
+
+void
+source_events(int fd, short events)
+{
+  struct source *s = fd >= 0 ? source_of(fd) : NULL;
+
+  if (s)
+    s->events = events;
+}
+
+void
+source_remove(int fd)
+{
+  struct source *s = fd >= 0 ? source_of(fd) : NULL;
+
+  if (s)
+    s->fn = NULL;
+}
+
+static void
+write_state(void)
+{
+  struct text t = { .n = 0 }, path;
+
+  put(&t, "monitor ");
+  put_number(&t, (unsigned long long)getpid());
+  put(&t, " ");
+  put_number(&t, starttime_of(getpid()));
+  if (m.init > 0) {
+    put(&t, "\ninit ");
+    put_number(&t, (unsigned long long)m.init);
+    put(&t, " ");
+    put_number(&t, starttime_of(m.init));
+  }
+  if (running) {
+    put(&t, "\nstarted ");
+    put_number(&t, (unsigned long long)usec_now());
+  }
+  put(&t, "\n");
+  write_file(in_dir(&path, "state", "", -1), t.at, t.n);
+}
+
+/* The end of the instance, and ours. */
+static _Noreturn void
+finish(int status)
+{
+  struct text t = { .n = 0 }, path;
+  int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0, sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+  console_end(code, sig);
+  put_number(&t, (unsigned)code);
+  put(&t, " ");
+  put_number(&t, (unsigned)sig);
+  put(&t, " ");
+  put_number(&t, (unsigned long long)usec_now());
+  put(&t, "\n");
+  write_file(in_dir(&path, "exit", "", -1), t.at, t.n);
+  _exit(0);
+}
+
+/* It never ran: say why, and leave nothing alive. */
+static _Noreturn void
+fail(const char *why)
+{
+  if (m.start >= 0)
+    wire_send(m.start, PT_WIRE_ERROR, PT_WIRE_ERR_INTERNAL, 0, why, NULL, 0);
+  if (m.init > 0) {
+    kill(m.init, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+      ;
+  }
+  _exit(1);
+}
+
+static void
+on_console(int fd, short revents, int arg)
+{
+  int pty = take_pty(fd);
+
+  (void)revents;
+  (void)arg;
+  if (pty < 0)
+    return;
+  console_take(pty);
+  source_remove(fd);
+  close_fd(&console_listener);
+}
+
+/* "READY=1" on a line of its own (sd_notify(3)). */
+static void
+on_notify(int fd, short revents, int arg)
+{
+  char buf[1024];
+  struct text path;
+  ssize_t n = recv(fd, buf, sizeof buf - 1, MSG_DONTWAIT);
+
+  (void)revents;
+  (void)arg;
+  if (n <= 0)
+    return;
+  buf[n] = '\0';
+  for (const char *at = buf; at; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
+    if (strncmp(at, "READY=1", 7) == 0 && (at[7] == '\n' || at[7] == '\0')) {
+      write_file(in_dir(&path, "ready", "", -1), "", 0);
+      return;
+    }
+  }
+}
+
+static void
+start_init(void)
+{
+  const char *const args[] = { "--log=/proc/self/fd/3", "start", m.id, NULL };
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  int log = log_file();
+  const int fds[] = { null, null, null, log };
+
+  runtime_log = log;
+  starting = true;
+  running = true; /* the time of the start is that of the request: init may end before the runtime has */
+  write_state();
+  runtime = runtime_start(args, fds, 4, false);
+  close(null);
+  if (runtime < 0)
+    fail("the monitor could not start the runtime");
+}
+
+static void
+serve(int fd, const struct pt_wire *head, int *fds, int n_fds)
+{
+  bool took = false;
+
+  if (head->type == PT_WIRE_START && fd == m.start && m.init > 0 && !starting) {
+    start_init();
+  } else if (head->type == PT_WIRE_PING) {
+    wire_send(fd, PT_WIRE_OK, (uint32_t)m.init, 0, NULL, NULL, 0);
+  } else if (head->type == PT_WIRE_CONSOLE && n_fds == 1) {
+    console_attach(fds[0], head->a);
+    took = true;
+  } else if (head->type == PT_WIRE_EXEC && n_fds == 2) {
+    exec_start(fds[0], fds[1], head->a & PT_WIRE_TTY, head->b >> 16, head->b & 0xffff);
+    took = true;
+  }
+  for (int i = 0; i < n_fds && !took; i++)
+    close(fds[i]);
+}
+
+static void
+on_request(int fd, short revents, int arg)
+{
+  struct pt_wire head;
+  char text[PT_WIRE_TEXT_MAX + 1];
+  int fds[PT_WIRE_FDS_MAX], n_fds;
+
+  (void)revents;
+  (void)arg;
+  if (wire_recv(fd, &head, text, fds, &n_fds)) {
+    serve(fd, &head, fds, n_fds);
+    return;
+  }
+  source_remove(fd);
+  if (fd != m.start) {
+    close(fd);
+    return;
+  }
+  close_fd(&m.start);
+  if (!starting)
+    fail("portenad is gone");
+}
+
+static void
+on_connect(int fd, short revents, int arg)
+{
+  struct ucred peer = { .uid = ~0u };
+  socklen_t size = sizeof peer;
+  int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+  (void)revents;
+  (void)arg;
+  if (conn < 0)
+    return;
+  if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != 0 || !source_add(conn, POLLIN, on_request, 0))
+    close(conn);
+}
+
+static void
+runtime_done(int status)
+{
+  struct text path;
+  char text[PT_WIRE_TEXT_MAX];
+  bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+  runtime = 0;
+  if (!ok) {
+    log_text(runtime_log, text);
+    fail(text);
+  }
+  close_fd(&runtime_log);
+  if (starting) {
+    if (m.start >= 0)
+      wire_send(m.start, PT_WIRE_OK, (uint32_t)m.init, 0, NULL, NULL, 0);
+    return;
+  }
+  read_file(in_dir(&path, "pid", "", -1), text, sizeof text);
+  for (const char *c = text; *c >= '0' && *c <= '9'; c++)
+    m.init = m.init * 10 + (*c - '0');
+  if (m.init <= 0)
+    fail("the runtime did not say which process it made");
+  write_state();
+  if (console_listener >= 0) /* its connection is there: the runtime has ended */
+    on_console(console_listener, POLLIN, 0);
+  wire_send(m.start, PT_WIRE_CREATED, (uint32_t)m.init, 0, NULL, NULL, 0);
+}
+
+static void
+on_child(int fd, short revents, int arg)
+{
+  struct signalfd_siginfo info;
+  int status, init_status = -1;
+  pid_t pid;
+
+  (void)revents;
+  (void)arg;
+  while (read(fd, &info, sizeof info) == sizeof info)
+    ;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (pid == runtime)
+      runtime_done(status);
+    else if (pid == m.init)
+      init_status = status;
+    else
+      exec_reaped(pid, status);
+  }
+  /* Commands' statuses go out before the instance's own. A runtime that still starts it is waited for, to tell a start that
+   * failed from a short life. */
+  if (init_status == -1)
+    return;
+  if (runtime > 0 && waitpid(runtime, &status, 0) == runtime)
+    runtime_done(status);
+  if (!starting)
+    fail("the first process ended before it was started");
+  finish(init_status);
+}
+
+static void
+loop(void)
+{
+  static struct pollfd polls[SOURCES_MAX];
+  static struct {
+    int slot;
+    unsigned number;
+  } of[SOURCES_MAX];
+
+  for (;;) {
+    nfds_t n = 0;
+
+    for (int i = 0; i < SOURCES_MAX; i++) {
+      if (!sources[i].fn || !sources[i].events)
+        continue;
+      polls[n] = (struct pollfd){ .fd = sources[i].fd, .events = sources[i].events };
+      of[n].slot = i;
+      of[n++].number = sources[i].number;
+    }
+    if (poll(polls, n, -1) < 0)
+      continue;
+    for (nfds_t i = 0; i < n; i++) {
+      struct source *s = &sources[of[i].slot];
+
+      if (polls[i].revents && s->fn && s->number == of[i].number)
+        s->fn(s->fd, polls[i].revents, s->arg);
+    }
+  }
+}
+
+static void
+open_sockets(void)
+{
+  struct text path;
+  sigset_t set;
+
+  console_listener = listen_at(in_dir(&path, "console", ".sock", -1), SOCK_STREAM);
+  int ctl = listen_at(in_dir(&path, "ctl", ".sock", -1), SOCK_SEQPACKET);
+  if (ctl < 0 || console_listener < 0 || chmod(path.at, 0600) < 0)
+    fail("the monitor could not make its sockets");
+  notify = listen_at(in_dir(&path, "notify", ".sock", -1), SOCK_DGRAM);
+  if (notify < 0 || chmod(path.at, 0666) < 0)
+    fail("the monitor could not make its notify socket");
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  int child = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (child < 0 || !source_add(child, POLLIN, on_child, 0) || !source_add(START_FD, POLLIN, on_request, 0) ||
+      !source_add(ctl, POLLIN, on_connect, 0) || !source_add(console_listener, POLLIN, on_console, 0) ||
+      !source_add(notify, POLLIN, on_notify, 0))
+    fail("the monitor could not watch its sockets");
+}
+
+static void
+create(void)
+{
+  struct text bundle, console, pid;
+  const char *const args[] = { "--log=/proc/self/fd/3", "create", "--bundle", in_dir(&bundle, "bundle", "", -1), "--console-socket",
+                               in_dir(&console, "console", ".sock", -1), "--pid-file", in_dir(&pid, "pid", "", -1), m.id, NULL };
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+  runtime_log = log_file();
+  const int fds[] = { null, null, null, runtime_log };
+  runtime = runtime_start(args, fds, 4, true);
+  close(null);
+  if (runtime < 0 || bundle.full || console.full || pid.full)
+    fail("the monitor could not start the runtime");
+}
+
+int
+main(int argc, char **argv)
+{
+  if (argc == 2 && strcmp(argv[1], "--probe") == 0) /* run in an empty container, to see that containers run */
+    return 0;
+  if (argc < 6 || fcntl(START_FD, F_SETFD, FD_CLOEXEC) < 0)
+    return 2;
+  m.dir = argv[1];
+  m.id = argv[2];
+  m.log = argv[3];
+  m.leaf = strcmp(argv[4], "-") == 0 ? NULL : argv[4];
+  m.runtime = argv + 5;
+  m.n_runtime = argc - 5;
+  umask(0077);
+  pid_t pid = fork();
+  if (pid != 0)
+    return pid < 0;
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN); /* the end of the host's services is no reason to lose an exit status */
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  prctl(PR_SET_NAME, "portena-monitor");
+  if (chdir("/") < 0)
+    return 1;
+  write_state();
+  open_sockets();
+  create();
+  loop();
+}
