@@ -33,7 +33,7 @@ typedef struct PtContainerState {
   gint64 started;     /* µs since 1970 */
   gint64 stopped;     /* of the last end; 0 = has not ended */
   int exit_code;      /* of the last end */
-  int exit_signal;
+  int exit_signal;    /* of a system guest: SIGHUP = it asked for a reboot; powering off is 0 */
 } PtContainerState;
 
 typedef struct PtContainerStats {

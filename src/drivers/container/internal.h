@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Shared by the files of this folder alone. */
+#include "drivers/container/container.h"
+
+#define PT_GUEST_IDS 65536
+
+struct PtContainers {
+  const PtHost *host;
+  char *crun;      /* absolute */
+  char *monitor;   /* absolute */
+  char *crun_root; /* RUN/crun */
+};
+
+/* ---- container.c: names of things; strings are the caller's ---- */
+char *pt_ct_dir(const PtContainers *c, const char *id, const char *file);   /* RUN/monitor/<id>[/file] */
+char *pt_ct_root(const PtContainers *c, const char *id);                    /* RUN/mnt/root/<id> */
+char *pt_ct_log(const PtContainers *c, const char *id);                     /* STATE/instances/<id>/console.log */
+/* A pidfd of the first process, and the pid. NOT_FOUND, with a hint, where it does not run. */
+int pt_ct_init(const PtContainers *c, const char *id, pid_t *ret_pid, GError **error);
+/* A pidfd of the monitor; NOT_FOUND where it has ended. */
+int pt_ct_monitor(const PtContainers *c, const char *id, GError **error);
+
+/* What the start decided and later calls need: RUN/monitor/<id>/meta. */
+typedef struct PtContainerMeta {
+  gint64 idbase;
+  guint64 device; /* dev_t of the volume's block device */
+  bool systemd;   /* the first process is systemd */
+} PtContainerMeta;
+bool pt_ct_meta_write(const PtContainers *c, const char *id, const PtContainerMeta *meta, GError **error);
+bool pt_ct_meta_read(const PtContainers *c, const char *id, PtContainerMeta *ret, GError **error);
+
+/* ---- user.c: users of a guest, read safely from its tree ---- */
+typedef struct PtGuestUser {
+  char *name;  /* NULL = the number is in no passwd */
+  char *home;  /* "/" where unknown */
+  char *shell; /* "/bin/sh" where unknown */
+  guint32 uid, gid;
+  GArray *groups; /* of guint32, the supplementary ones */
+} PtGuestUser;
+void pt_guest_user_clear(PtGuestUser *u);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PtGuestUser, pt_guest_user_clear)
+/* `who`: "name", "uid", with ":group" or ":gid"; NULL or "" is root. `root` is a descriptor of the guest's root. NOT_FOUND names
+ * the user or group. */
+bool pt_guest_user(int root, const char *who, PtGuestUser *ret, GError **error);
+/* The whole of passwd: uid (GUINT_TO_POINTER) to name. Never NULL; empty where it cannot be read. */
+GHashTable *pt_guest_user_names(int root);
+
+/* ---- config.c: the OCI description (opencontainers.org runtime-spec 1.0) ---- */
+typedef struct PtConfigInput {
+  const PtHost *host;
+  const PtContainerStart *start;
+  const char *root;    /* the overlay */
+  const char *notify;  /* the monitor's notify socket, or NULL */
+  const char *uuid;    /* of this instance */
+  const PtGuestUser *user;
+} PtConfigInput;
+json_t *pt_config_build(const PtConfigInput *in, GError **error);
+/* The process object of an exec. `env` as pt_config_env() made it. */
+json_t *pt_config_exec(const PtInstance *spec, const PtGuestUser *user, char *const *args, GHashTable *env, const char *cwd,
+                       bool tty, guint cols, guint rows);
+/* Environment for whatever runs as `user`: defaults, the image's, the instance's, in rising order. New. */
+GHashTable *pt_config_env(const PtInstance *spec, const PtImage *image, const PtGuestUser *user);
+json_t *pt_config_seccomp(bool system);
+
+/* ---- prepare.c: the tree that the guest starts in ---- */
+bool pt_ct_mount(const PtContainers *c, const PtContainerStart *start, GError **error);
+bool pt_ct_unmount(const PtContainers *c, const char *id, GError **error);
+/* hostname, hosts, resolv.conf, machine-id in the mounted tree. */
+bool pt_ct_write_files(const PtContainerStart *start, int root, const char *uuid, GError **error);
+char *pt_ct_uuid(const char *id); /* 32 hex digits, the same for ever */
+bool pt_ct_is_systemd(int root);
+
+/* ---- stop.c ---- */
+/* The number of "SIGTERM", "TERM", "RTMIN+3", "15"; 0 = no such signal. */
+int pt_signal_parse(const char *name);
+/* Kills whatever is left of a start that failed, and takes everything away. */
+void pt_ct_abandon(PtContainers *c, const char *id);

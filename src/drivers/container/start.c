@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From nothing to a running first process:
+ *
+ *   group -> tree mounted, files written -> config.json -> monitor (create) -> CREATED -> plug -> START -> OK
+ *
+ * Nothing of the guest runs before OK. A failure at any point, and the death of this daemon, end with the monitor gone: it watches
+ * the other end of its descriptor 3. What is left then is swept away by pt_container_clear(). */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/wireio.h"
+#include "drivers/container/internal.h"
+#include "sys/cgroup.h"
+#include "sys/process.h"
+
+#define ANSWER_MSEC 60000
+
+G_STATIC_ASSERT((int)PT_WIRE_ERR_NOT_FOUND == (int)PT_ERR_NOT_FOUND);
+G_STATIC_ASSERT((int)PT_WIRE_ERR_CONFLICT == (int)PT_ERR_CONFLICT);
+G_STATIC_ASSERT((int)PT_WIRE_ERR_INTERNAL == (int)PT_ERR_INTERNAL);
+
+static void
+limits_of(const PtInstance *spec, guint64 device, PtCgroupLimits *ret)
+{
+  *ret = (PtCgroupLimits){ .cpu = spec->cpu,
+                           .memory = spec->memory,
+                           .pids = spec->pids > 0 ? spec->pids : 8192,
+                           .io_read = spec->io_read,
+                           .io_write = spec->io_write,
+                           .device = device,
+                           .weight = spec->priority > 0 ? spec->priority : 100 };
+}
+
+bool
+pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
+{
+  PtContainerMeta meta;
+  PtCgroupLimits limits;
+
+  if (!pt_ct_meta_read(c, id, &meta, error))
+    return false;
+  limits_of(spec, meta.device, &limits);
+  return pt_cgroup_limit(c->host, id, &limits, error);
+}
+
+static bool
+make_dir(const char *path, mode_t mode, GError **error)
+{
+  if (g_mkdir_with_parents(path, mode) == 0)
+    return true;
+  pt_error_errno(error, errno, "%s", path);
+  return false;
+}
+
+static bool
+make_dirs(const PtContainers *c, const char *id, GError **error)
+{
+  g_autofree char *dir = pt_ct_dir(c, id, NULL), *bundle = pt_ct_dir(c, id, "bundle");
+  g_autofree char *log = pt_ct_log(c, id), *instance = g_path_get_dirname(log);
+
+  return make_dir(dir, 0711, error) && make_dir(bundle, 0700, error) && make_dir(instance, 0700, error);
+}
+
+static bool
+write_config(const PtContainers *c, const PtContainerStart *start, int root, const char *uuid, bool systemd, GError **error)
+{
+  const char *id = start->spec->id;
+  const char *who = start->spec->user ? start->spec->user : start->spec->init == PT_INIT_APP ? start->image->user : NULL;
+  g_auto(PtGuestUser) user = { 0 };
+  g_autofree char *rootfs = pt_ct_root(c, id), *notify = pt_ct_dir(c, id, "notify.sock");
+  g_autofree char *path = pt_ct_dir(c, id, "bundle/config.json");
+
+  if (!pt_guest_user(root, start->spec->init == PT_INIT_SYSTEM ? NULL : who, &user, error))
+    return false;
+  g_autoptr(json_t) json = pt_config_build(&(PtConfigInput){ c->host, start, rootfs, systemd ? notify : NULL, uuid, &user }, error);
+  if (!json)
+    return false;
+  g_autofree char *text = pt_json_dump(json);
+  return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, error);
+}
+
+/* All that must be there before the monitor is started. */
+static bool
+prepare(const PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  const char *id = start->spec->id;
+  g_autofree char *rootfs = pt_ct_root(c, id), *uuid = pt_ct_uuid(id), *ready = pt_ct_dir(c, id, "ready");
+  PtContainerMeta meta = { .idbase = start->idbase };
+  struct stat st;
+
+  if (!make_dirs(c, id, error) || !pt_cgroup_make(c->host, id, error) || !pt_ct_mount(c, start, error))
+    return false;
+  if (start->spec->init == PT_INIT_SYSTEM && !pt_cgroup_delegate(c->host, id, (uid_t)start->idbase, error))
+    return false;
+  if (stat(start->volume, &st) == 0)
+    meta.device = st.st_dev;
+  int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) {
+    pt_error_errno(error, errno, "%s", rootfs);
+    return false;
+  }
+  meta.systemd = start->spec->init == PT_INIT_SYSTEM && pt_ct_is_systemd(root);
+  bool ok = pt_ct_write_files(start, root, uuid, error) && write_config(c, start, root, uuid, meta.systemd, error);
+  close(root);
+  /* An init that does not say when it is up, is up. */
+  if (ok && !meta.systemd && start->spec->init == PT_INIT_SYSTEM)
+    ok = g_file_set_contents(ready, "", 0, error);
+  return ok && pt_ct_meta_write(c, id, &meta, error) && pt_container_limits((PtContainers *)c, id, start->spec, error);
+}
+
+/* The other end of the monitor's descriptor 3, or -1. */
+static int
+spawn_monitor(const PtContainers *c, const char *id, GError **error)
+{
+  g_autofree char *dir = pt_ct_dir(c, id, NULL), *log = pt_ct_log(c, id);
+  g_autofree char *leaf = g_build_filename(c->host->cgroup2, c->host->cgroup, id, "cgroup.procs", NULL);
+  const char *const argv[] = { c->monitor,   dir, id, log, c->host->cgroup_kind == PT_CGROUP_V1 ? leaf : "-", c->crun, "--root",
+                               c->crun_root, "--cgroup-manager=cgroupfs", NULL };
+  int pair[2], status = 0;
+
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+    pt_error_errno(error, errno, "monitor");
+    return -1;
+  }
+  const int fds[] = { -1, -1, -1, pair[1] };
+  pid_t pid = pt_spawn(&(PtSpawn){ .argv = argv, .fds = fds, .n_fds = 4, .outlive = true }, error);
+  close(pair[1]);
+  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  if (pid < 0 || status != 0) {
+    if (pid > 0)
+      PT_SET(error, PT_ERR_INTERNAL, "the monitor did not start");
+    close(pair[0]);
+    return -1;
+  }
+  return pair[0];
+}
+
+/* Waits for a message of `type`. What the monitor says instead is the error. */
+static bool
+expect(int sock, guint32 type, guint32 *ret_a, GError **error)
+{
+  g_auto(PtWireMsg) msg = { 0 };
+  struct pollfd p = { .fd = sock, .events = POLLIN };
+  int n;
+
+  while ((n = poll(&p, 1, ANSWER_MSEC)) < 0 && errno == EINTR)
+    ;
+  if (n == 0) {
+    PT_SET(error, PT_ERR_TIMEOUT, "the runtime did not answer within %d s", ANSWER_MSEC / 1000);
+    return false;
+  }
+  n = pt_wire_recv(sock, &msg, error);
+  if (n < 0)
+    return false;
+  if (n == 1 && msg.head.type == type) {
+    *ret_a = msg.head.a;
+    return true;
+  }
+  if (n == 1 && msg.head.type == PT_WIRE_ERROR) {
+    bool absent = strstr(msg.text, "not found in $PATH") || strstr(msg.text, "No such file");
+
+    PT_SET(error, absent ? PT_ERR_INVALID : PT_ERR_INTERNAL, "%s", msg.text);
+  } else {
+    PT_SET(error, PT_ERR_INTERNAL, "the monitor ended without a word");
+  }
+  return false;
+}
+
+static bool
+bring_up(PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  guint32 pid = 0;
+  int sock = spawn_monitor(c, start->spec->id, error);
+
+  if (sock < 0)
+    return false;
+  bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) &&
+            (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
+            pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
+  close(sock); /* not running yet: this is what ends the monitor */
+  return ok;
+}
+
+bool
+pt_container_start(PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  const char *id = start->spec->id;
+  PtContainerState state;
+
+  if (pt_container_state(c, id, &state, NULL) && state.running) {
+    PT_SET(error, PT_ERR_CONFLICT, "instance %s: runs already", start->spec->name);
+    return false;
+  }
+  pt_ct_abandon(c, id); /* of the run before; its exit status has been read by now */
+  if (prepare(c, start, error) && bring_up(c, start, error))
+    return true;
+  pt_ct_abandon(c, id);
+  g_prefix_error(error, "instance %s: ", start->spec->name);
+  return false;
+}
