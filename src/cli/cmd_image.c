@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+/* image … */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/launch.h"
+#include "cli/operation.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+/* Its first name, else the beginning of its digest. The caller's. */
+static char *
+image_name(const json_t *image)
+{
+  const char *name = json_string_value(json_array_get(json_object_get(image, "names"), 0));
+  const char *digest = pt_json_str(image, "digest", "");
+
+  if (name)
+    return pt_safe(name);
+  digest = g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest;
+  g_autofree char *begin = g_strndup(digest, 12);
+  return pt_safe(begin);
+}
+
+static int
+run_list(PtCli *cli, const PtArgs *args, GError **error)
+{
+  static const char *const headings[] = { "NAME", "DIGEST", "SIZE", "AGE", "ARCH", "INIT", "DESKTOP", "USED BY", NULL };
+  g_autoptr(PtTable) t = pt_table_new(headings);
+  g_autoptr(json_t) answer = NULL;
+  gsize n;
+  json_t *i;
+
+  (void)args;
+  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &answer, error))
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, answer);
+    return 0;
+  }
+  json_array_foreach(json_object_get(answer, "items"), n, i) {
+    const char *digest = pt_json_str(i, "digest", "");
+    g_autofree char *name = image_name(i), *size = pt_member_size(i, "size"), *age = pt_since(pt_json_str(i, "created", NULL)),
+                    *begin = g_strndup(g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest, 12),
+                    *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by")));
+    const char *cells[] = { name, begin, size, age, pt_json_str(i, "arch", ""), pt_json_str(i, "init", ""),
+                            pt_json_bool(i, "desktop", false) ? "yes" : "", used };
+    if (cli->quiet)
+      pt_say("%s", name);
+    else
+      pt_table_add(t, cells);
+  }
+  if (cli->quiet)
+    return 0;
+  if (pt_table_rows(t) == 0)
+    pt_note(cli, "There are no images yet. Build one:  portena image build desktop   (all: portena image recipes)");
+  else
+    pt_table_print(t, cli);
+  return 0;
+}
+
+static char *
+join_strings(const json_t *list)
+{
+  GString *s = g_string_new(NULL);
+
+  for (gsize n = 0; n < json_array_size(list); n++) {
+    const char *one = json_string_value(json_array_get(list, n));
+    g_string_append_printf(s, "%s%s", n ? ", " : "", one ? one : "–");
+  }
+  return g_string_free(s, FALSE);
+}
+
+static int
+run_show(PtCli *cli, const PtArgs *args, GError **error)
+{
+  g_autofree char *path = pt_api_path("/v1/images/%s", pt_args_nth(args, 0));
+  g_autoptr(PtFacts) f = pt_facts_new();
+  g_autoptr(json_t) i = NULL;
+
+  cli->missed_image = g_strdup(pt_args_nth(args, 0));
+  if (!pt_cli_call(cli, "GET", path, NULL, &i, error))
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, i);
+    return 0;
+  }
+  g_autofree char *names = join_strings(json_object_get(i, "names")), *kinds = join_strings(json_object_get(i, "kinds")),
+                  *users = join_strings(json_object_get(i, "used_by")), *size = pt_member_size(i, "size"),
+                  *created = pt_when(pt_json_str(i, "created", NULL)), *age = pt_since(pt_json_str(i, "created", NULL));
+  pt_facts_add(f, "names", *names ? names : "–");
+  pt_facts_add(f, "digest", pt_json_str(i, "digest", NULL));
+  pt_facts_add(f, "description", pt_json_str(i, "description", NULL));
+  pt_facts_add(f, "source", pt_json_str(i, "source", NULL));
+  pt_facts_addf(f, "system", "%s, %s", pt_json_str(i, "os", "–"), pt_json_str(i, "arch", "–"));
+  pt_facts_addf(f, "runs as", "%s, init %s%s", kinds, pt_json_str(i, "init", "system"),
+                pt_json_bool(i, "desktop", false) ? ", with a desktop" : "");
+  pt_facts_add(f, "size", size);
+  pt_facts_addf(f, "created", "%s (%s old)", created, age);
+  pt_facts_add(f, "used by", *users ? users : "nobody");
+  pt_facts_print(f, cli);
+  return 0;
+}
+
+static int
+run_recipes(PtCli *cli, const PtArgs *args, GError **error)
+{
+  static const char *const headings[] = { "RECIPE", "BUILT", "DESCRIPTION", NULL };
+  g_autoptr(PtTable) t = pt_table_new(headings);
+  g_autoptr(json_t) answer = NULL;
+  gsize n;
+  json_t *r;
+
+  (void)args;
+  if (!pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &answer, error))
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, answer);
+    return 0;
+  }
+  json_array_foreach(json_object_get(answer, "items"), n, r) {
+    g_autofree char *name = pt_safe(pt_json_str(r, "name", ""));
+    const char *cells[] = { name, json_is_string(json_object_get(r, "image")) ? "yes" : "no", pt_json_str(r, "description", "") };
+    if (cli->quiet)
+      pt_say("%s", name);
+    else
+      pt_table_add(t, cells);
+  }
+  if (!cli->quiet)
+    pt_table_print(t, cli);
+  return 0;
+}
+
+/* The image that an operation made. */
+static int
+tell_result(PtCli *cli, const json_t *operation, const char *what)
+{
+  const char *result = pt_json_str(operation, "result", "");
+  g_autofree char *safe = pt_safe(g_str_has_prefix(result, "images/") ? result + 7 : result);
+
+  if (cli->json)
+    pt_print_json(cli, operation);
+  else if (cli->quiet)
+    pt_say("%s", what);
+  else
+    pt_say("Image %s is ready%s%s. Use it:  portena launch %s NAME", what, *safe ? ": " : "", safe, what);
+  return 0;
+}
+
+static int
+run_build(PtCli *cli, const PtArgs *args, GError **error)
+{
+  int status = 0;
+
+  for (guint i = 0; i < pt_args_n(args); i++) {
+    const char *recipe = pt_args_nth(args, i);
+    g_autoptr(json_t) op = NULL;
+    if (!pt_name_check("recipe", recipe, error) || !pt_image_build(cli, recipe, &op, error))
+      return -1;
+    if (cli->json || cli->quiet)
+      status = tell_result(cli, op, recipe);
+  }
+  return status;
+}
+
+/* --- import --- */
+
+typedef struct Upload {
+  int fd;
+  gint64 done, total;
+  PtProgress *progress;
+} Upload;
+
+static gssize
+read_upload(void *data, void *buf, gsize size, GError **error)
+{
+  Upload *u = data;
+  gssize n = read(u->fd, buf, size);
+
+  if (n < 0) {
+    pt_error_errno(error, errno, "reading the file");
+    return -1;
+  }
+  u->done += n;
+  pt_progress_set(u->progress, -1, u->done, u->total, "bytes", NULL);
+  return n;
+}
+
+/* A file is sent; what has a scheme is fetched by the server. */
+static bool
+import_file(PtCli *cli, const char *file, const char *name, const char *format, json_t **ret, GError **error)
+{
+  static const char *const headers[] = { "Content-Type", "application/octet-stream", NULL };
+  g_autofree char *query = pt_api_path("/v1/images?name=%s&format=%s", name, format), *title = g_strdup_printf("Sending %s", file);
+  Upload u = { .fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC) };
+  struct stat st;
+
+  if (u.fd < 0 || fstat(u.fd, &st) < 0) {
+    pt_error_errno(error, errno, "%s", file);
+    return false;
+  }
+  u.total = S_ISREG(st.st_mode) ? st.st_size : 0;
+  u.progress = pt_progress_new(cli, title);
+  PtApiRequest r = { .method = "POST", .path = query, .headers = headers, .source = read_upload, .source_data = &u, .timeout = -1 };
+  PtTransport *t = pt_cli_transport(cli, error);
+  g_autoptr(PtApiReply) reply = t ? t->ops->send(t, &r, error) : NULL;
+  pt_progress_free(u.progress);
+  close(u.fd);
+  if (!reply || !pt_api_reply_check(reply, error))
+    return false;
+  *ret = pt_json_parse_object(reply->body, reply->body_size, error);
+  return *ret != NULL;
+}
+
+static bool
+import_remote(PtCli *cli, const PtArgs *args, const char *source, const char *name, json_t **ret, GError **error)
+{
+  g_autoptr(json_t) body = json_pack("{s:s, s:s?, s:s?}", "source", source, "name", name, "arch", pt_args_get(args, "arch"));
+
+  if (!body) {
+    PT_SET(error, PT_ERR_INVALID, "source: it is not valid UTF-8");
+    return false;
+  }
+  if (!name)
+    json_object_del(body, "name");
+  if (!pt_args_get(args, "arch"))
+    json_object_del(body, "arch");
+  return pt_cli_call(cli, "POST", "/v1/images", body, ret, error);
+}
+
+static bool
+has_scheme(const char *source)
+{
+  static const char *const schemes[] = { "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "recipe:" };
+
+  for (guint i = 0; i < G_N_ELEMENTS(schemes); i++)
+    if (g_str_has_prefix(source, schemes[i]))
+      return true;
+  return false;
+}
+
+static int
+run_import(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *source = pt_args_nth(args, 0), *name = pt_args_nth(args, 1), *format = pt_args_get(args, "format");
+  bool remote = has_scheme(source);
+  g_autoptr(json_t) answer = NULL, op = NULL;
+
+  if (!remote && !name) {
+    PT_SET(error, PT_ERR_INVALID, "import: how shall the image of %s be called?", source);
+    pt_error_hint(error, "usage:  portena image import %s NAME", source);
+    return -1;
+  }
+  const char *what = name ? name : source;
+  g_autofree char *title = g_strdup_printf("Importing %s", what);
+  if (remote ? !import_remote(cli, args, source, name, &answer, error)
+             : !import_file(cli, source, name, format ? format : "rootfs", &answer, error))
+    return -1;
+  if (!pt_operation_wait(cli, answer, title, 0, &op, error)) {
+    g_prefix_error(error, "image %s: ", what);
+    return -1;
+  }
+  return tell_result(cli, op ? op : answer, what);
+}
+
+/* --- delete, prune, rename --- */
+
+static int
+run_delete(PtCli *cli, const PtArgs *args, GError **error)
+{
+  for (guint i = 0; i < pt_args_n(args); i++) {
+    const char *ref = pt_args_nth(args, i);
+    g_autofree char *path = pt_api_path("/v1/images/%s", ref), *safe = pt_safe(ref);
+    g_autoptr(json_t) answer = NULL;
+    g_free(cli->missed_image);
+    cli->missed_image = g_strdup(ref);
+    if (pt_args_has(args, "dry-run")) {
+      if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
+        return -1;
+      g_autofree char *users = join_strings(json_object_get(answer, "used_by")), *size = pt_member_size(answer, "size");
+      if (*users)
+        pt_say("Would refuse: image %s is in use by %s.", safe, users);
+      else
+        pt_say("Would delete image %s (%s). Nothing was changed.", safe, size);
+      continue;
+    }
+    if (!pt_cli_call(cli, "DELETE", path, NULL, &answer, error) || !pt_operation_wait(cli, answer, safe, 0, NULL, error))
+      return -1;
+    if (cli->json && answer)
+      pt_print_json(cli, answer);
+    else if (!cli->json)
+      pt_say(cli->quiet ? "%s" : "Image %s is deleted.", safe);
+  }
+  return 0;
+}
+
+/* What prune would take, as far as it can be told from here: images that nobody uses and no recipe names. */
+static int
+dry_prune(PtCli *cli, GError **error)
+{
+  g_autoptr(json_t) images = NULL, recipes = NULL;
+  gint64 freed = 0;
+  gsize n, k;
+  json_t *i, *r;
+
+  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &images, error) || !pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &recipes, error))
+    return -1;
+  json_array_foreach(json_object_get(images, "items"), n, i) {
+    bool kept = json_array_size(json_object_get(i, "used_by")) > 0;
+    json_array_foreach(json_object_get(recipes, "items"), k, r)
+      kept |= g_strcmp0(pt_json_str(r, "image", ""), pt_json_str(i, "digest", NULL)) == 0;
+    if (kept)
+      continue;
+    g_autofree char *name = image_name(i), *size = pt_member_size(i, "size");
+    freed += pt_json_int(i, "size", 0);
+    if (cli->quiet)
+      pt_say("%s", name);
+    else
+      pt_say("Would remove %s (%s)", name, size);
+  }
+  g_autofree char *sum = pt_size_format(freed);
+  pt_note(cli, "%s would be freed. Nothing was changed.", sum);
+  return 0;
+}
+
+static int
+run_prune(PtCli *cli, const PtArgs *args, GError **error)
+{
+  g_autoptr(json_t) answer = NULL;
+
+  if (pt_args_has(args, "dry-run"))
+    return dry_prune(cli, error);
+  if (!pt_cli_call(cli, "POST", "/v1/images/prune", NULL, &answer, error))
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, answer);
+    return 0;
+  }
+  const json_t *removed = json_object_get(answer, "removed");
+  g_autofree char *freed = pt_member_size(answer, "freed");
+  for (gsize n = 0; cli->quiet && n < json_array_size(removed); n++) {
+    g_autofree char *one = pt_safe(json_string_value(json_array_get(removed, n)));
+    pt_say("%s", one);
+  }
+  if (!cli->quiet)
+    pt_say("%d images removed, %s freed.", (int)json_array_size(removed), freed);
+  return 0;
+}
+
+static int
+run_rename(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *ref = pt_args_nth(args, 0);
+  g_autofree char *path = pt_api_path("/v1/images/%s", ref);
+  g_autoptr(json_t) names = json_array(), answer = NULL;
+
+  cli->missed_image = g_strdup(ref);
+  for (guint i = 1; i < pt_args_n(args); i++)
+    json_array_append_new(names, json_string(pt_args_nth(args, i)));
+  g_autoptr(json_t) patch = json_pack("{s:O}", "names", names);
+  if (!pt_cli_call(cli, "PATCH", path, patch, &answer, error))
+    return -1;
+  g_autofree char *list = join_strings(names), *safe = pt_safe(list), *was = pt_safe(ref);
+  if (cli->json)
+    pt_print_json(cli, answer);
+  else if (cli->quiet)
+    pt_say("%s", safe);
+  else
+    pt_say("Image %s is called %s now.", was, safe);
+  return 0;
+}
+
+static const PtOption import_options[] = {
+  { "format", 0, "FORMAT", "Of a file: rootfs, docker-archive or oci-archive (rootfs)", false },
+  { "arch", 0, "ARCH", "Of a registry's image: x86_64, aarch64 (this machine's)", false },
+  { NULL, 0, NULL, NULL, false },
+};
+static const PtOption dry_options[] = {
+  { "dry-run", 'n', NULL, "Say what would go, and change nothing", false }, { NULL, 0, NULL, NULL, false },
+};
+
+const PtCommand pt_cmds_image[] = {
+  { .name = "image list", .args = "", .summary = "Show the images on the server", .completes = "", .run = run_list,
+    .examples = { { "portena image list", "with size and age" }, { "portena image list -q", "names only" } } },
+  { .name = "image show", .args = "IMAGE", .summary = "Tell all about an image", .min = 1, .max = 1, .completes = "m", .run = run_show,
+    .examples = { { "portena image show desktop", "by its name" }, { "portena image show 3f9a1c", "by the beginning of its digest" } } },
+  { .name = "image recipes", .args = "", .summary = "Show what can be built", .completes = "", .run = run_recipes,
+    .examples = { { "portena image recipes", "names and what they are for" }, { "portena image recipes -q", "names only" } } },
+  { .name = "image build", .args = "RECIPE…", .summary = "Build images from recipes", .min = 1, .max = G_MAXUINT, .completes = "r",
+    .run = run_build,
+    .examples = { { "portena image build desktop", "takes some minutes" }, { "portena image build debian desktop", "one after the other" } } },
+  { .name = "image import", .args = "SOURCE [NAME]", .summary = "Bring an image in from a registry or a file", .options = import_options,
+    .min = 1, .max = 2, .completes = "fm", .run = run_import,
+    .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server\noci:PATH, docker-archive:PATH, "
+            "oci-archive:PATH, rootfs:PATH.",
+    .examples = { { "portena image import docker://alpine:3.20 alpine", "from a registry" },
+                  { "portena image import rootfs.tar.zst mine", "from a file here" } } },
+  { .name = "image delete", .alias = "image rm", .args = "IMAGE…", .summary = "Delete images that nobody uses", .options = dry_options, .min = 1,
+    .max = G_MAXUINT, .completes = "m", .run = run_delete,
+    .examples = { { "portena image delete alpine", "refused while in use" }, { "portena image delete alpine -n", "say what would happen" } } },
+  { .name = "image prune", .args = "", .summary = "Remove images that nobody uses and no recipe names", .options = dry_options, .completes = "",
+    .run = run_prune,
+    .examples = { { "portena image prune", "free the space" }, { "portena image prune --dry-run", "see what would go" } } },
+  { .name = "image rename", .args = "IMAGE NAME…", .summary = "Give an image other names", .min = 2, .max = G_MAXUINT, .completes = "m",
+    .run = run_rename,
+    .examples = { { "portena image rename 3f9a1c base", "name one by its digest" }, { "portena image rename base base stable", "two names" } } },
+  { NULL },
+};

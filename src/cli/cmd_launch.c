@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+/* launch: one request where the image is there; where its recipe has not been built yet, that first. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/launch.h"
+#include "cli/operation.h"
+#include "cli/output.h"
+#include "cli/power.h"
+#include "model/instance.h"
+
+const char pt_launch_text[] = "IMAGE is the name of an image, or of a recipe (portena image recipes), which is built first if need be.\n"
+                              "An image that runs one command takes it after --.";
+
+const PtOption pt_launch_options[] = {
+  { "kind", 0, "KIND", "container (others follow)", false },
+  { "init", 0, "INIT", "system: a whole userland; app: one command", false },
+  { "cpu", 'c', "N", "Cpus it may use, such as 2 or 0.5", false },
+  { "memory", 'm', "SIZE", "Memory it may use, such as 2GiB", false },
+  { "disk", 'd', "SIZE", "Size of its disk (20GiB)", false },
+  { "pids", 0, "N", "Processes it may have", false },
+  { "priority", 0, "N", "Its share when cpu or disk is short, 1 to 1000 (100)", false },
+  { "env", 'e', "NAME=VALUE", "A variable of its environment", true },
+  { "publish", 'p', "LISTEN:TO", "A port of the node that leads to it; /udp behind it if wanted", true },
+  { "cwd", 0, "DIR", "Directory the command starts in", false },
+  { "user", 'u', "USER", "User inside it that runs the command", false },
+  { "restart", 0, "WHEN", "no, on-failure or always", false },
+  { "autostart", 0, NULL, "Start it when the node starts (the default)", false },
+  { "no-autostart", 0, NULL, "Leave it stopped when the node starts", false },
+  { "description", 0, "TEXT", "What it is for", false },
+  { "no-start", 0, NULL, "Make it, and leave it stopped", false },
+  { "wait", 'w', NULL, "Return when it is ready: started up, health check passed", false },
+  { "timeout", 0, "TIME", "Give up waiting after TIME", false },
+  { "yes", 'y', NULL, "Build the image without asking", false },
+  { "dry-run", 'n', NULL, "Say what would be made, and make nothing", false },
+  { NULL, 0, NULL, NULL, false },
+};
+
+/* Options that are fields of the instance, by their own names. */
+static bool
+add_fields(const PtArgs *args, json_t *body, GError **error)
+{
+  static const char *const fields[] = { "kind", "init", "cpu", "memory", "disk", "pids", "priority", "cwd", "user", "restart", "description" };
+
+  for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
+    const char *v = pt_args_get(args, fields[i]);
+    if (!v)
+      continue;
+    g_autofree char *assignment = g_strdup_printf("%s=%s", fields[i], v);
+    if (!pt_record_patch_add(&pt_instance_type, body, assignment, error)) {
+      g_prefix_error(error, "--%s: ", fields[i]);
+      return false;
+    }
+  }
+  if (pt_args_has(args, "autostart") || pt_args_has(args, "no-autostart"))
+    json_object_set_new(body, "autostart", json_boolean(!pt_args_has(args, "no-autostart")));
+  if (pt_args_has(args, "no-start"))
+    json_object_set_new(body, "start", json_false());
+  return true;
+}
+
+static bool
+add_lists(const PtArgs *args, json_t *body, GError **error)
+{
+  g_autofree char **env = pt_args_all(args, "env"), **ports = pt_args_all(args, "publish");
+
+  for (guint i = 0; env[i]; i++) {
+    const char *eq = strchr(env[i], '=');
+    g_autofree char *assignment = g_strdup_printf("env.%s", env[i]);
+    json_t *map = json_object_get(body, "env");
+    if (!eq || eq == env[i]) {
+      g_autofree char *shown = pt_safe(env[i]);
+      PT_SET(error, PT_ERR_INVALID, "--env: '%s': NAME=VALUE is wanted here, such as LANG=C.UTF-8", shown);
+      return false;
+    }
+    if (!eq[1] && !map)
+      json_object_set_new(body, "env", map = json_object());
+    if (!eq[1]) {
+      g_autofree char *name = g_strndup(env[i], (gsize)(eq - env[i]));
+      json_object_set_new(map, name, json_string(""));
+    } else if (!pt_record_patch_add(&pt_instance_type, body, assignment, error)) {
+      g_prefix_error(error, "--env: ");
+      return false;
+    }
+  }
+  if (!ports[0])
+    return true;
+  g_autofree char *all = g_strjoinv(",", ports), *assignment = g_strconcat("ports=", all, NULL);
+  if (pt_record_patch_add(&pt_instance_type, body, assignment, error))
+    return true;
+  g_prefix_error(error, "--publish: ");
+  return false;
+}
+
+static json_t *
+build_body(const PtArgs *args, const char *image, const char *name, GError **error)
+{
+  g_autoptr(json_t) body = json_pack("{s:s, s:s}", "name", name, "image", image);
+  char **command = pt_args_rest(args);
+
+  if (!body) {
+    PT_SET(error, PT_ERR_INVALID, "image: its name is not valid UTF-8");
+    return NULL;
+  }
+  if (!add_fields(args, body, error) || !add_lists(args, body, error))
+    return NULL;
+  if (command && command[0]) {
+    json_t *list = json_array();
+    json_object_set_new(body, "command", list);
+    for (; *command; command++)
+      if (json_array_append_new(list, json_string(*command)) < 0) {
+        PT_SET(error, PT_ERR_INVALID, "the command after -- is not valid UTF-8");
+        return NULL;
+      }
+  }
+  return g_steal_pointer(&body);
+}
+
+/* "image desktop (3 d old), 2 cpu, 2 GiB, 20 GiB" */
+static char *
+describe(const json_t *body, const json_t *image)
+{
+  g_autoptr(GString) s = g_string_new("image ");
+  g_autofree char *name = pt_safe(pt_json_str(body, "image", ""));
+  const json_t *cpu = json_object_get(body, "cpu");
+
+  g_string_append(s, name);
+  if (image) {
+    g_autofree char *age = pt_since(pt_json_str(image, "created", NULL));
+    g_string_append_printf(s, " (%s old)", age);
+  }
+  if (json_is_number(cpu))
+    g_string_append_printf(s, ", %g cpu", json_number_value(cpu));
+  g_autofree char *memory = pt_member_size(body, "memory"), *disk = pt_member_size(body, "disk");
+  if (json_object_get(body, "memory"))
+    g_string_append_printf(s, ", %s memory", memory);
+  g_string_append_printf(s, ", disk %s", json_object_get(body, "disk") ? disk : "20 GiB");
+  return g_strdup(s->str);
+}
+
+bool
+pt_image_build(PtCli *cli, const char *recipe, json_t **ret, GError **error)
+{
+  g_autofree char *source = g_strconcat("recipe:", recipe, NULL), *title = g_strdup_printf("Building image %s", recipe);
+  g_autoptr(json_t) body = json_pack("{s:s}", "source", source), answer = NULL;
+  gint64 begun = pt_mono();
+
+  if (!pt_cli_call(cli, "POST", "/v1/images", body, &answer, error))
+    return false;
+  if (!pt_operation_wait(cli, answer, title, 0, ret, error)) {
+    g_prefix_error(error, "image %s: ", recipe);
+    return false;
+  }
+  g_autofree char *took = pt_duration_format(pt_mono() - begun);
+  pt_note(cli, "Image %s is built (%s).", recipe, took);
+  return true;
+}
+
+/* Whether `image` names a recipe that has no image yet. */
+static bool
+is_unbuilt_recipe(PtCli *cli, const char *image)
+{
+  g_autoptr(json_t) answer = NULL;
+  gsize n;
+  json_t *r;
+
+  if (!pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &answer, NULL))
+    return false;
+  json_array_foreach(json_object_get(answer, "items"), n, r)
+    if (g_strcmp0(pt_json_str(r, "name", NULL), image) == 0)
+      return !json_is_string(json_object_get(r, "image"));
+  return false;
+}
+
+/* `missing` says that there is no such image: builds it if that can be done, else hands the error on. */
+static bool
+build_missing(PtCli *cli, const PtArgs *args, const char *image, GError *missing, GError **error)
+{
+  g_autoptr(GError) why = missing;
+
+  if (pt_error_code(why) != PT_ERR_NOT_FOUND || !is_unbuilt_recipe(cli, image)) {
+    g_propagate_error(error, g_steal_pointer(&why));
+    return false;
+  }
+  g_autofree char *question = g_strdup_printf("Image %s has not been built yet. Build it now? That takes some minutes.", image);
+  if (!pt_args_has(args, "yes") && !pt_cli_confirm(cli, question)) {
+    PT_SET(error, PT_ERR_CANCELLED, "%s: its image is not there, nothing was made", image);
+    pt_error_hint(error, "build it when it suits you:  portena image build %s", image);
+    return false;
+  }
+  pt_note(cli, "Image %s has not been built yet: building it first.", image);
+  return pt_image_build(cli, image, NULL, error);
+}
+
+/* The image, where a person watches: its age for the first line, and its absence before anything is asked of the server. */
+static bool
+look_at_image(PtCli *cli, const PtArgs *args, const char *image, json_t **ret, GError **error)
+{
+  g_autofree char *path = pt_api_path("/v1/images/%s", image);
+  GError *why = NULL;
+
+  *ret = NULL;
+  if (pt_cli_call(cli, "GET", path, NULL, ret, &why))
+    return true;
+  if (pt_args_has(args, "dry-run") && pt_error_code(why) == PT_ERR_NOT_FOUND && is_unbuilt_recipe(cli, image)) {
+    g_error_free(why);
+    return true;
+  }
+  return build_missing(cli, args, image, why, error) && pt_cli_call(cli, "GET", path, NULL, ret, error);
+}
+
+/* Sends the request; an image that turns out missing is built once. */
+static json_t *
+create(PtCli *cli, const PtArgs *args, const char *path, const json_t *body, GError **error)
+{
+  const char *image = pt_json_str(body, "image", "");
+  json_t *answer = NULL;
+  GError *why = NULL;
+
+  if (pt_cli_call(cli, "POST", path, body, &answer, &why))
+    return answer;
+  /* The refusal may speak of the space as well; only the image can be helped. */
+  if (!strstr(why->message, image)) {
+    g_propagate_error(error, why);
+    return NULL;
+  }
+  if (!build_missing(cli, args, image, why, error))
+    return NULL;
+  return pt_cli_call(cli, "POST", path, body, &answer, error) ? answer : NULL;
+}
+
+/* Until the guest is ready, as the server sees it. */
+static bool
+wait_ready(PtCli *cli, const PtTarget *t, json_t **answer, gint64 timeout, GError **error)
+{
+  g_autofree char *path = pt_target_path(t, "");
+  gint64 end = pt_mono() + (timeout ? timeout : 600) * G_USEC_PER_SEC;
+
+  while (!pt_json_bool(*answer, "ready", false)) {
+    const char *state = pt_json_str(*answer, "state", "");
+    if (strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0) {
+      PT_SET(error, PT_ERR_CONFLICT, "%s: it %s before it was ready: %s", t->name, strcmp(state, "failed") == 0 ? "failed" : "stopped",
+              pt_json_str(*answer, "error", "it ended by itself"));
+      pt_error_hint(error, "see what it said:  portena logs %s", t->name);
+      return false;
+    }
+    if (pt_mono() > end) {
+      PT_SET(error, PT_ERR_TIMEOUT, "%s: it runs, but was not ready after %d s", t->name, (int)(timeout ? timeout : 600));
+      pt_error_hint(error, "see what it is doing:  portena console %s", t->name);
+      return false;
+    }
+    g_usleep(100000);
+    json_t *next = NULL;
+    if (!pt_cli_call(cli, "GET", path, NULL, &next, error))
+      return false;
+    json_decref(*answer);
+    *answer = next;
+  }
+  return true;
+}
+
+static void
+tell(PtCli *cli, const PtTarget *t, const json_t *answer)
+{
+  g_autofree char *address = pt_safe(pt_json_str(answer, "address", NULL));
+  const char *state = pt_json_str(answer, "state", "");
+  bool desktop = pt_json_bool(answer, "desktop", false);
+
+  if (strcmp(pt_json_str(answer, "power", "running"), "stopped") == 0) {
+    pt_say("%s is made, and stopped. Start it:  portena start %s", t->name, t->name);
+    return;
+  }
+  g_autofree char *url = desktop ? pt_web_url(cli) : NULL;
+  printf("%s is %s", t->name, strcmp(state, "stopped") == 0 ? "done" : "running");
+  if (*address)
+    printf(" at %s", address);
+  if (desktop)
+    printf(". Open it: %s/#/desktop/%s/%s  (portena desktop %s)\n", url, t->space, t->name, t->name);
+  else if (strcmp(pt_json_str(answer, "init", "system"), "app") == 0)
+    printf(". Its output:  portena logs %s\n", t->name);
+  else
+    printf(". Get in:  portena shell %s\n", t->name);
+}
+
+static json_t *
+make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, GError **error)
+{
+  bool ready = pt_args_has(args, "wait");
+  g_autofree char *title = g_strdup_printf("Creating %s", t->name);
+  gint64 timeout = 0;
+
+  if (!pt_operation_timeout(args, &timeout, error))
+    return NULL;
+  guint first = timeout ? (guint)MIN(timeout, 600) : pt_operation_first_wait(cli);
+  g_autofree char *query = ready ? g_strdup_printf("wait=%u&wait_ready=%u", first, first) : g_strdup_printf("wait=%u", first);
+  g_autofree char *path = g_strdup_printf("/v1/spaces/%s/instances?%s", t->space, query);
+  g_autoptr(json_t) answer = create(cli, args, path, body, error), op = NULL;
+  if (!answer || !pt_operation_wait(cli, answer, title, timeout, &op, error))
+    return NULL;
+  /* Where the first answer came before the end, it tells of a beginning. */
+  if (strcmp(pt_json_str(json_object_get(answer, "operation"), "state", "done"), "done") != 0) {
+    g_autofree char *self = pt_target_path(t, "");
+    json_t *now = NULL;
+    if (!pt_cli_call(cli, "GET", self, NULL, &now, error))
+      return NULL;
+    json_decref(answer);
+    answer = now;
+  }
+  if (ready && !pt_args_has(args, "no-start") && !wait_ready(cli, t, &answer, timeout, error))
+    return NULL;
+  return g_steal_pointer(&answer);
+}
+
+int
+pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *image = pt_args_nth(args, 0);
+  g_auto(PtTarget) t = { 0 };
+  g_autoptr(json_t) body = NULL, found = NULL, answer = NULL;
+  bool watched = cli->err_tty && !cli->quiet && !cli->json, dry = pt_args_has(args, "dry-run");
+
+  g_free(cli->missed_image);
+  cli->missed_image = g_strdup(image);
+  if (!pt_target_parse(cli, pt_args_nth(args, 1), &t, error))
+    return -1;
+  body = build_body(args, image, t.name, error);
+  if (!body || ((watched || dry) && !look_at_image(cli, args, image, &found, error)))
+    return -1;
+  g_autofree char *what = describe(body, found);
+  if (dry) {
+    pt_say("Would create %s in space %s: %s%s. Nothing was made.", t.name, t.space, what, found ? "" : " (to be built first)");
+    return 0;
+  }
+  pt_note(cli, "Creating %s in space %s … %s", t.name, t.space, what);
+  answer = make(cli, args, &t, body, error);
+  if (!answer)
+    return -1;
+  if (cli->json)
+    pt_print_json(cli, answer);
+  else if (cli->quiet)
+    pt_say("%s", t.name);
+  else
+    tell(cli, &t, answer);
+  return 0;
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+/* network …, volume … */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/operation.h"
+#include "cli/output.h"
+#include "model/instance.h"
+
+static void
+print_leases(PtCli *cli, const json_t *leases)
+{
+  static const char *const headings[] = { "NAME", "ADDRESS", "MAC", "STATE", NULL };
+  g_autoptr(PtTable) t = pt_table_new(headings);
+  gsize n;
+  json_t *l;
+
+  json_array_foreach((json_t *)leases, n, l) {
+    const char *cells[] = { pt_json_str(l, "name", ""), pt_json_str(l, "address", ""), pt_json_str(l, "mac", ""), pt_json_str(l, "state", "") };
+    pt_table_add(t, cells);
+    pt_table_look(t, 3, pt_look_of_state(cells[3]));
+  }
+  if (pt_table_rows(t) > 0) {
+    putchar('\n');
+    pt_table_print(t, cli);
+  }
+}
+
+static void
+print_ports(PtCli *cli, const json_t *ports)
+{
+  static const char *const headings[] = { "PUBLISHED", "TO", "PORT", NULL };
+  g_autoptr(PtTable) t = pt_table_new(headings);
+  gsize n;
+  json_t *p;
+
+  json_array_foreach((json_t *)ports, n, p) {
+    const char *address = pt_json_str(p, "address", NULL);
+    g_autofree char *listen = g_strdup_printf("%s:%" G_GINT64_FORMAT "/%s", address ? address : "*", pt_json_int(p, "listen", 0),
+                                              pt_json_str(p, "protocol", "tcp"));
+    g_autofree char *to = g_strdup_printf("%" G_GINT64_FORMAT, pt_json_int(p, "to", 0));
+    const char *cells[] = { listen, pt_json_str(p, "instance", ""), to };
+    pt_table_add(t, cells);
+  }
+  if (pt_table_rows(t) > 0) {
+    putchar('\n');
+    pt_table_print(t, cli);
+  }
+}
+
+static int
+run_show(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *name = pt_args_nth(args, 0) ? pt_args_nth(args, 0) : pt_cli_space(cli, error);
+  g_autoptr(PtFacts) f = pt_facts_new();
+  g_autoptr(json_t) net = NULL;
+
+  if (!name || !pt_name_check("space", name, error))
+    return -1;
+  g_autofree char *path = pt_api_path("/v1/spaces/%s/network", name);
+  if (!pt_cli_call(cli, "GET", path, NULL, &net, error))
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, net);
+    return 0;
+  }
+  pt_facts_add(f, "space", name);
+  pt_facts_add(f, "subnet", pt_json_str(net, "subnet", NULL));
+  pt_facts_add(f, "prefix6", pt_json_str(net, "prefix6", NULL));
+  pt_facts_add(f, "uplink", pt_json_str(net, "uplink", "none"));
+  pt_facts_print(f, cli);
+  print_leases(cli, json_object_get(net, "leases"));
+  print_ports(cli, json_object_get(net, "ports"));
+  return 0;
+}
+
+/* --- publish, unpublish: the list of ports is one field of the instance, so it is changed against its revision --- */
+
+typedef bool (*PortsChange)(json_t *ports, const json_t *wanted, const char *text, const char *name, GError **error);
+
+static bool
+same_place(const json_t *a, const json_t *b)
+{
+  return pt_json_int(a, "listen", 0) == pt_json_int(b, "listen", 0) &&
+         strcmp(pt_json_str(a, "protocol", "tcp"), pt_json_str(b, "protocol", "tcp")) == 0 &&
+         g_strcmp0(pt_json_str(a, "address", NULL), pt_json_str(b, "address", NULL)) == 0;
+}
+
+static bool
+add_port(json_t *ports, const json_t *wanted, const char *text, const char *name, GError **error)
+{
+  gsize n;
+  json_t *p;
+
+  (void)text;
+  json_array_foreach(ports, n, p) {
+    if (!same_place(p, wanted))
+      continue;
+    PT_SET(error, PT_ERR_CONFLICT, "%s: port %" G_GINT64_FORMAT " is published already, to %" G_GINT64_FORMAT, name,
+           pt_json_int(wanted, "listen", 0), pt_json_int(p, "to", 0));
+    pt_error_hint(error, "take it back first:  portena network unpublish %s %" G_GINT64_FORMAT, name, pt_json_int(wanted, "listen", 0));
+    return false;
+  }
+  json_array_append(ports, (json_t *)wanted);
+  return true;
+}
+
+static bool
+remove_port(json_t *ports, const json_t *wanted, const char *text, const char *name, GError **error)
+{
+  for (gsize n = 0; n < json_array_size(ports); n++) {
+    const json_t *p = json_array_get(ports, n);
+    if (pt_json_int(p, "listen", 0) == pt_json_int(wanted, "listen", 0) &&
+        strcmp(pt_json_str(p, "protocol", "tcp"), pt_json_str(wanted, "protocol", "tcp")) == 0) {
+      json_array_remove(ports, n);
+      return true;
+    }
+  }
+  PT_SET(error, PT_ERR_NOT_FOUND, "%s: port %s is not published", name, text);
+  pt_error_hint(error, "what is:  portena network show");
+  return false;
+}
+
+static bool
+change_ports(PtCli *cli, const PtTarget *t, const json_t *wanted, const char *text, PortsChange change, json_t **ret, GError **error)
+{
+  g_autofree char *path = pt_target_path(t, "");
+  g_autoptr(PtApiReply) read = pt_cli_request(cli, "GET", path, NULL, NULL, error);
+
+  if (!read || !pt_api_reply_check(read, error))
+    return false;
+  g_autoptr(json_t) i = pt_json_parse_object(read->body, read->body_size, error);
+  if (!i)
+    return false;
+  json_t *old = json_object_get(i, "ports");
+  g_autoptr(json_t) ports = json_is_array(old) ? json_deep_copy(old) : json_array();
+  if (!change(ports, wanted, text, t->name, error))
+    return false;
+  g_autoptr(json_t) patch = json_pack("{s:O}", "ports", ports);
+  const char *etag = pt_api_reply_header(read, "etag");
+  const char *headers[] = { etag ? "If-Match" : NULL, etag, NULL };
+  g_autoptr(PtApiReply) reply = pt_cli_request(cli, "PATCH", path, headers, patch, error);
+  if (!reply || !pt_api_reply_check(reply, error))
+    return false;
+  *ret = pt_json_parse_object(reply->body, reply->body_size, error);
+  return *ret != NULL;
+}
+
+static int
+tell_ports(PtCli *cli, const PtTarget *t, const json_t *answer, const char *text)
+{
+  if (cli->json)
+    pt_print_json(cli, answer);
+  else
+    pt_say("%s", cli->quiet ? t->name : text);
+  return 0;
+}
+
+static int
+run_publish(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *text = pt_args_nth(args, 1);
+  g_auto(PtTarget) t = { 0 };
+  g_autoptr(json_t) answer = NULL;
+
+  g_autoptr(json_t) port = pt_port_type.from_text(text, error);
+  if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) || !change_ports(cli, &t, port, text, add_port, &answer, error))
+    return -1;
+  g_autofree char *said = g_strdup_printf("Port %" G_GINT64_FORMAT "/%s of the node leads to %s:%" G_GINT64_FORMAT " now.",
+                                          pt_json_int(port, "listen", 0), pt_json_str(port, "protocol", "tcp"), t.name, pt_json_int(port, "to", 0));
+  return tell_ports(cli, &t, answer, said);
+}
+
+/* "8080" or "53/udp"; "8080:80" will do as well. */
+static json_t *
+parse_listen(const char *text, GError **error)
+{
+  g_autofree char *listen = g_strndup(text, strspn(text, "0123456789"));
+  const char *rest = text + strlen(listen), *slash = strchr(rest, '/');
+
+  if (*rest == ':')
+    return pt_port_type.from_text(text, error);
+  g_autofree char *whole = g_strdup_printf("%s:1%s", listen, slash ? slash : "");
+  json_t *port = *rest == '\0' || *rest == '/' ? pt_port_type.from_text(whole, NULL) : NULL;
+  if (!port) {
+    g_autofree char *shown = pt_safe(text);
+    PT_SET(error, PT_ERR_INVALID, "'%s': a published port is a number, such as 8080, or 53/udp", shown);
+  }
+  return port;
+}
+
+static int
+run_unpublish(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *text = pt_args_nth(args, 1);
+  g_auto(PtTarget) t = { 0 };
+  g_autoptr(json_t) answer = NULL, port = parse_listen(text, error);
+
+  if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) || !change_ports(cli, &t, port, text, remove_port, &answer, error))
+    return -1;
+  g_autofree char *said = g_strdup_printf("Port %" G_GINT64_FORMAT "/%s of the node does not lead to %s any more.",
+                                          pt_json_int(port, "listen", 0), pt_json_str(port, "protocol", "tcp"), t.name);
+  return tell_ports(cli, &t, answer, said);
+}
+
+/* --- volumes --- */
+
+static int
+run_volumes(PtCli *cli, const PtArgs *args, GError **error)
+{
+  static const char *const headings[] = { "NAME", "COMPUTER", "SIZE", "USED", "ON DISK", "POOL", "AGE", "ID", NULL };
+  const char *space = pt_args_nth(args, 0) ? pt_args_nth(args, 0) : pt_cli_space(cli, error);
+  g_autoptr(PtTable) t = pt_table_new(headings);
+  g_autoptr(json_t) answer = NULL;
+  gsize n;
+  json_t *v;
+
+  if (!space || !pt_name_check("space", space, error))
+    return -1;
+  g_autofree char *path = pt_api_path("/v1/spaces/%s/volumes", space);
+  if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, answer);
+    return 0;
+  }
+  json_array_foreach(json_object_get(answer, "items"), n, v) {
+    g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"), *actual = pt_member_size(v, "actual"),
+                    *age = pt_since(pt_json_str(v, "created", NULL)), *id = pt_safe(pt_json_str(v, "id", ""));
+    const char *cells[] = { pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, actual, pt_json_str(v, "pool", ""), age, id };
+    if (cli->quiet)
+      pt_say("%s", id);
+    else
+      pt_table_add(t, cells);
+  }
+  if (cli->quiet)
+    return 0;
+  if (pt_table_rows(t) == 0)
+    pt_note(cli, "Space %s has no volumes.", space);
+  else
+    pt_table_print(t, cli);
+  return 0;
+}
+
+/* A volume by id, by its own name or by the computer whose root it is. A new reference. */
+static json_t *
+find_volume(PtCli *cli, const char *space, const char *word, GError **error)
+{
+  static const char *const keys[] = { "id", "name", "instance" };
+  g_autofree char *path = pt_api_path("/v1/spaces/%s/volumes", space);
+  g_autoptr(json_t) answer = NULL;
+  gsize n;
+  json_t *v;
+
+  if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
+    return NULL;
+  for (guint k = 0; k < G_N_ELEMENTS(keys); k++)
+    json_array_foreach(json_object_get(answer, "items"), n, v)
+      if (strcmp(pt_json_str(v, keys[k], ""), word) == 0)
+        return json_incref(v);
+  g_autofree char *shown = pt_safe(word);
+  PT_SET(error, PT_ERR_NOT_FOUND, "space %s has no volume called %s\nsee them:  portena volume list", space, shown);
+  return NULL;
+}
+
+static int
+run_volume_show(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *space = pt_cli_space(cli, error);
+  g_autoptr(json_t) v = space ? find_volume(cli, space, pt_args_nth(args, 0), error) : NULL;
+  g_autoptr(PtFacts) f = pt_facts_new();
+
+  if (!v)
+    return -1;
+  if (cli->json) {
+    pt_print_json(cli, v);
+    return 0;
+  }
+  g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"), *actual = pt_member_size(v, "actual"),
+                  *created = pt_when(pt_json_str(v, "created", NULL));
+  pt_facts_add(f, "name", pt_json_str(v, "name", NULL));
+  pt_facts_add(f, "id", pt_json_str(v, "id", NULL));
+  pt_facts_add(f, "space", pt_json_str(v, "space", NULL));
+  pt_facts_add(f, "computer", pt_json_str(v, "instance", "–"));
+  pt_facts_add(f, "pool", pt_json_str(v, "pool", NULL));
+  pt_facts_add(f, "size", size);
+  pt_facts_add(f, "used", used);
+  pt_facts_add(f, "on disk", actual);
+  pt_facts_add(f, "created", created);
+  pt_facts_print(f, cli);
+  return 0;
+}
+
+static int
+run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
+{
+  const char *text = pt_args_nth(args, 1), *space = NULL;
+  bool more = text[0] == '+';
+  gint64 bytes = 0;
+
+  if (!pt_size_parse(text + more, &bytes, error) || !(space = pt_cli_space(cli, error)))
+    return -1;
+  g_autoptr(json_t) v = find_volume(cli, space, pt_args_nth(args, 0), error), answer = NULL;
+  if (!v)
+    return -1;
+  gint64 now = pt_json_int(v, "size", 0);
+  g_autofree char *name = pt_safe(pt_json_str(v, "name", pt_json_str(v, "instance", "the volume"))), *was = pt_size_format(now);
+  if (more && bytes > G_MAXINT64 - now)
+    bytes = G_MAXINT64 - now;
+  bytes += more ? now : 0;
+  if (bytes <= now) {
+    PT_SET(error, PT_ERR_INVALID, "%s: it has %s, and a volume only grows\nnothing was changed", name, was);
+    return -1;
+  }
+  g_autoptr(json_t) body = json_pack("{s:I}", "size", (json_int_t)bytes);
+  g_autofree char *path = pt_api_path("/v1/spaces/%s/volumes/%s", space, pt_json_str(v, "id", ""));
+  if (!pt_cli_call(cli, "PATCH", path, body, &answer, error) || !pt_operation_wait(cli, answer, name, 0, NULL, error))
+    return -1;
+  g_autofree char *size = pt_size_format(bytes);
+  if (cli->json)
+    pt_print_json(cli, answer);
+  else if (cli->quiet)
+    pt_say("%s", name);
+  else
+    pt_say("%s has %s now (it had %s).", name, size, was);
+  return 0;
+}
+
+const PtCommand pt_cmds_network[] = {
+  { .name = "network show", .args = "[SPACE]", .summary = "Show a space's network: addresses, ports, the way out", .max = 1, .completes = "s",
+    .run = run_show,
+    .examples = { { "portena network show", "of the space you work in" }, { "portena network show lab", "of another" } } },
+  { .name = "network publish", .args = "NAME [ADDRESS:]LISTEN:TO[/udp]", .summary = "Let a port of the node lead to a computer", .min = 2,
+    .max = 2, .completes = "i", .run = run_publish,
+    .examples = { { "portena network publish web 8080:80", "http://node:8080 reaches web" },
+                  { "portena network publish dns 10.0.0.5:53:53/udp", "on one address only" } } },
+  { .name = "network unpublish", .args = "NAME LISTEN[/udp]", .summary = "Take a published port back", .min = 2, .max = 2, .completes = "in",
+    .run = run_unpublish,
+    .examples = { { "portena network unpublish web 8080", "nobody reaches it there any more" }, { "portena network unpublish dns 53/udp", "a UDP port" } } },
+  { .name = "volume list", .args = "[SPACE]", .summary = "Show the disks of a space", .max = 1, .completes = "s", .run = run_volumes,
+    .examples = { { "portena volume list", "of the space you work in" }, { "portena volume list lab --json", "of another, for programs" } } },
+  { .name = "volume show", .args = "VOLUME", .summary = "Tell all about a disk", .min = 1, .max = 1, .completes = "v", .run = run_volume_show,
+    .examples = { { "portena volume show studio", "the disk of studio" }, { "portena volume show studio --json", "for programs" } } },
+  { .name = "volume grow", .args = "VOLUME SIZE", .summary = "Make a disk larger, while it is in use", .min = 2, .max = 2, .completes = "v",
+    .run = run_volume_grow,
+    .examples = { { "portena volume grow studio 40GiB", "to 40 GiB" }, { "portena volume grow studio +10G", "by 10 GiB" } } },
+  { NULL },
+};

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/complete.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "model/instance.h"
+
+typedef struct Completion {
+  PtCli *cli;
+  const char *word;     /* what is there already */
+  char **before;        /* the words before it */
+  guint n_before;
+} Completion;
+
+static void
+offer(const Completion *c, const char *text)
+{
+  g_autofree char *safe = pt_safe(text);
+
+  if (g_str_has_prefix(safe, c->word) && !strpbrk(safe, " \t"))
+    puts(safe);
+}
+
+/* The next word of every command that begins with the words before. */
+static bool
+offer_command(const PtCommand *cmd, const char *heading, void *data)
+{
+  const Completion *c = data;
+  g_auto(GStrv) words = g_strsplit(cmd->name, " ", -1);
+  guint n = g_strv_length(words);
+
+  (void)heading;
+  if ((cmd->flags & PT_CMD_HIDDEN) || n <= c->n_before)
+    return true;
+  for (guint i = 0; i < c->n_before; i++)
+    if (strcmp(words[i], c->before[i]) != 0)
+      return true;
+  offer(c, words[c->n_before]);
+  return true;
+}
+
+static void
+offer_listed(const Completion *c, const char *path, const char *key)
+{
+  g_autoptr(json_t) answer = NULL;
+  gsize n, k;
+  json_t *item;
+
+  if (!pt_cli_call(c->cli, "GET", path, NULL, &answer, NULL))
+    return;
+  json_array_foreach(json_object_get(answer, "items"), n, item) {
+    const json_t *v = json_object_get(item, key);
+    if (json_is_string(v))
+      offer(c, json_string_value(v));
+    for (k = 0; k < json_array_size(v); k++)
+      offer(c, json_string_value(json_array_get(v, k)));
+  }
+}
+
+/* Names of the space in work; after "SPACE/" those of that space. */
+static void
+offer_instances(const Completion *c, const char *suffix)
+{
+  const char *slash = strchr(c->word, '/');
+  g_autofree char *other = slash ? g_strndup(c->word, (gsize)(slash - c->word)) : NULL;
+  const char *space = other ? other : pt_cli_space(c->cli, NULL);
+  g_autofree char *path = space ? pt_api_path("/v1/spaces/%s/instances", space) : NULL;
+  g_autoptr(json_t) answer = NULL;
+  gsize n;
+  json_t *i;
+
+  if (!path || !pt_cli_call(c->cli, "GET", path, NULL, &answer, NULL))
+    return;
+  json_array_foreach(json_object_get(answer, "items"), n, i) {
+    g_autofree char *one = g_strdup_printf("%s%s%s%s", other ? other : "", other ? "/" : "", pt_json_str(i, "name", ""), suffix);
+    offer(c, one);
+  }
+}
+
+static void
+offer_fields(const Completion *c)
+{
+  for (guint i = 0; i < pt_instance_type.n_fields; i++) {
+    const PtField *f = &pt_instance_type.fields[i];
+    if (!(f->flags & (PT_F_LIVE | PT_F_STOPPED)))
+      continue;
+    g_autofree char *text = g_strconcat(f->name, f->kind == PT_FIELD_MAP ? "." : "=", NULL);
+    offer(c, text);
+  }
+}
+
+static void
+offer_volumes(const Completion *c)
+{
+  const char *space = pt_cli_space(c->cli, NULL);
+  g_autofree char *path = space ? pt_api_path("/v1/spaces/%s/volumes", space) : NULL;
+
+  if (path)
+    offer_listed(c, path, "name");
+}
+
+static void
+offer_argument(const Completion *c, char kind)
+{
+  switch (kind) {
+  case 'i': offer_instances(c, ""); break;
+  case 's': offer_listed(c, "/v1/spaces", "name"); break;
+  case 'r': offer_listed(c, "/v1/images/recipes", "name"); offer_listed(c, "/v1/images", "names"); break;
+  case 'm': offer_listed(c, "/v1/images", "names"); break;
+  case 'u': offer_listed(c, "/v1/users", "name"); break;
+  case 'o': offer_listed(c, "/v1/operations", "id"); break;
+  case 'v': offer_volumes(c); break;
+  case '=': offer_fields(c); break;
+  case 'c': pt_commands_foreach(offer_command, (void *)c); break;
+  case 'f':
+    if (!strchr(c->word, '/'))
+      offer_instances(c, ":");
+    puts(":files");
+    break;
+  default: break;
+  }
+}
+
+static void
+offer_options(const Completion *c, const PtOption *options)
+{
+  for (const PtOption *o = options; o && o->name; o++) {
+    g_autofree char *text = g_strconcat("--", o->name, NULL);
+    offer(c, text);
+  }
+}
+
+/* Values of an option, told by its name. */
+static bool
+offer_value(const Completion *c, const char *option)
+{
+  if (strcmp(option, "--space") == 0 || strcmp(option, "-s") == 0)
+    offer_argument(c, 's');
+  else if (strcmp(option, "--for") == 0)
+    offer_argument(c, 'u');
+  else if (strcmp(option, "--cert") == 0)
+    puts(":files");
+  else
+    return false;
+  return true;
+}
+
+int
+pt_complete_run(PtCli *cli, const PtArgs *args, GError **error)
+{
+  char **words = pt_args_rest(args);
+  guint index = (guint)atoi(pt_args_nth(args, 0)), n = words ? g_strv_length(words) : 0;
+  Completion c = { cli, index < n ? words[index] : "", words, 0 };
+
+  (void)error;
+  /* What stands before the word is parsed as a command line of its own. */
+  index = MIN(index, n);
+  if (index > 0 && offer_value(&c, words[index - 1]))
+    return 0;
+  g_autoptr(PtArgs) before = pt_args_parse((int)index, words, true, NULL);
+  const PtCommand *cmd = before ? pt_args_command(before) : NULL;
+  if (before)
+    pt_cli_use_args(cli, before);
+  /* "space" alone is a whole command already, and also the beginning of others. */
+  bool whole = cmd && !(index == 1 && pt_commands_is_object(words[0]) && !strchr(c.word, '-'));
+  if (!whole) {
+    c.n_before = index;
+    pt_commands_foreach(offer_command, &c);
+    return 0;
+  }
+  if (c.word[0] == '-') {
+    offer_options(&c, cmd->options);
+    offer_options(&c, pt_args_global);
+    return 0;
+  }
+  guint kinds = cmd->completes ? (guint)strlen(cmd->completes) : 0, at = pt_args_n(before);
+  if (kinds == 0 || pt_args_rest(before) || at >= cmd->max)
+    return 0;
+  c.n_before = at;
+  c.before = words + 1; /* for "help COMMAND" */
+  offer_argument(&c, cmd->completes[MIN(at, kinds - 1)]);
+  return 0;
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/operation.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+#define LOOK_EVERY (G_USEC_PER_SEC / 4) /* on a terminal */
+
+guint
+pt_operation_first_wait(const PtCli *cli)
+{
+  return cli->err_tty && !cli->quiet && !cli->json ? 1 : 600;
+}
+
+bool
+pt_operation_timeout(const PtArgs *args, gint64 *ret_seconds, GError **error)
+{
+  const char *text = pt_args_get(args, "timeout");
+  gint64 us = 0;
+
+  *ret_seconds = 0;
+  if (!text)
+    return true;
+  if (!pt_duration_parse(text, &us, error)) {
+    g_prefix_error(error, "--timeout: ");
+    return false;
+  }
+  *ret_seconds = MAX((us + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1);
+  return true;
+}
+
+static bool
+ended(const json_t *op)
+{
+  static const char *const states[] = { "done", "failed", "cancelled", NULL };
+
+  return g_strv_contains(states, pt_json_str(op, "state", ""));
+}
+
+static bool
+outcome(const json_t *op, GError **error)
+{
+  const char *state = pt_json_str(op, "state", "");
+  const json_t *why = json_object_get(op, "error");
+  const char *detail = json_is_string(why) ? json_string_value(why) : pt_json_str(why, "detail", NULL);
+  const char *hint = pt_json_str(why, "hint", NULL);
+  PtErr code = strcmp(state, "cancelled") == 0 ? PT_ERR_CANCELLED : PT_ERR_INTERNAL;
+
+  if (strcmp(state, "done") == 0)
+    return true;
+  pt_err_from_name(pt_json_str(why, "code", ""), &code);
+  if (detail)
+    PT_SET(error, code, "%s", detail);
+  else if (strcmp(state, "cancelled") == 0)
+    PT_SET(error, code, "somebody cancelled it");
+  else
+    PT_SET(error, code, "it failed, and the server did not say why\nsee what happened:  portena audit");
+  if (hint && *hint)
+    pt_error_hint(error, "%s", hint);
+  return false;
+}
+
+/* One look at the operation: on a terminal at once, after a pause; elsewhere the server holds the answer back. */
+static json_t *
+look(PtCli *cli, const char *id, gint64 left, GError **error)
+{
+  bool live = pt_operation_first_wait(cli) == 1;
+  g_autofree char *base = pt_api_path("/v1/operations/%s", id);
+  json_t *op = NULL;
+
+  if (live)
+    g_usleep(LOOK_EVERY);
+  g_autofree char *path = g_strdup_printf("%s?wait=%d", base, live ? 0 : (int)MIN(left, 2));
+  return pt_cli_call(cli, "GET", path, NULL, &op, error) ? op : NULL;
+}
+
+static void
+draw(PtProgress *p, const json_t *op)
+{
+  pt_progress_set(p, pt_json_int(op, "progress", -1), pt_json_int(op, "done", 0), pt_json_int(op, "total", 0), pt_json_str(op, "unit", NULL),
+                  pt_json_str(op, "step", NULL));
+}
+
+bool
+pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 timeout, json_t **ret_operation, GError **error)
+{
+  const json_t *in = json_object_get(answer, "operation");
+  g_autoptr(json_t) op = json_incref((json_t *)(in ? in : answer));
+  g_autoptr(PtProgress) progress = NULL;
+  gint64 end = timeout ? pt_mono() + timeout * G_USEC_PER_SEC : G_MAXINT64;
+
+  if (ret_operation)
+    *ret_operation = NULL;
+  if (!json_is_object(op) || !json_object_get(op, "id") || (!in && !json_object_get(op, "kind")))
+    return true;
+  g_autofree char *id = g_strdup(pt_json_str(op, "id", ""));
+  while (!ended(op)) {
+    gint64 left = (end - pt_mono()) / G_USEC_PER_SEC;
+    if (pt_mono() >= end) {
+      PT_SET(error, PT_ERR_TIMEOUT, "%s: not done after %d s\nit goes on without you:  portena op show %s", title, (int)timeout, id);
+      return false;
+    }
+    if (!progress)
+      progress = pt_progress_new(cli, title);
+    draw(progress, op);
+    json_t *next = look(cli, id, MAX(left, 1), error);
+    if (!next)
+      return false;
+    json_decref(op);
+    op = next;
+  }
+  g_clear_pointer(&progress, pt_progress_free);
+  if (!outcome(op, error))
+    return false;
+  if (ret_operation)
+    *ret_operation = g_steal_pointer(&op);
+  return true;
+}
