@@ -150,6 +150,18 @@ json_from_text(const PtField *f, const char *text, GError **error)
   return v;
 }
 
+/* Whether a list is given as JSON: '[' alone also begins an IPv6 address in a port. */
+static bool
+json_list(const PtField *f, const char *text)
+{
+  if (text[0] != '[' || f->kind == PT_FIELD_STRINGS)
+    return text[0] == '[';
+  text++;
+  while (g_ascii_isspace(*text))
+    text++;
+  return *text == '{' || *text == ']';
+}
+
 static json_t *
 value_from_text(const PtField *f, const char *text, GError **error)
 {
@@ -163,7 +175,7 @@ value_from_text(const PtField *f, const char *text, GError **error)
   case PT_FIELD_ENUM:
     return enum_from_text(f, text, error);
   case PT_FIELD_STRINGS: case PT_FIELD_LIST:
-    return text[0] == '[' ? json_from_text(f, text, error) : list_from_text(f, text, error);
+    return json_list(f, text) ? json_from_text(f, text, error) : list_from_text(f, text, error);
   case PT_FIELD_MAP: case PT_FIELD_OBJECT:
     if (text[0] == '{')
       return json_from_text(f, text, error);
