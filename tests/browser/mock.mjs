@@ -15,7 +15,7 @@ import { serveShell, serveConsole } from './mock/shell.mjs';
 const DIST = join(dirname(fileURLToPath(import.meta.url)), '../../web/dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.json': 'application/json' };
 /** The policy of the real gateway. */
-export const CSP = "default-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+export const CSP = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 const compiled = routes.map(([method, pattern, handler, open]) => ({ method, handler, open, keys: [...pattern.matchAll(/:(\w+)/g)].map((m) => m[1]), match: new RegExp(`^${pattern.replace(/:\w+/g, '([^/]+)')}$`) }));
 

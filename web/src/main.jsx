@@ -15,6 +15,14 @@ const Desktop = lazy(() => import('./desktop/desktop.jsx'));
 const PAGES = {
   home: Home,
   new: NewComputer,
+  computer: lazy(() => import('./computer/computer.jsx')),
+  space: lazy(() => import('./pages/space.jsx')),
+  spaces: lazy(() => import('./pages/spaces.jsx')),
+  images: lazy(() => import('./pages/images.jsx')),
+  users: lazy(() => import('./pages/users.jsx')),
+  account: lazy(() => import('./pages/account.jsx')),
+  activity: lazy(() => import('./pages/activity.jsx')),
+  server: lazy(() => import('./pages/server.jsx')),
 };
 
 function App() {

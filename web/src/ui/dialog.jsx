@@ -20,7 +20,8 @@ export function Dialog({ title, onClose, children, wide }) {
   );
 }
 
-/** A form in a dialog: on a refusal it stays as it is and shows why. `submit` is an async function. */
+/** A form in a dialog: on a refusal it stays as it is and shows why. `submit` is an async function; false
+ * means that something else takes the dialog's place. */
 export function FormDialog({ title, submit, submitText, onClose, danger, disabled, children, wide }) {
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -29,8 +30,7 @@ export function FormDialog({ title, submit, submitText, onClose, danger, disable
     setBusy(true);
     setError(null);
     try {
-      await submit();
-      onClose();
+      if ((await submit()) !== false) onClose();
     } catch (x) {
       setError(x);
       setBusy(false);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import { useState } from 'preact/hooks';
+import { may, putInstance } from '../lib/live.js';
+import { instancePath, patch } from '../lib/api.js';
+import { formatPort, parsePorts } from '../lib/format.js';
+import { Button, Empty, Field } from '../ui/parts.jsx';
+import { FormDialog, openDialog, attempt, toast } from '../ui/dialog.jsx';
+import { Table } from '../ui/table.jsx';
+
+export function InstanceNetwork({ i }) {
+  const owner = may(i.space, 'owner');
+  const ports = i.ports ?? [];
+  const remove = (p) => attempt(savePorts(i, ports.filter((x) => x !== p)).then(() => toast(`Port ${p.listen} is closed.`)));
+  return (
+    <div class="panels">
+      <section class="panel">
+        <h2>Addresses</h2>
+        <dl class="facts">
+          <dt>IPv4</dt><dd class="num">{i.address ?? '–'}</dd>
+          <dt>IPv6</dt><dd class="num">{i.address6 ?? '–'}</dd>
+          <dt>MAC</dt><dd class="mono">{i.mac ?? '–'}</dd>
+          <dt>Name</dt><dd>{i.name}.{i.space}.internal</dd>
+        </dl>
+        <p class="hint">They stay the same for as long as {i.name} exists. Other computers of the space reach it by them; nobody else does.</p>
+      </section>
+      <section class="panel">
+        <div class="section-head"><h2>Published ports</h2>{owner && <Button icon="plus" onClick={() => openDialog((close) => <AddPort i={i} close={close} />)}>Publish a port</Button>}</div>
+        {ports.length ? <Table label="Published ports" keyOf={formatPort} rows={ports} columns={[
+          { id: 'listen', text: 'On the server', cell: (p) => <span class="num">{p.address ? `${p.address}:` : ''}{p.listen}</span> },
+          { id: 'to', text: 'In the computer', cell: (p) => <span class="num">{p.to}</span> },
+          { id: 'protocol', text: 'Protocol', cell: (p) => p.protocol.toUpperCase() },
+          { id: 'acts', text: '', className: 'acts', cell: (p) => owner && <Button kind="ghost" icon="trash" aria-label={`Close port ${p.listen}`} title="Close" onClick={() => remove(p)} /> },
+        ]} /> : <Empty icon="network" title="No port is published"><p>Publish one to reach a service in {i.name} from outside, at the server’s address.</p></Empty>}
+      </section>
+    </div>
+  );
+}
+
+async function savePorts(i, ports) {
+  const answer = await patch(instancePath(i), { ports });
+  putInstance({ ...answer, space: i.space });
+}
+
+function AddPort({ i, close }) {
+  const [form, setForm] = useState({ listen: '', to: '', protocol: 'tcp' });
+  const set = (k) => (e) => setForm({ ...form, [k]: e.currentTarget.value });
+  const submit = () => savePorts(i, [...(i.ports ?? []), ...parsePorts(`${form.listen}:${form.to || form.listen}/${form.protocol}`)]);
+  return (
+    <FormDialog title="Publish a port" submit={submit} submitText="Publish" onClose={close}>
+      <div class="two">
+        <Field label="Port on the server" inputMode="numeric" pattern="[0-9]{1,5}" required autoFocus value={form.listen} onInput={set('listen')} />
+        <Field label="Port in the computer" inputMode="numeric" pattern="[0-9]{1,5}" placeholder={form.listen || 'the same'} value={form.to} onInput={set('to')} />
+      </div>
+      <Field label="Protocol">{(ids) => <select {...ids} value={form.protocol} onChange={set('protocol')}><option value="tcp">TCP</option><option value="udp">UDP</option></select>}</Field>
+      <p class="hint">Everybody who reaches the server reaches this port. Applies at once.</p>
+    </FormDialog>
+  );
+}
