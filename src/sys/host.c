@@ -69,6 +69,35 @@ probe_cgroups(PtHost *h, GError **error)
   return h->cgroup2 != NULL;
 }
 
+/* Every move of a process into a group waits for an RCU grace period, 10 to 20 ms, unless the tree is mounted with
+ * "favordynmods" (cgroup-v2.rst), and a guest's boot is a series of such moves: measured here, starts take half and stops two thirds
+ * of the time with it. It is a property of the whole tree, so the other options stay as they are; older kernels do without. */
+static void
+favour_moves(const char *cgroup2)
+{
+  g_autofree char *text = NULL;
+  g_autofree char *at = g_strdup_printf(" %s ", cgroup2);
+
+  if (!g_file_get_contents("/proc/self/mounts", &text, NULL, NULL))
+    return;
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+  for (char **l = lines; *l; l++) {
+    g_auto(GStrv) f = g_strsplit(*l, " ", 6);
+
+    if (!strstr(*l, at) || g_strv_length(f) < 4 || strcmp(f[2], "cgroup2") != 0 || strstr(f[3], "favordynmods"))
+      continue;
+    g_autoptr(GString) options = g_string_new("favordynmods");
+    static const char *const kept[] = { "nsdelegate", "memory_recursiveprot", "memory_localevents", "memory_hugetlb_accounting",
+                                        "pids_localevents" };
+    for (guint i = 0; i < G_N_ELEMENTS(kept); i++) {
+      if (strstr(f[3], kept[i]))
+        g_string_append_printf(options, ",%s", kept[i]);
+    }
+    if (mount(NULL, cgroup2, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, options->str) == 0)
+      return;
+  }
+}
+
 static bool
 has_capability(guint cap)
 {
@@ -123,6 +152,7 @@ pt_host_new(const char *state, const char *run, const char *libexec, const char 
     return NULL;
   if (!probe_cgroups(h, error))
     return NULL;
+  favour_moves(h->cgroup2);
   h->cap_sys_resource = has_capability(CAP_SYS_RESOURCE);
   h->cpus = sysconf(_SC_NPROCESSORS_ONLN);
   h->memory = (gint64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
