@@ -304,7 +304,8 @@ static int remove_entry(Removal *r, int dir, const char *name, guint depth);
 static int
 remove_children(Removal *r, int fd, guint depth)
 {
-  DIR *d = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  int list = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a dup would go on where the last round stopped */
+  DIR *d = list >= 0 ? fdopendir(list) : NULL;
   int err = 0;
 
   if (!d)
