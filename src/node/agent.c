@@ -242,6 +242,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   a->bus = bus;
   a->ops = ops;
   g_mutex_init(&a->lock);
+  g_mutex_init(&a->net_lock);
   g_cond_init(&a->idle);
   g_cond_init(&a->sampler_wake);
   a->units = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pt_unit_unref);
@@ -319,6 +320,7 @@ pt_agent_free(PtAgent *a)
   g_main_loop_unref(a->loop);
   g_main_context_unref(a->context);
   g_mutex_clear(&a->lock);
+  g_mutex_clear(&a->net_lock);
   g_cond_clear(&a->idle);
   g_cond_clear(&a->sampler_wake);
   g_free(a);

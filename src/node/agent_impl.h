@@ -48,6 +48,8 @@ struct PtAgent {
   GHashTable *units;        /* key → PtUnit */
   GHashTable *spaces_up;    /* space id → name, networks that are up */
   GHashTable *jobs;         /* ids of the operations of image builds under way */
+  GMutex net_lock;          /* a network is not taken down between somebody's look and its going up: an instance's record is
+                               there before its network is asked for, so who takes it down under this lock sees it */
   guint8 idbases[PT_IDBASE_N];
   GThreadPool *workers;
   guint busy;               /* queued or running work */

@@ -294,39 +294,42 @@ forget(PtAgent *a, PtUnit *u)
   g_mutex_unlock(&a->lock);
 }
 
-static void
-do_delete(Pass *p)
+static bool
+remove_all(Pass *p, GError **error)
 {
-  PtStatus *s = p->u->status;
-  g_autoptr(GError) err = NULL;
-
-  if (p->actual.running && !do_stop(p, true, &err))
-    goto failed;
+  if (p->actual.running && !do_stop(p, true, error))
+    return false;
   put_state(p, PT_RUN_STOPPED, "deleting");
-  if (!pt_unit_release(p->a, p->u, p->spec->id, true, &err))
-    goto failed;
+  if (!pt_unit_release(p->a, p->u, p->spec->id, true, error))
+    return false;
   pt_unit_detach(p->a, p->u, p->spec);
-  if (!pt_pool_local.remove(p->a->pool, p->spec->volume, &err))
-    goto failed;
-
+  if (!pt_pool_local.remove(p->a->pool, p->spec->volume, error))
+    return false;
   g_autofree char *ki = pt_key_instance(p->spec->space, p->spec->name), *ks = pt_key_status(p->spec->space, p->spec->name),
                   *kv = pt_key_volume(p->spec->space, p->spec->volume);
   g_autoptr(PtTxn) txn = pt_txn_new();
   pt_txn_delete(txn, ki);
   pt_txn_delete(txn, ks);
   pt_txn_delete(txn, kv);
-  if (!pt_store_commit(p->a->store, txn, NULL, &err))
-    goto failed;
-  release_idbase(p->a, s->idbase);
+  return pt_store_commit(p->a->store, txn, NULL, error);
+}
+
+static void
+do_delete(Pass *p)
+{
+  g_autoptr(GError) err = NULL;
+
+  if (!remove_all(p, &err)) {
+    g_prefix_error(&err, "%s could not be deleted: ", p->spec->name);
+    pt_error_hint(&err, "what was in the way is named above; ask again:  portena delete %s --force", p->spec->name);
+    settle(p, PT_RUN_FAILED, err);
+    return;
+  }
+  release_idbase(p->a, p->u->status->idbase);
   if (p->spec->op)
     pt_ops_end(p->a->ops, p->spec->op, NULL, NULL);
   forget(p->a, p->u);
   pt_agent_space_check(p->a, p->spec->space);
-  return;
-failed:
-  g_prefix_error(&err, "%s could not be deleted: ", p->spec->name);
-  pt_error_hint(&err, "what was in the way is named above; ask again:  portena delete %s --force", p->spec->name);
-  settle(p, PT_RUN_FAILED, err);
 }
 
 /* First sight of one that runs: a predecessor of ours started it. Its mounts are there; they are counted again. */

@@ -45,33 +45,45 @@ remove_records(PtAgent *a, const char *space, GError **error)
   return pt_store_commit(a->store, txn, NULL, error);
 }
 
+/* Takes the network down where no instance is left. False where it is still needed, or cannot be. */
+static bool
+network_down(PtAgent *a, const PtSpace *s, bool *ret_left, GError **error)
+{
+  g_autofree char *prefix = g_strdup_printf("spaces/%s/instances/", s->name);
+  bool ok = true;
+
+  g_mutex_lock(&a->net_lock);
+  g_autoptr(GPtrArray) instances = pt_store_list(a->store, prefix, NULL, error);
+  *ret_left = instances && (s->deleting ? !delete_instances(a, instances) : instances->len > 0);
+  if (!instances || *ret_left) {
+    ok = false;
+  } else {
+    g_mutex_lock(&a->lock);
+    bool up = g_hash_table_remove(a->spaces_up, s->id);
+    g_mutex_unlock(&a->lock);
+    if (up || s->deleting)
+      ok = pt_net_bridge.space_down(a->net, s->id, error);
+  }
+  g_mutex_unlock(&a->net_lock);
+  return ok;
+}
+
 void
 pt_agent_space_check(PtAgent *a, const char *space)
 {
-  g_autofree char *key = pt_key_space(space), *prefix = g_strdup_printf("spaces/%s/instances/", space);
+  g_autofree char *key = pt_key_space(space);
   g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
   g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
   g_autoptr(PtSpace) s = json ? pt_space_parse(json, NULL) : NULL;
-  g_autoptr(GPtrArray) instances = s ? pt_store_list(a->store, prefix, NULL, NULL) : NULL;
   g_autoptr(GError) err = NULL;
+  bool left = false;
 
-  if (!s || !instances)
+  if (!s || (!network_down(a, s, &left, &err) && left))
     return;
-  if (s->deleting ? !delete_instances(a, instances) : instances->len > 0)
-    return;
-  g_mutex_lock(&a->lock);
-  bool up = g_hash_table_remove(a->spaces_up, s->id);
-  g_mutex_unlock(&a->lock);
-  if ((up || s->deleting) && !pt_net_bridge.space_down(a->net, s->id, &err)) {
-    pt_log_warn("node", "network of space %s: %s", space, err->message);
-    if (s->op)
-      pt_ops_end(a->ops, s->op, NULL, err);
-    return;
-  }
-  if (!s->deleting)
-    return;
-  if (!remove_records(a, space, &err))
+  if (!err && s->deleting)
+    remove_records(a, space, &err);
+  if (err)
     pt_log_warn("node", "space %s: %s", space, err->message);
-  if (s->op)
+  if (s->deleting && s->op)
     pt_ops_end(a->ops, s->op, NULL, err);
 }

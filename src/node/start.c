@@ -50,7 +50,10 @@ pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, 
   if (!s)
     return false;
   PtNetSpace net = { .id = s->id, .name = s->name, .subnet = s->subnet, .prefix6 = s->prefix6 };
-  if (!pt_net_bridge.space_up(a->net, &net, error)) {
+  g_mutex_lock(&a->net_lock);
+  bool up = pt_net_bridge.space_up(a->net, &net, error);
+  g_mutex_unlock(&a->net_lock);
+  if (!up) {
     g_prefix_error(error, "network of space %s: ", space);
     return false;
   }
@@ -132,19 +135,18 @@ pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, 
     pt_images_unmount(a->images, spec->image);
   else
     u->image_mounted = g_strdup(spec->image);
-  if (!pt_pool_local.create(a->pool, spec->volume, spec->disk, error) || !grow_volume(a, spec, error))
-    goto failed;
-  g_autofree char *volume = pt_pool_local.attach(a->pool, spec->volume, error);
-  if (!volume)
-    goto failed;
+  g_autofree char *volume = NULL;
+  if (pt_pool_local.create(a->pool, spec->volume, spec->disk, error) && grow_volume(a, spec, error))
+    volume = pt_pool_local.attach(a->pool, spec->volume, error);
+  if (!volume) {
+    g_prefix_error(error, "root volume: ");
+    pt_unit_detach(a, u, spec);
+    return false;
+  }
   u->attached = true;
   *ret_lower = g_steal_pointer(&lower);
   *ret_volume = g_steal_pointer(&volume);
   return true;
-failed:
-  g_prefix_error(error, "root volume: ");
-  pt_unit_detach(a, u, spec);
-  return false;
 }
 
 void
