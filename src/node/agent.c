@@ -144,6 +144,21 @@ mark_idbase(PtAgent *a, const PtEntry *e)
 /* What is on this node and belongs to no instance any more (its record was removed by a transaction that a predecessor
  * made just before it died, or the database was set back) is removed. */
 static void
+sweep_networks(PtAgent *a, GHashTable *spaces)
+{
+  g_autoptr(GPtrArray) up = pt_net_bridge.spaces(a->net, NULL);
+
+  for (guint i = 0; up && i < up->len; i++) {
+    const char *id = g_ptr_array_index(up, i);
+    g_autoptr(GError) err = NULL;
+    if (g_hash_table_contains(spaces, id))
+      g_hash_table_add(a->spaces_up, g_strdup(id));
+    else if (!pt_net_bridge.space_down(a->net, id, &err))
+      pt_log_warn("node", "%s", err->message);
+  }
+}
+
+static void
 sweep(PtAgent *a, GHashTable *ids, GHashTable *volumes)
 {
   g_autoptr(GPtrArray) containers = pt_containers_list(a->containers, NULL);
@@ -194,6 +209,7 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
   if (!all)
     return false;
   g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GHashTable) spaces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL);
   bool node_started = !g_file_test(marker, G_FILE_TEST_EXISTS);
@@ -201,6 +217,11 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
   for (guint i = 0; i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
     g_auto(GStrv) part = g_strsplit(e->key, "/", 5);
+    if (g_strv_length(part) == 2) {
+      g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+      if (json)
+        g_hash_table_add(spaces, g_strdup(pt_json_str(json, "id", "")));
+    }
     if (g_strv_length(part) != 4)
       continue;
     if (strcmp(part[2], "status") == 0) {
@@ -216,6 +237,7 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
     }
   }
   sweep(a, ids, volumes);
+  sweep_networks(a, spaces);
   register_images(a);
   return g_file_set_contents(marker, "", 0, error);
 }
@@ -247,7 +269,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   g_cond_init(&a->sampler_wake);
   a->units = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pt_unit_unref);
   a->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  a->spaces_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  a->spaces_up = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   a->context = g_main_context_new();
   a->loop = g_main_loop_new(a->context, FALSE);
   a->workers = g_thread_pool_new(run_unit, a, WORKERS, FALSE, NULL);

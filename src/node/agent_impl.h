@@ -46,7 +46,7 @@ struct PtAgent {
   GMutex lock;
   GCond idle;
   GHashTable *units;        /* key → PtUnit */
-  GHashTable *spaces_up;    /* space id → name, networks that are up */
+  GHashTable *spaces_up;    /* ids of the spaces whose network is up */
   GHashTable *jobs;         /* ids of the operations of image builds under way */
   GMutex net_lock;          /* a network is not taken down between somebody's look and its going up: an instance's record is
                                there before its network is asked for, so who takes it down under this lock sees it */

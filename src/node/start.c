@@ -58,7 +58,7 @@ pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, 
     return false;
   }
   g_mutex_lock(&a->lock);
-  g_hash_table_replace(a->spaces_up, g_strdup(s->id), g_strdup(s->name));
+  g_hash_table_add(a->spaces_up, g_strdup(s->id));
   g_mutex_unlock(&a->lock);
   *ret_dns = gateway_of(s->subnet);
   *ret_id = g_steal_pointer(&s->id);
