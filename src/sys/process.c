@@ -259,7 +259,8 @@ judge(const Run *run, int status, GError **error)
 {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
     return true;
-  g_autofree char *first = g_strndup(run->err.kept->str, strcspn(run->err.kept->str, "\n"));
+  const char *text = run->err.kept->str + strspn(run->err.kept->str, "\n"); /* some begin with an empty line */
+  g_autofree char *first = g_strndup(text, strcspn(text, "\n"));
   g_autofree char *said = pt_text_safe(first, 512);
   const char *colon = *said ? ": " : "";
 
