@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* rtnetlink(7) as far as we need it: one socket, one request at a time, each waits for its acknowledgement. One thread
+ * at a time per PtNl. Interfaces are named, because names are ours to choose. */
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct PtNl PtNl;
+
+/* A socket inside the namespace `ns` (pt_netns_*), or where the thread is if `ns` is -1. */
+PtNl *pt_nl_open(int ns, GError **error);
+void pt_nl_close(PtNl *nl); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtNl, pt_nl_close)
+
+/* A bridge that forwards at once, floods multicast, and is up. */
+bool pt_nl_bridge_add(PtNl *nl, const char *name, const guint8 mac[6], GError **error);
+
+/* A veth pair: `name` here, up, in bridge `master` if not NULL; `peer` in the namespace `ns`, down. `peer_mac` may be NULL. */
+bool pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, const char *peer, const guint8 *peer_mac, GError **error);
+
+bool pt_nl_link_up(PtNl *nl, const char *name, GError **error);
+bool pt_nl_link_del(PtNl *nl, const char *name, GError **error); /* absent is success */
+/* Until frames really pass: the kernel starts a link's queue, and a bridge opens its port, in a worker a moment after both
+ * ends are up, and a first ARP request that is lost before costs a second. (Since Linux 6.8 asking makes it so at once.) Gives
+ * up after 100 ms: the kernel then does it when it gets to it. */
+void pt_nl_link_wait(PtNl *nl, const char *name);
+bool pt_nl_link_exists(PtNl *nl, const char *name);
+/* Bytes that `name` has received and sent. NOT_FOUND. */
+bool pt_nl_link_stats(PtNl *nl, const char *name, guint64 *ret_rx, guint64 *ret_tx, GError **error);
+
+/* `address` is IPv4 or IPv6 text. It can be used at once: no duplicate address detection. There already: success. */
+bool pt_nl_addr_add(PtNl *nl, const char *link, const char *address, guint prefix, GError **error);
+bool pt_nl_route_default(PtNl *nl, const char *link, const char *gateway, GError **error);
+
+/* The interface of the IPv4 default route with the lowest metric; NULL without error where there is none. The caller's. */
+char *pt_nl_default_link(PtNl *nl, GError **error);
+/* All IPv4 addresses here: GHashTable as a set of host-order addresses (GUINT_TO_POINTER) to interface names. */
+GHashTable *pt_nl_addresses(PtNl *nl, GError **error);
