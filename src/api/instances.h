@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "api/request.h"
+#include "api/spaces.h"
+
+/* The instance of the route, NOT_FOUND; its status may be NULL. Both are the caller's. */
+PtInstance *pt_instance_load(PtRequest *r, PtStatus **ret_status, gint64 *ret_revision, GError **error);
+/* Spec and status in one object, read anew; NULL where it is gone. */
+json_t *pt_instance_refresh(PtRequest *r, gint64 *ret_revision);
+
+/* Gives the instance `name` of the route's space a disk of `size` bytes. The operation goes on behind it. */
+bool pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error);
+
+/* CONFLICT where one of the ports is another instance's. The view is in step. */
+bool pt_ports_free(PtRequest *r, const PtInstance *spec, GError **error);
+
+/* Key and revision (0 = it does not exist yet) of the record that every allocation in a space writes: two of them at the same
+ * moment, on whatever node, cannot both succeed. */
+char *pt_guard_key(const char *space);
+bool pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error);
+/* Requires the guard as it was read, and writes it with the last address given out. */
+void pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last);

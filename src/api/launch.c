@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From a request to a new instance: image, checks, addresses, and one transaction that writes spec, root volume and operation
+ * together.
+ *
+ * Two launches at the same moment must not get the same address, nor together overrun the quota. What is taken is
+ * counted from the instances themselves, so nothing can drift; to make the count hold until the commit, every allocation of a
+ * space requires and rewrites one record, its guard. Within this daemon a mutex keeps them from failing each other. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "api/bodies.h"
+#include "api/handlers.h"
+#include "api/images.h"
+#include "api/instances.h"
+#include "api/view.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/text.h"
+
+#define TRIES 16
+
+/* ── the guard ── */
+
+char *
+pt_guard_key(const char *space)
+{
+  return g_strdup_printf("spaces/%s/allocation", space);
+}
+
+bool
+pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error)
+{
+  g_autofree char *key = pt_guard_key(space);
+  g_autoptr(GError) err = NULL;
+  g_autoptr(PtEntry) e = pt_store_get(api->store, key, &err);
+
+  *ret_revision = *ret_last = 0;
+  if (!e) {
+    if (pt_error_code(err) == PT_ERR_NOT_FOUND)
+      return true;
+    g_propagate_error(error, g_steal_pointer(&err));
+    return false;
+  }
+  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
+  if (!json)
+    return false;
+  *ret_revision = e->revision;
+  *ret_last = pt_json_int(json, "last", 0);
+  return true;
+}
+
+void
+pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last)
+{
+  g_autofree char *key = pt_guard_key(space), *text = g_strdup_printf("{\"last\":%" G_GINT64_FORMAT "}", last);
+
+  pt_txn_require(txn, key, revision);
+  pt_txn_put(txn, key, text);
+}
+
+/* ── addresses ── */
+
+typedef struct {
+  GHashTable *addresses, *macs;
+} Taken;
+
+static void
+note_taken(const PtInstance *spec, const PtStatus *status, void *data)
+{
+  Taken *t = data;
+
+  (void)status;
+  if (spec->address)
+    g_hash_table_add(t->addresses, g_strdup(spec->address));
+  if (spec->mac)
+    g_hash_table_add(t->macs, g_strdup(spec->mac));
+}
+
+/* The next free host of the subnet behind the one given out last, so that an address does not come back at once under
+ * another name. The first host is the gateway; network and broadcast are nobody's. */
+static bool
+choose_address(const PtSpace *space, const Taken *taken, gint64 *last, PtInstance *spec, GError **error)
+{
+  g_auto(GStrv) part = g_strsplit(space->subnet ? space->subnet : "", "/", 2);
+  struct in_addr net;
+  gint64 bits = part[0] && part[1] ? g_ascii_strtoll(part[1], NULL, 10) : 0;
+
+  if (bits < 8 || bits > 30 || inet_pton(AF_INET, part[0], &net) != 1) {
+    PT_SET(error, PT_ERR_INTERNAL, "space %s: its subnet cannot be used", space->name);
+    return false;
+  }
+  gint64 hosts = (G_GINT64_CONSTANT(1) << (32 - bits)) - 3; /* 2 … 2^n - 2 */
+  for (gint64 i = 0; i < hosts; i++) {
+    gint64 host = 2 + (MAX(*last - 1, 0) + i) % hosts;
+    struct in_addr a = { .s_addr = htonl(ntohl(net.s_addr) + (guint32)host) };
+    char text[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &a, text, sizeof text);
+    if (g_hash_table_contains(taken->addresses, text))
+      continue;
+    spec->address = g_strdup(text);
+    if (space->prefix6) {
+      g_autofree char *prefix = g_strndup(space->prefix6, strcspn(space->prefix6, "/"));
+      spec->address6 = host > 0xffff ? g_strdup_printf("%s%x:%x", prefix, (guint)(host >> 16), (guint)(host & 0xffff))
+                                     : g_strdup_printf("%s%x", prefix, (guint)host);
+    }
+    *last = host;
+    return true;
+  }
+  PT_SET(error, PT_ERR_OVER_QUOTA, "space %s: no address of %s is free\ndelete an instance, or use a space with a larger subnet", space->name,
+         space->subnet);
+  return false;
+}
+
+static void
+choose_mac(const Taken *taken, PtInstance *spec)
+{
+  guint8 b[5];
+
+  do {
+    pt_random(b, sizeof b);
+    g_free(spec->mac);
+    spec->mac = g_strdup_printf("02:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4]);
+  } while (g_hash_table_contains(taken->macs, spec->mac));
+}
+
+static bool
+choose(PtApi *api, const PtSpace *space, gint64 *last, PtInstance *spec, GError **error)
+{
+  Taken taken = {
+    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+  };
+
+  pt_view_foreach(api->view, space->name, note_taken, &taken);
+  g_clear_pointer(&spec->address, g_free);
+  g_clear_pointer(&spec->address6, g_free);
+  bool ok = choose_address(space, &taken, last, spec, error);
+  if (ok)
+    choose_mac(&taken, spec);
+  g_hash_table_unref(taken.addresses);
+  g_hash_table_unref(taken.macs);
+  return ok;
+}
+
+/* ── published ports are the node's: nobody else may have them ── */
+
+typedef struct {
+  const PtInstance *mine;
+  const char *space, *name; /* who has it; copies */
+  gint64 listen;
+  int protocol;
+} Clash;
+
+static bool
+overlap(const PtPort *a, const PtPort *b)
+{
+  return a->protocol == b->protocol && a->listen == b->listen &&
+         (!a->address || !b->address || g_ascii_strcasecmp(a->address, b->address) == 0);
+}
+
+static void
+look_for_clash(const PtInstance *other, const PtStatus *status, void *data)
+{
+  Clash *c = data;
+
+  (void)status;
+  if (c->space || !other->ports || g_strcmp0(other->id, c->mine->id) == 0)
+    return;
+  for (guint i = 0; i < c->mine->ports->len; i++) {
+    for (guint j = 0; j < other->ports->len; j++) {
+      const PtPort *p = g_ptr_array_index(c->mine->ports, i);
+      if (!overlap(p, g_ptr_array_index(other->ports, j)))
+        continue;
+      c->space = g_strdup(other->space);
+      c->name = g_strdup(other->name);
+      c->listen = p->listen;
+      c->protocol = p->protocol;
+      return;
+    }
+  }
+}
+
+bool
+pt_ports_free(PtRequest *r, const PtInstance *spec, GError **error)
+{
+  Clash c = { .mine = spec };
+
+  if (!spec->ports || spec->ports->len == 0)
+    return true;
+  pt_view_foreach(r->api->view, NULL, look_for_clash, &c);
+  g_autofree const char *space = c.space, *name = c.name;
+  if (!space)
+    return true;
+  /* whose it is, is said only to those who could see it anyway */
+  if (r->who.owner_everywhere || strcmp(space, spec->space) == 0)
+    PT_SET(error, PT_ERR_CONFLICT, "ports: port %" G_GINT64_FORMAT "/%s of the node leads to %s in space %s already\nchoose another port",
+           c.listen, c.protocol ? "udp" : "tcp", name, space);
+  else
+    PT_SET(error, PT_ERR_CONFLICT, "ports: port %" G_GINT64_FORMAT "/%s of the node is taken\nchoose another port", c.listen,
+           c.protocol ? "udp" : "tcp");
+  return false;
+}
+
+/* ── launch ── */
+
+typedef struct {
+  const char *image;
+  bool start;
+  bool init_given;
+} Wanted;
+
+/* The request's own fields and the instance's apart. */
+static PtInstance *
+parse(PtRequest *r, Wanted *w, GError **error)
+{
+  const json_t *body = pt_body_object(r, false, error);
+  g_autoptr(json_t) rest = body ? json_copy((json_t *)body) : NULL;
+  g_autoptr(PtInstance) spec = NULL;
+
+  if (!rest || !pt_json_get_string(body, "image", NULL, &w->image, error) || !pt_json_get_bool(body, "start", true, &w->start, error))
+    return NULL;
+  const char *name = json_string_value(json_object_get(body, "name"));
+  if (name)
+    r->object = g_strdup_printf("spaces/%s/instances/%.63s", r->space->name, name);
+  if (!w->image) {
+    PT_SET(error, PT_ERR_INVALID, "image: is required\nthose there are: portena image list");
+    return NULL;
+  }
+  w->init_given = json_object_get(body, "init") != NULL;
+  json_object_del(rest, "image");
+  json_object_del(rest, "start");
+  spec = pt_record_new(&pt_instance_type);
+  if (!pt_record_patch(&pt_instance_type, spec, rest, PT_F_USER, NULL, error))
+    return NULL;
+  return g_steal_pointer(&spec);
+}
+
+static bool
+fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
+{
+  g_autoptr(PtImage) image = pt_image_find(api, w->image, NULL, error);
+
+  if (!image)
+    return false;
+  if (spec->kind != PT_KIND_CONTAINER) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "kind: this node runs containers, no %s\nleave kind out", pt_kind_names[spec->kind]);
+    return false;
+  }
+  if (image->kinds && !g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind])) {
+    PT_SET(error, PT_ERR_INVALID, "image %s: cannot run as a %s", w->image, pt_kind_names[spec->kind]);
+    return false;
+  }
+  if (!w->init_given)
+    spec->init = image->init;
+  if (spec->init == PT_INIT_APP && !spec->command && !image->command) {
+    PT_SET(error, PT_ERR_INVALID, "command: the image %s names none, so an app of it needs one", w->image);
+    return false;
+  }
+  spec->image = g_strdup(image->digest);
+  spec->image_name = g_strdup(w->image);
+  spec->desktop = image->desktop && spec->init == PT_INIT_SYSTEM;
+  return true;
+}
+
+static void
+complete(PtRequest *r, PtInstance *spec, const Wanted *w)
+{
+  spec->id = pt_id_new();
+  spec->space = g_strdup(r->space->name);
+  spec->volume = pt_id_new();
+  spec->owner = g_strdup(r->api->host->node);
+  spec->epoch = 1;
+  spec->generation = 1;
+  spec->power = w->start ? PT_POWER_RUNNING : PT_POWER_STOPPED;
+  spec->boot = w->start ? 1 : 0;
+  spec->created = pt_now();
+  spec->created_by = g_strdup(r->who.name);
+}
+
+static void
+put_volume(PtTxn *txn, const PtInstance *spec)
+{
+  const PtVolume v = {
+    .id = spec->volume, .name = spec->name, .space = spec->space, .pool = (char *)"local", .instance = spec->name, .image = spec->image,
+    .size = spec->disk, .owner = spec->owner, .epoch = spec->epoch, .created = spec->created,
+  };
+  g_autofree char *key = pt_key_volume(v.space, v.id), *text = pt_record_dump(&pt_volume_type, &v);
+
+  pt_txn_require(txn, key, 0);
+  pt_txn_put(txn, key, text);
+}
+
+/* The record of the instance goes last: who sees it, sees the rest. */
+static bool
+write_all(PtRequest *r, PtInstance *spec, gint64 guard, gint64 last, GError **error)
+{
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  g_autofree char *space_key = pt_key_space(spec->space), *key = pt_key_instance(spec->space, spec->name);
+  g_autofree char *target = g_strdup_printf("spaces/%s/instances/%s", spec->space, spec->name);
+  PtOperation op = { .kind = (char *)"launch", .target = target, .space = spec->space, .user = r->who.name };
+
+  pt_txn_require(txn, space_key, r->space_revision);
+  pt_guard_write(txn, spec->space, guard, last);
+  put_volume(txn, spec);
+  g_free(spec->op);
+  spec->op = pt_ops_begin(r->api->ops, txn, &op);
+  g_free(op.id);
+  g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
+  pt_txn_require(txn, key, 0);
+  pt_txn_put(txn, key, text);
+  return pt_store_commit(r->api->store, txn, NULL, error);
+}
+
+static bool
+name_free(PtRequest *r, const PtInstance *spec, GError **error)
+{
+  g_autofree char *key = pt_key_instance(spec->space, spec->name);
+  g_autoptr(PtEntry) e = pt_store_get(r->api->store, key, NULL);
+
+  if (e)
+    PT_SET(error, PT_ERR_CONFLICT, "space %s has an instance called %s already\nchoose another name, or remove it first: portena delete %s",
+           spec->space, spec->name, spec->name);
+  return !e;
+}
+
+static bool
+try_once(PtRequest *r, PtInstance *spec, GError **error)
+{
+  PtApi *api = r->api;
+  gint64 guard = 0, last = 0;
+  PtUse use;
+
+  if (r->space->deleting) {
+    PT_SET(error, PT_ERR_CONFLICT, "space %s: it is being deleted", spec->space);
+    return false;
+  }
+  if (!name_free(r, spec, error) || !pt_guard_read(api, spec->space, &guard, &last, error) || !pt_view_sync(api->view, NULL, error))
+    return false;
+  pt_space_use(api, spec->space, &use);
+  pt_use_add(api->host, spec, &use);
+  return pt_quota_check(r->space, &use, error) && pt_ports_free(r, spec, error) && choose(api, r->space, &last, spec, error) &&
+         write_all(r, spec, guard, last, error);
+}
+
+/* Again, where another node allocated in the same space, or the space was changed, in between. */
+static bool
+allocate(PtRequest *r, PtInstance *spec, GError **error)
+{
+  g_autofree char *space_key = pt_key_space(r->space->name);
+
+  for (guint i = 0;; i++) {
+    g_autoptr(GError) err = NULL;
+    if (try_once(r, spec, &err))
+      return true;
+    if (!g_error_matches(err, PT_ERROR, PT_ERR_STALE) || i == TRIES) {
+      g_propagate_error(error, g_steal_pointer(&err));
+      return false;
+    }
+    pt_space_free(r->space);
+    r->space = PT_LOAD(r->api, space_key, pt_space_parse, "space of that name", &r->space_revision, error);
+    if (!r->space)
+      return false;
+  }
+}
+
+bool
+pt_launch(PtRequest *r, GError **error)
+{
+  Wanted w = { 0 };
+  g_autoptr(PtInstance) spec = parse(r, &w, error);
+
+  if (!spec || !fit_image(r->api, spec, &w, error))
+    return false;
+  r->action = g_strdup("launch");
+  complete(r, spec, &w);
+  g_mutex_lock(&r->api->allocation);
+  bool ok = allocate(r, spec, error);
+  g_mutex_unlock(&r->api->allocation);
+  if (!ok)
+    return false;
+  r->param_names[1] = "instance}";
+  r->params[1] = pt_json_str(r->json, "name", NULL);
+  return pt_reply_operation(r, spec->op, pt_instance_refresh, error);
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Looking at what runs: samples, processes, logs, network, volumes. */
+#include <string.h>
+#include <unistd.h>
+
+#include "api/bodies.h"
+#include "api/handlers.h"
+#include "api/instances.h"
+#include "api/view.h"
+#include "base/clock.h"
+#include "base/id.h"
+
+#define LOG_MAX (4 << 20)
+#define FOLLOW_STEP (500 * 1000) /* µs between two looks at a log that is followed */
+
+bool
+pt_samples_get(PtRequest *r, GError **error)
+{
+  const char *text = pt_query(r, "since", NULL);
+  gint64 since = text ? pt_time_parse(text) : 0;
+
+  if (since < 0) {
+    PT_SET(error, PT_ERR_INVALID, "since: a time such as 2026-01-31T08:09:10Z is wanted");
+    return false;
+  }
+  g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
+  g_autoptr(GArray) samples = spec ? pt_agent_samples(r->api->agent, spec, since, error) : NULL;
+  if (!samples)
+    return false;
+  json_t *items = json_array();
+  for (guint i = 0; i < samples->len; i++)
+    json_array_append_new(items, pt_sample_format(&g_array_index(samples, PtSample, i)));
+  return pt_reply_json(r, 200, json_pack("{s:i, s:o}", "step", 5, "items", items));
+}
+
+/* ── processes ── */
+
+static void
+append_process(json_t *items, const PtInstance *spec, const PtProcess *p)
+{
+  g_autofree char *started = p->started ? pt_time_format(p->started) : NULL, *user = g_utf8_make_valid(p->user ? p->user : "", -1),
+                  *command = g_utf8_make_valid(p->command ? p->command : "", -1);
+  const char state[2] = { p->state > ' ' && p->state < 127 ? p->state : '?', '\0' };
+
+  json_array_append_new(items, json_pack("{s:s, s:I, s:I, s:s, s:s, s:I, s:I, s:s?, s:s}", "instance", spec->name, "pid", (json_int_t)p->pid,
+                                         "ppid", (json_int_t)p->ppid, "user", user, "state", state, "cpu_usec", (json_int_t)p->cpu_usec,
+                                         "memory", (json_int_t)p->memory, "started", started, "command", command));
+}
+
+static bool
+append_processes(PtRequest *r, const PtInstance *spec, json_t *items, GError **error)
+{
+  g_autoptr(GPtrArray) all = pt_agent_processes(r->api->agent, spec, error);
+
+  for (guint i = 0; all && i < all->len; i++)
+    append_process(items, spec, g_ptr_array_index(all, i));
+  return all != NULL;
+}
+
+bool
+pt_processes_instance(PtRequest *r, GError **error)
+{
+  g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
+  g_autoptr(json_t) items = json_array();
+
+  return spec && append_processes(r, spec, items, error) && pt_reply_items(r, json_incref(items), 0);
+}
+
+static void
+note_running(const PtInstance *spec, const PtStatus *status, void *data)
+{
+  if (status && (status->state == PT_RUN_RUNNING || status->state == PT_RUN_PAUSED))
+    g_ptr_array_add(data, pt_record_copy(&pt_instance_type, spec));
+}
+
+static GPtrArray *
+running(PtRequest *r, GError **error)
+{
+  GPtrArray *out = pt_view_sync(r->api->view, NULL, error) ? g_ptr_array_new_with_free_func((GDestroyNotify)pt_instance_free) : NULL;
+
+  if (out)
+    pt_view_foreach(r->api->view, r->space->name, note_running, out);
+  return out;
+}
+
+bool
+pt_processes_space(PtRequest *r, GError **error)
+{
+  g_autoptr(GPtrArray) specs = running(r, error);
+  json_t *items = NULL;
+
+  if (!specs)
+    return false;
+  items = json_array();
+  for (guint i = 0; i < specs->len; i++)
+    append_processes(r, g_ptr_array_index(specs, i), items, NULL); /* one that has just ended has none */
+  return pt_reply_items(r, items, 0);
+}
+
+/* ── logs ── */
+
+typedef struct {
+  PtApi *api;
+  PtLink *link;
+  PtInstance *spec;
+  char *last; /* what was sent last, to find where the new begins */
+  gsize last_size;
+  char *out;
+  gsize out_size, sent;
+} Follow;
+
+static void
+follow_free(void *data)
+{
+  Follow *f = data;
+
+  pt_instance_free(f->spec);
+  g_free(f->last);
+  g_free(f->out);
+  g_free(f);
+}
+
+/* Where `tail`, the end of what has been sent, ends in `text`; 0 where it is not in it any more. */
+static gsize
+behind(const char *text, gsize size, const char *tail, gsize tail_size)
+{
+  if (tail_size == 0)
+    return 0;
+  for (gsize at = size; at >= tail_size; at--) {
+    if (memcmp(text + at - tail_size, tail, tail_size) == 0)
+      return at;
+  }
+  return 0;
+}
+
+static void
+look(Follow *f)
+{
+  gsize size = 0;
+  char *text = pt_agent_logs(f->api->agent, f->spec, 256 << 10, &size, NULL);
+
+  if (!text)
+    return;
+  gsize from = behind(text, size, f->last, f->last_size);
+  if (from == size) {
+    g_free(text);
+    return;
+  }
+  gsize tail = MIN(size, 256);
+  g_free(f->last);
+  f->last = g_memdup2(text + size - tail, tail);
+  f->last_size = tail;
+  g_free(f->out);
+  f->out = g_memdup2(text + from, size - from);
+  f->out_size = size - from;
+  f->sent = 0;
+  g_free(text);
+}
+
+static gssize
+on_follow(void *data, guint64 pos, char *buf, gsize size)
+{
+  Follow *f = data;
+
+  (void)pos;
+  while (f->sent == f->out_size) {
+    look(f);
+    if (f->sent < f->out_size)
+      break;
+    if (pt_link_gone(f->link))
+      return -1;
+    g_usleep(FOLLOW_STEP);
+  }
+  gsize n = MIN(size, f->out_size - f->sent);
+  memcpy(buf, f->out + f->sent, n);
+  f->sent += n;
+  return (gssize)n;
+}
+
+bool
+pt_logs_get(PtRequest *r, GError **error)
+{
+  gint64 bytes = 0;
+  bool follow = false;
+  gsize size = 0;
+
+  if (!pt_query_int(r, "bytes", 65536, 0, LOG_MAX, &bytes, error) || !pt_query_bool(r, "follow", false, &follow, error))
+    return false;
+  g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
+  char *text = spec ? pt_agent_logs(r->api->agent, spec, (gsize)bytes, &size, error) : NULL;
+  if (!text)
+    return false;
+  if (!follow)
+    return pt_reply_text(r, 200, "text/plain; charset=utf-8", text, size);
+  Follow *f = g_new0(Follow, 1);
+  gsize tail = MIN(size, 256);
+  f->api = r->api;
+  f->link = r->link;
+  f->spec = g_steal_pointer(&spec);
+  f->out = text;
+  f->out_size = size;
+  f->last = g_memdup2(text + size - tail, tail);
+  f->last_size = tail;
+  r->reply.status = 200;
+  r->reply.type = "text/plain; charset=utf-8";
+  r->reply.read = on_follow;
+  r->reply.read_data = f;
+  r->reply.read_free = follow_free;
+  return true;
+}
+
+/* ── network ── */
+
+typedef struct {
+  json_t *leases, *ports;
+} Net;
+
+static void
+note_network(const PtInstance *spec, const PtStatus *status, void *data)
+{
+  Net *n = data;
+  int state = status ? status->state : PT_RUN_STOPPED;
+
+  json_array_append_new(n->leases, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name", spec->name, "address", spec->address, "address6",
+                                             spec->address6, "mac", spec->mac, "state", pt_run_names[state]));
+  for (guint i = 0; spec->ports && i < spec->ports->len; i++) {
+    json_t *port = pt_record_view(&pt_port_type, g_ptr_array_index(spec->ports, i), 0);
+    json_object_set_new(port, "instance", json_string(spec->name));
+    json_array_append_new(n->ports, port);
+  }
+}
+
+bool
+pt_network_get(PtRequest *r, GError **error)
+{
+  if (!pt_view_sync(r->api->view, NULL, error))
+    return false;
+  Net n = { json_array(), json_array() };
+  pt_view_foreach(r->api->view, r->space->name, note_network, &n);
+  return pt_reply_json(r, 200, json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "subnet", r->space->subnet, "prefix6", r->space->prefix6, "uplink",
+                                         pt_agent_uplink(r->api->agent), "leases", n.leases, "ports", n.ports));
+}
+
+/* ── volumes ── */
+
+static json_t *
+volume_view(PtRequest *r, const PtVolume *v, gint64 revision)
+{
+  json_t *view = pt_record_view(&pt_volume_type, v, revision);
+  json_t *used = json_null();
+
+  if (v->instance) {
+    const PtInstance key = { .space = v->space, .name = v->instance };
+    PtSample s;
+    if (pt_agent_sample(r->api->agent, &key, &s, NULL))
+      used = json_integer(s.disk_used);
+  }
+  json_object_set_new(view, "used", used);
+  return view;
+}
+
+bool
+pt_volumes_list(PtRequest *r, GError **error)
+{
+  gint64 revision = 0;
+  g_autofree char *prefix = g_strdup_printf("spaces/%s/volumes/", r->space->name);
+  g_autoptr(GPtrArray) all = pt_store_list(r->api->store, prefix, &revision, error);
+
+  if (!all)
+    return false;
+  json_t *items = json_array();
+  for (guint i = 0; i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
+    g_autoptr(PtVolume) v = json ? pt_volume_parse(json, NULL) : NULL;
+    if (v)
+      json_array_append_new(items, volume_view(r, v, e->revision));
+  }
+  return pt_reply_items(r, items, revision);
+}
+
+static PtVolume *
+load_volume(PtRequest *r, gint64 *ret_revision, GError **error)
+{
+  const char *id = pt_param(r, "id");
+  g_autofree char *key = pt_id_valid(id) ? pt_key_volume(r->space->name, id) : NULL;
+  PtVolume *v = key ? PT_LOAD(r->api, key, pt_volume_parse, "volume of that id", ret_revision, error) : NULL;
+
+  if (!key)
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is no volume of that id\nthose there are: portena volume list");
+  return v;
+}
+
+bool
+pt_volumes_get(PtRequest *r, GError **error)
+{
+  gint64 revision = 0;
+  g_autoptr(PtVolume) v = load_volume(r, &revision, error);
+
+  if (!v)
+    return false;
+  pt_reply_etag(r, revision);
+  return pt_reply_json(r, 200, volume_view(r, v, revision));
+}
+
+/* A root volume's size is its instance's `disk`: one rule, one quota, one place where it is changed. */
+bool
+pt_volumes_change(PtRequest *r, GError **error)
+{
+  gint64 revision = 0;
+  g_autoptr(PtVolume) v = load_volume(r, &revision, error);
+  PtBodyVolume *b = v ? pt_body_record(r, &pt_body_volume, error) : NULL;
+
+  if (!b)
+    return false;
+  gint64 size = b->size;
+  pt_record_free(&pt_body_volume, b);
+  if (!pt_if_match(r, "volume", revision, error))
+    return false;
+  if (!v->instance) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "volume %s: belongs to no instance, so nothing can grow it", v->id);
+    return false;
+  }
+  r->if_match = -1; /* it was the volume's revision */
+  if (!pt_instance_grow(r, v->instance, size, error))
+    return false;
+  pt_volume_free(v);
+  v = load_volume(r, &revision, error);
+  if (!v)
+    return false;
+  pt_reply_etag(r, revision);
+  return pt_reply_json(r, 200, volume_view(r, v, revision));
+}
