@@ -134,7 +134,13 @@ pt_cli_request(PtCli *cli, const char *method, const char *path, const char *con
                      .timeout = ANSWER_WITHIN };
   PtTransport *t = pt_cli_transport(cli, error);
 
-  return t ? t->ops->send(t, &r, error) : NULL;
+  PtApiReply *reply = t ? t->ops->send(t, &r, error) : NULL;
+  /* Nonsense from the other side is no mistake on the command line. */
+  if (!reply && t && error && g_error_matches(*error, PT_ERROR, PT_ERR_INVALID)) {
+    (*error)->code = PT_ERR_INTERNAL;
+    pt_error_hint(error, "is that a portenad?  portena version");
+  }
+  return reply;
 }
 
 bool

@@ -57,7 +57,13 @@ relay(PtCopy *c, const PtPlace *from, const PtPlace *to, GError **error)
     return false;
   }
   g_autofree char *middle = g_build_filename(dir, strcmp(base, "/") == 0 ? "root" : base, NULL);
-  bool ok = pt_copy_get(c, from, middle, error) && pt_copy_put(c, middle, to, base, error);
+  gint64 bytes = c->bytes;
+  guint files = c->files;
+  bool ok = pt_copy_get(c, from, middle, error);
+  /* What came out is not counted twice when it goes in. */
+  c->bytes = bytes;
+  c->files = files;
+  ok = ok && pt_copy_put(c, middle, to, base, error);
   pt_copy_remove_tree(dir);
   return ok;
 }

@@ -271,7 +271,7 @@ static const PtOption logs_options[] = {
 const PtCommand pt_cmds_exec[] = {
   { .name = "exec", .args = "NAME [--] COMMAND…", .summary = "Run a command in a computer", .options = exec_options, .min = 1, .max = 1,
     .flags = PT_CMD_REST, .completes = "i", .run = run_exec,
-    .text = "The exit status is the command's; 128 and the signal's number if a signal ended it.\nSignals that reach portena are passed on.",
+    .text = "The exit status is the command's; 128 and the signal's number if a signal ended it; 127 if there is no such command.\nSignals that reach portena are passed on.",
     .examples = { { "portena exec web -- systemctl status nginx", "see how a service does" },
                   { "portena exec db pg_dump app > app.sql", "its output into a file here" } } },
   { .name = "shell", .args = "NAME", .summary = "Open a shell in a computer", .options = shell_options, .min = 1, .max = 1, .completes = "i",

@@ -350,7 +350,7 @@ run_prune(PtCli *cli, const PtArgs *args, GError **error)
     pt_say("%s", one);
   }
   if (!cli->quiet)
-    pt_say("%d images removed, %s freed.", (int)json_array_size(removed), freed);
+    pt_say("%d image%s removed, %s freed.", (int)json_array_size(removed), json_array_size(removed) == 1 ? "" : "s", freed);
   return 0;
 }
 

@@ -49,10 +49,8 @@ add_fields(const PtArgs *args, json_t *body, GError **error)
     if (!v)
       continue;
     g_autofree char *assignment = g_strdup_printf("%s=%s", fields[i], v);
-    if (!pt_record_patch_add(&pt_instance_type, body, assignment, error)) {
-      g_prefix_error(error, "--%s: ", fields[i]);
+    if (!pt_record_patch_add(&pt_instance_type, body, assignment, error))
       return false;
-    }
   }
   if (pt_args_has(args, "autostart") || pt_args_has(args, "no-autostart"))
     json_object_set_new(body, "autostart", json_boolean(!pt_args_has(args, "no-autostart")));
@@ -81,17 +79,13 @@ add_lists(const PtArgs *args, json_t *body, GError **error)
       g_autofree char *name = g_strndup(env[i], (gsize)(eq - env[i]));
       json_object_set_new(map, name, json_string(""));
     } else if (!pt_record_patch_add(&pt_instance_type, body, assignment, error)) {
-      g_prefix_error(error, "--env: ");
       return false;
     }
   }
   if (!ports[0])
     return true;
   g_autofree char *all = g_strjoinv(",", ports), *assignment = g_strconcat("ports=", all, NULL);
-  if (pt_record_patch_add(&pt_instance_type, body, assignment, error))
-    return true;
-  g_prefix_error(error, "--publish: ");
-  return false;
+  return pt_record_patch_add(&pt_instance_type, body, assignment, error);
 }
 
 static json_t *
@@ -131,8 +125,8 @@ describe(const json_t *body, const json_t *image)
     g_autofree char *age = pt_since(pt_json_str(image, "created", NULL));
     g_string_append_printf(s, " (%s old)", age);
   }
-  if (json_is_number(cpu))
-    g_string_append_printf(s, ", %g cpu", json_number_value(cpu));
+  if (json_is_string(cpu)) /* as the model writes it, so that no digit is lost */
+    g_string_append_printf(s, ", %s cpu", json_string_value(cpu));
   g_autofree char *memory = pt_member_size(body, "memory"), *disk = pt_member_size(body, "disk");
   if (json_object_get(body, "memory"))
     g_string_append_printf(s, ", %s memory", memory);
@@ -285,7 +279,7 @@ tell(PtCli *cli, const PtTarget *t, const json_t *answer)
 }
 
 static json_t *
-make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, GError **error)
+make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, const char *what, GError **error)
 {
   bool ready = pt_args_has(args, "wait");
   g_autofree char *title = g_strdup_printf("Creating %s", t->name);
@@ -297,7 +291,10 @@ make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, GErr
   g_autofree char *query = ready ? g_strdup_printf("wait=%u&wait_ready=%u", first, first) : g_strdup_printf("wait=%u", first);
   g_autofree char *path = g_strdup_printf("/v1/spaces/%s/instances?%s", t->space, query);
   g_autoptr(json_t) answer = create(cli, args, path, body, error), op = NULL;
-  if (!answer || !pt_operation_wait(cli, answer, title, timeout, &op, error))
+  if (!answer)
+    return NULL;
+  pt_note(cli, "Creating %s in space %s … %s", t->name, t->space, what);
+  if (!pt_operation_wait(cli, answer, title, timeout, &op, error))
     return NULL;
   /* Where the first answer came before the end, it tells of a beginning. */
   if (strcmp(pt_json_str(json_object_get(answer, "operation"), "state", "done"), "done") != 0) {
@@ -333,8 +330,7 @@ pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
     pt_say("Would create %s in space %s: %s%s. Nothing was made.", t.name, t.space, what, found ? "" : " (to be built first)");
     return 0;
   }
-  pt_note(cli, "Creating %s in space %s … %s", t.name, t.space, what);
-  answer = make(cli, args, &t, body, error);
+  answer = make(cli, args, &t, body, what, error);
   if (!answer)
     return -1;
   if (cli->json)

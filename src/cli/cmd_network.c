@@ -158,6 +158,20 @@ tell_ports(PtCli *cli, const PtTarget *t, const json_t *answer, const char *text
   return 0;
 }
 
+/* The port as the model reads it, with the range that the model checks only in a whole record. */
+static json_t *
+parse_port(const char *text, GError **error)
+{
+  g_autoptr(json_t) port = pt_port_type.from_text(text, error);
+  gint64 listen = pt_json_int(port, "listen", 0), to = pt_json_int(port, "to", 0);
+
+  if (!port || (listen >= 1 && listen <= 65535 && to >= 1 && to <= 65535))
+    return g_steal_pointer(&port);
+  g_autofree char *shown = pt_safe(text);
+  PT_SET(error, PT_ERR_INVALID, "'%s': a port is a number from 1 to 65535", shown);
+  return NULL;
+}
+
 static int
 run_publish(PtCli *cli, const PtArgs *args, GError **error)
 {
@@ -165,7 +179,7 @@ run_publish(PtCli *cli, const PtArgs *args, GError **error)
   g_auto(PtTarget) t = { 0 };
   g_autoptr(json_t) answer = NULL;
 
-  g_autoptr(json_t) port = pt_port_type.from_text(text, error);
+  g_autoptr(json_t) port = parse_port(text, error);
   if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) || !change_ports(cli, &t, port, text, add_port, &answer, error))
     return -1;
   g_autofree char *said = g_strdup_printf("Port %" G_GINT64_FORMAT "/%s of the node leads to %s:%" G_GINT64_FORMAT " now.",

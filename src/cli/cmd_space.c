@@ -299,6 +299,22 @@ print_quota(PtCli *cli, const json_t *space)
   pt_table_print(t, cli);
 }
 
+/* "memory 70 GiB, cpu 16" */
+static char *
+quota_text(const json_t *quota)
+{
+  GString *s = g_string_new(NULL);
+  const char *key;
+  json_t *v;
+
+  json_object_foreach((json_t *)quota, key, v) {
+    bool bytes = strcmp(key, "memory") == 0 || strcmp(key, "disk") == 0;
+    g_autofree char *value = bytes ? pt_member_size(quota, key) : pt_member_text(quota, key);
+    g_string_append_printf(s, "%s%s %s", s->len ? ", " : "", key, value);
+  }
+  return g_string_free(s, FALSE);
+}
+
 static int
 run_quota(PtCli *cli, const PtArgs *args, GError **error)
 {
@@ -314,8 +330,8 @@ run_quota(PtCli *cli, const PtArgs *args, GError **error)
   bool change = pt_args_n(args) > from;
   g_autofree char *path = pt_api_path("/v1/spaces/%s", name);
   if (change && pt_args_has(args, "dry-run")) {
-    g_autofree char *text = pt_json_dump(json_object_get(patch, "quota"));
-    pt_say("Would set the quota of space %s to %s. Nothing was changed.", name, text);
+    g_autofree char *text = quota_text(json_object_get(patch, "quota"));
+    pt_say("Would set the quota of space %s: %s. Nothing was changed.", name, text);
     return 0;
   }
   if (!pt_cli_call(cli, change ? "PATCH" : "GET", path, change ? patch : NULL, &answer, error))

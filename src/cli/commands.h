@@ -23,7 +23,8 @@ typedef struct PtCommand {
   guint flags;
   const char *completes; /* what each argument is, by letter: i instance, s space, m image, r image or recipe, u user, n network port,
                             o operation, c command, f file or instance:path, v volume, = field=value; the last one repeats */
-  int (*run)(PtCli *cli, const PtArgs *args, GError **error); /* the exit status; -1 with `error` set */
+  /* The exit status; with `error` set -1, or a status that goes before the error's own. */
+  int (*run)(PtCli *cli, const PtArgs *args, GError **error);
 } PtCommand;
 
 /* One table a group; each ends with a NULL name. */

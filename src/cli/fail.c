@@ -128,11 +128,12 @@ pt_cli_secret(PtCli *cli, const char *prompt, GError **error)
   bool hide = cli->in_tty && tcgetattr(STDIN_FILENO, &was) == 0;
 
   if (hide) {
-    fprintf(stderr, "%s: ", prompt);
-    fflush(stderr);
+    /* Hidden before the prompt invites anybody to type. */
     quiet = was;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    fprintf(stderr, "%s: ", prompt);
+    fflush(stderr);
   }
   char *line = read_line(STDIN_FILENO, 1024);
   if (hide) {

@@ -129,7 +129,7 @@ object_line(const PtCommand *c, const char *group, void *data)
   if (strncmp(c->name, o->object, len) != 0 || c->name[len] != ' ')
     return true;
   g_autofree char *usage = g_strdup_printf("%s%s%s", c->name, *c->args ? " " : "", c->args);
-  printf("  portena %-44s  %s\n", usage, c->summary);
+  printf("  portena %s%*s  %s\n", usage, MAX(44 - (int)pt_text_width(usage), 0), "", c->summary);
   o->any = true;
   return true;
 }

@@ -22,7 +22,8 @@ run(PtCli *cli, const PtArgs *args)
   int status = c->run(cli, args, &error);
   if (!error)
     return status;
-  return pt_cli_fail(cli, error);
+  int code = pt_cli_fail(cli, error);
+  return status > 0 ? status : code;
 }
 
 int

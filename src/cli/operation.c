@@ -96,13 +96,13 @@ pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 ti
 
   if (ret_operation)
     *ret_operation = NULL;
-  if (!json_is_object(op) || !json_object_get(op, "id") || (!in && !json_object_get(op, "kind")))
+  if (!json_is_object(op) || !json_object_get(op, "id") || (!in && !json_object_get(op, "target")))
     return true;
   g_autofree char *id = g_strdup(pt_json_str(op, "id", ""));
   while (!ended(op)) {
     gint64 left = (end - pt_mono()) / G_USEC_PER_SEC;
     if (pt_mono() >= end) {
-      PT_SET(error, PT_ERR_TIMEOUT, "%s: not done after %d s\nit goes on without you:  portena op show %s", title, (int)timeout, id);
+      PT_SET(error, PT_ERR_TIMEOUT, "%s has not ended after %d s\nit goes on without you:  portena op show %s", title, (int)timeout, id);
       return false;
     }
     if (!progress)

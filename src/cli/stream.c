@@ -30,6 +30,7 @@ typedef struct Stream {
   bool exited;
   int status;        /* once exited */
   bool cut;          /* control closed without an exit */
+  bool refused;      /* the instance did not run it; `status` is as a shell has it */
   guint interrupts;
   gint64 interrupted;
   PtPump pumps[3];   /* in, out, err */
@@ -130,6 +131,8 @@ on_message(Stream *s, PtWireMsg *m, GError **error)
     return true;
   case PT_WIRE_ERROR: {
     const char *newline = strchr(m->text, '\n');
+    s->refused = h->a == PT_ERR_NOT_FOUND || h->a == PT_ERR_FORBIDDEN;
+    s->status = h->a == PT_ERR_NOT_FOUND ? 127 : 126;
     PT_SET(error, h->a < PT_N_ERRS ? h->a : PT_ERR_INTERNAL, "%s", *m->text ? m->text : "the instance refused, and did not say why");
     if (!newline)
       g_prefix_error(error, "%s: ", s->o->name);
@@ -202,7 +205,7 @@ static int
 finish(Stream *s, GError **error)
 {
   if (error && *error)
-    return -1;
+    return s->refused ? s->status : -1;
   if (s->pumps[0].stopped)
     return 0;
   drain(s);
