@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "model/field.h"
 
 const char *const pt_kind_names[] = { "container", "machine", "process", NULL };
@@ -43,7 +44,8 @@ port_from_text(const char *text, GError **error)
     g_regex_new("^(?:(?:\\[([0-9a-fA-F:.]+)\\]|([0-9.]+)):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?$", 0, 0, NULL);
 
   if (!g_regex_match(re, text, 0, &m)) {
-    PT_SET(error, PT_ERR_INVALID, "'%s': a port is LISTEN:TO, such as 8080:80, with ADDRESS: before it or /udp behind it if wanted", text);
+    g_autofree char *shown = pt_text_safe(text, 60);
+    PT_SET(error, PT_ERR_INVALID, "'%s': a port is LISTEN:TO, such as 8080:80, with ADDRESS: before it or /udp behind it if wanted", shown);
     return NULL;
   }
   g_autofree char *six = g_match_info_fetch(m, 1), *four = g_match_info_fetch(m, 2), *listen = g_match_info_fetch(m, 3),

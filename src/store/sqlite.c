@@ -39,8 +39,8 @@ static const char *const write_sql[] = {
   [PT_SQL_COMMIT] = "COMMIT",
   [PT_SQL_ROLLBACK] = "ROLLBACK",
   [PT_SQL_REVISION_OF] = "SELECT revision FROM records WHERE key = ?1",
-  [PT_SQL_PUT] = "INSERT INTO records VALUES(?1, ?2, ?3, ?3, ?4)"
-                 " ON CONFLICT(key) DO UPDATE SET value = ?2, revision = ?3, lease = ?4",
+  [PT_SQL_PUT] = ("INSERT INTO records VALUES(?1, ?2, ?3, ?3, ?4)"
+                  " ON CONFLICT(key) DO UPDATE SET value = ?2, revision = ?3, lease = ?4"),
   [PT_SQL_DELETE] = "DELETE FROM records WHERE key = ?1",
   [PT_SQL_HISTORY] = "INSERT INTO history VALUES(?1, ?2, ?3, ?4)",
   [PT_SQL_COMPACT] = "DELETE FROM history WHERE revision <= ?1",

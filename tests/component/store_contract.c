@@ -154,6 +154,7 @@ test_list(StoreFixture *f, gconstpointer data)
 
   gint64 revision = 0, put = store_put(f->store, "z", "v");
   g_autoptr(GPtrArray) list = pt_store_list(f->store, "zz/", &revision, NULL);
+  g_assert_cmpuint(list->len, ==, 0);
   g_assert_cmpint(revision, ==, put); /* the store's, not that of what is listed */
 }
 
@@ -424,7 +425,7 @@ static void
 test_lease(StoreFixture *f, gconstpointer data)
 {
   g_autoptr(GError) err = NULL, err2 = NULL, err3 = NULL;
-  g_autoptr(PtTxn) txn = pt_txn_new(), late = pt_txn_new(), kept = pt_txn_new();
+  g_autoptr(PtTxn) txn = pt_txn_new(), late = pt_txn_new();
   gint64 lease = 0, other = 0;
   Seen seen;
   (void)data;
