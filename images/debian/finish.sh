@@ -12,7 +12,7 @@ for unit in \
   systemd-initctl.socket systemd-network-generator.service systemd-journald-audit.socket systemd-journal-flush.service \
   systemd-networkd-wait-online.service getty-static.service getty@tty1.service \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-  systemd-tmpfiles-clean.timer
+  systemd-tmpfiles-clean.timer systemd-tmpfiles-setup-dev.service cryptsetup.target integritysetup.target veritysetup.target
 do
   ln -sf /dev/null "/etc/systemd/system/$unit"
 done
@@ -23,6 +23,9 @@ systemctl disable remote-fs.target
 rm -f /lib/systemd/system/multi-user.target.wants/dbus.service
 # /etc and /var are as new as /usr: no update jobs at the first start.
 printf 'TIMESTAMP_NSEC=4000000000000000000\n' | tee /etc/.updated > /var/.updated
+
+# Kernel settings are the host's, unless somebody writes some down here.
+rm -f /etc/sysctl.d/99-sysctl.conf
 
 # Each instance gets its own identity at its first start.
 : > /etc/machine-id

@@ -170,7 +170,7 @@ command(const PtApt *apt, const GPtrArray *chain, const char *packages, GError *
   /* The overlay and the finishing script of each recipe, the lowest first. $1 is the tree. */
   for (guint i = 0; i < chain->len; i++) {
     const char *name = g_ptr_array_index(chain, i);
-    add(argv, "--customize-hook=cp -rT --preserve=mode,timestamps,links /opt/recipe/%s/overlay \"$1\"", name);
+    add(argv, "--customize-hook=cp -rT --preserve=mode,links /opt/recipe/%s/overlay \"$1\"", name);
     add(argv, "--customize-hook=cp /opt/recipe/%s/finish.sh \"$1/.finish\" && chroot \"$1\" sh -eu /.finish; r=$?; rm -f \"$1/.finish\"; exit $r", name);
   }
   add(argv, "%s", apt->suite);
@@ -221,6 +221,9 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
     add(options, "--ro");
     add(options, "%s=/opt/recipe/%s", dir, (char *)g_ptr_array_index(chain, i));
   }
+  /* Scripts that make caches must know which times will be in the image: finish.c. */
+  add(options, "--env");
+  add(options, "PORTENA_STARTED=%" G_GINT64_FORMAT, w->started - 1);
   g_ptr_array_add(options, NULL);
   image->description = g_strdup(pt_images_recipe_help(recipe));
   pt_image_work_step(w, "Reading the package lists", 0, 20, 0, NULL);

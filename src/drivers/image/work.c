@@ -231,13 +231,15 @@ on_line(const char *line, void *data)
   }
   if (l->run->line && l->run->line(line, l->run->line_data))
     return;
-  g_free(w->last);
+  /* A hook that failed has said why in the line before. */
+  bool hook = strstr(line, "command failed:") && w->last;
+  g_autofree char *before = g_steal_pointer(&w->last);
   w->last = pt_text_safe(line, 400);
   /* apt's and Go's verdicts count more than a maintainer script's grumbling before them. */
   bool verdict = strstr(line, "level=fatal") || g_str_has_prefix(line, "E: ");
   if ((verdict && !w->verdict) || (!w->fatal && strstr(line, "rror: "))) {
     g_free(w->fatal);
-    w->fatal = g_strdup(w->last);
+    w->fatal = g_strdup(hook ? before : w->last);
     w->verdict = verdict;
   }
 }
