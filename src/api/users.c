@@ -15,15 +15,6 @@
 
 #define TOTP_BYTES 20
 
-json_t *
-pt_user_view(const PtUser *u, gint64 revision)
-{
-  json_t *view = pt_record_view(&pt_user_type, u, revision);
-
-  json_object_set_new(view, "totp", json_boolean(u->totp != NULL));
-  return view;
-}
-
 bool
 pt_user_put(PtApi *api, PtTxn *txn, const PtUser *u, gint64 revision, gint64 *ret_revision, GError **error)
 {

@@ -2,6 +2,5 @@
 #pragma once
 #include "api/request.h"
 
-json_t *pt_user_view(const PtUser *u, gint64 revision);
 /* Writes a user's record back if it still has `revision`. STALE otherwise. */
 bool pt_user_put(PtApi *api, PtTxn *txn, const PtUser *u, gint64 revision, gint64 *ret_revision, GError **error);

@@ -30,7 +30,3 @@ bool pt_view_wait_ready(PtView *v, const char *space, const char *name, gint64 t
 json_t *pt_instance_json(const PtInstance *spec, const PtStatus *status, gint64 revision);
 /* {"cpu",…} of the newest sample, JSON text or NULL where there is none. */
 char *pt_usage_text(const PtInstance *spec, void *agent);
-
-json_t *pt_operation_view(const PtOperation *o);
-/* What pt_record_format() gives, with null for fields that are absent. A new reference. */
-json_t *pt_record_view(const PtType *type, const void *record, gint64 revision);

@@ -76,6 +76,8 @@ void *pt_record_parse(const PtType *type, const json_t *json, GError **error);
  * reference. */
 json_t *pt_record_format(const PtType *type, const void *record, bool secrets);
 json_t *pt_field_format(const PtField *field, const void *record, bool secrets); /* one field; NULL where absent */
+/* The same without secrets, and with null (lists: []) for what is absent, and the revision unless it is 0: for a client. */
+json_t *pt_record_view(const PtType *type, const void *record, gint64 revision);
 char *pt_record_dump(const PtType *type, const void *record); /* compact text with secrets, for the store */
 
 /* Applies what a client sent (RFC 7396 merge patch): only fields with one of `allowed` flags, unknown or

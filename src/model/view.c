@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-/* How the API shows operations and users: other than their records in a few members. */
+/* Objects as the API shows them and as events carry them: every field is there, null where absent. */
 #include "model/space.h"
 
 #include <string.h>
 
-/* The record's fields without secrets, null where absent. */
-static json_t *
-all_fields(const PtType *type, const void *record)
+json_t *
+pt_record_view(const PtType *type, const void *record, gint64 revision)
 {
   json_t *view = json_object();
 
   for (guint i = 0; i < type->n_fields; i++) {
     const PtField *f = &type->fields[i];
+    if (f->flags & PT_F_SECRET)
+      continue;
     json_t *v = pt_field_format(f, record, false);
-    if (!(f->flags & PT_F_SECRET))
-      json_object_set_new_nocheck(view, f->name, v ? v : json_null());
+    bool list = f->kind == PT_FIELD_STRINGS || f->kind == PT_FIELD_LIST;
+    json_object_set_new_nocheck(view, f->name, v ? v : list ? json_array() : json_null());
   }
+  if (revision)
+    json_object_set_new_nocheck(view, "revision", json_integer(revision));
   return view;
 }
 
 json_t *
 pt_operation_view(const PtOperation *op)
 {
-  json_t *view = all_fields(&pt_operation_type, op), *error = json_null();
+  json_t *view = pt_record_view(&pt_operation_type, op, 0), *error = json_null();
 
   if (op->error_code) {
     const char *text = op->error ? op->error : "";
@@ -41,9 +44,8 @@ pt_operation_view(const PtOperation *op)
 json_t *
 pt_user_view(const PtUser *user, gint64 revision)
 {
-  json_t *view = all_fields(&pt_user_type, user);
+  json_t *view = pt_record_view(&pt_user_type, user, revision);
 
   json_object_set_new_nocheck(view, "totp", json_boolean(user->totp != NULL));
-  json_object_set_new_nocheck(view, "revision", json_integer(revision));
   return view;
 }

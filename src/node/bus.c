@@ -162,8 +162,7 @@ view_of(const PtType *type, const PtChange *c, char **ret_space)
   } else if (type == &pt_user_type) {
     view = pt_user_view(record, c->revision);
   } else {
-    view = pt_record_format(type, record, false);
-    json_object_set_new(view, "revision", json_integer(c->revision));
+    view = pt_record_view(type, record, c->revision);
   }
   pt_record_free(type, record);
   return view;
