@@ -131,7 +131,8 @@ pt_events_get(PtRequest *r, GError **error)
   gint64 since = 0;
   const char *only = pt_query(r, "space", NULL);
 
-  if (!pt_query_int(r, "since", r->last_event, 0, G_MAXINT64, &since, error))
+  /* a new listener gets what is to come: old events would overwrite what it has just read */
+  if (!pt_query_int(r, "since", r->last_event > 0 ? r->last_event : G_MAXINT64, 0, G_MAXINT64, &since, error))
     return false;
   if (only) { /* the same answer for a space that is not there and one that is not yours */
     Stream probe = { .api = r->api, .who = r->who };

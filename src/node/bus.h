@@ -11,7 +11,7 @@ typedef struct PtBus PtBus;
 typedef struct PtSubscriber PtSubscriber;
 
 typedef struct PtEvent {
-  guint64 seq;      /* counts up within this run of the daemon */
+  guint64 seq;      /* counts up; begins at the time of the daemon's start in µs, so a predecessor's are all smaller */
   gint64 time;
   char *type;       /* "instance", "status", "operation", "image", "space", "user", "progress", "sample", "lost" */
   char *space;      /* NULL: the node's */
@@ -28,7 +28,8 @@ void pt_bus_free(PtBus *bus); /* wakes every waiting subscriber; they get NULL f
 
 void pt_bus_publish(PtBus *bus, const char *type, const char *space, const char *object, const char *action, const char *data);
 
-/* Events after `since` that are still remembered (1,024 of them), then all new ones. */
+/* Events after `since` that are still remembered (1,024 of them), then all new ones. 0: all that are remembered; a number not
+ * reached yet (G_MAXUINT64): only new ones; one that is no longer remembered: "lost" first, then only new ones. */
 PtSubscriber *pt_bus_subscribe(PtBus *bus, guint64 since);
 void pt_bus_unsubscribe(PtSubscriber *s);
 /* The next one, or NULL after `timeout` µs or at the bus's end. Blocking. */
