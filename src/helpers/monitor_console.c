@@ -2,7 +2,7 @@
 /* The console of the instance: its pty, the bounded history, and whoever looks at it.
  *
  * The guest is never held up. What it says goes into the history and to each client that can take it now; a slow
- * client loses output, and is told so when it can take some again. What clients type waits in a small buffer of the client
+ * client loses output, and when it can take some again it is told so and gets the end of the history. What clients type waits in a small buffer of the client
  * until the pty takes it, and until then nothing more is read from that client. */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #define LOG_MAX (512 * 1024)  /* of each of the two files */
 #define HISTORY_MAX (256 * 1024)
 #define DRAIN_MAX (1 << 20)
+#define CATCH_UP 4096
 
 static const char lost_text[] = "\r\n[output was lost here: this terminal was too slow]\r\n";
 
@@ -79,18 +80,49 @@ detach(struct client *c)
 }
 
 static void
+watch(const struct client *c)
+{
+  source_events(c->stream, (short)((c->typed ? 0 : POLLIN) | (c->lost ? POLLOUT : 0)));
+}
+
+static void
 show(struct client *c, const char *data, size_t size)
 {
-  if (c->lost) {
-    if (send(c->stream, lost_text, sizeof lost_text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-      return;
-    c->lost = false;
-  }
-  ssize_t n = send(c->stream, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (n < 0 && errno != EAGAIN)
+  ssize_t n = c->lost ? 0 : send(c->stream, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+  if (n < 0 && errno != EAGAIN) {
     detach(c);
-  else if (n < (ssize_t)size)
+  } else if (n < (ssize_t)size && !c->lost) {
     c->lost = true;
+    watch(c);
+  }
+}
+
+/* The last `size` bytes of the two files, oldest first. */
+static void
+send_history(int stream, long size)
+{
+  struct text old = { .n = 0 };
+  char buf[CHUNK];
+  struct stat st;
+
+  put(&old, m.log);
+  put(&old, ".1");
+  const char *const files[2] = { old.at, m.log };
+  long from_old = size - log_size;
+  for (int i = 0; i < 2; i++) {
+    long want = i == 0 ? from_old : size;
+    int fd = want > 0 ? open(files[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    ssize_t n;
+
+    if (fd < 0)
+      continue;
+    if (fstat(fd, &st) == 0 && st.st_size > want)
+      lseek(fd, st.st_size - want, SEEK_SET);
+    while ((n = read(fd, buf, sizeof buf)) > 0 && send(stream, buf, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+      ;
+    close(fd);
+  }
 }
 
 /* A pty has hung up when nobody holds its other side, and poll says so for ever: we hold it ourselves. */
@@ -142,9 +174,8 @@ flush_typed(void)
 
     if (!c->used)
       continue;
-    bool done = type(c);
-    left |= !done;
-    source_events(c->stream, done ? POLLIN : 0);
+    left |= !type(c);
+    watch(c);
   }
   source_events(pty, left ? POLLIN | POLLOUT : POLLIN);
 }
@@ -169,9 +200,16 @@ static void
 on_stream(int fd, short revents, int arg)
 {
   struct client *c = &clients[arg];
-  ssize_t n = recv(fd, c->buf, sizeof c->buf, MSG_DONTWAIT);
 
-  (void)revents;
+  if (c->lost && (revents & POLLOUT)) {
+    c->lost = false;
+    send(fd, lost_text, sizeof lost_text - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    send_history(fd, CATCH_UP);
+    watch(c);
+  }
+  if (c->typed || !(revents & (POLLIN | POLLHUP | POLLERR)))
+    return;
+  ssize_t n = recv(fd, c->buf, sizeof c->buf, MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return;
   if (n <= 0) {
@@ -201,33 +239,6 @@ on_control(int fd, short revents, int arg)
   if (head.type == PT_WIRE_RESIZE && pty >= 0) {
     struct winsize size = { .ws_col = (unsigned short)head.a, .ws_row = (unsigned short)head.b };
     ioctl(pty, TIOCSWINSZ, &size);
-  }
-}
-
-/* The last `size` bytes of the two files, oldest first. */
-static void
-send_history(int stream, long size)
-{
-  struct text old = { .n = 0 };
-  char buf[CHUNK];
-  struct stat st;
-
-  put(&old, m.log);
-  put(&old, ".1");
-  const char *const files[2] = { old.at, m.log };
-  long from_old = size - log_size;
-  for (int i = 0; i < 2; i++) {
-    long want = i == 0 ? from_old : size;
-    int fd = want > 0 ? open(files[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-    ssize_t n;
-
-    if (fd < 0)
-      continue;
-    if (fstat(fd, &st) == 0 && st.st_size > want)
-      lseek(fd, st.st_size - want, SEEK_SET);
-    while ((n = read(fd, buf, sizeof buf)) > 0 && send(stream, buf, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
-      ;
-    close(fd);
   }
 }
 
