@@ -38,16 +38,19 @@ export default function Chart({ chart, items, max, label }) {
   useEffect(() => {
     const style = getComputedStyle(document.documentElement);
     const colors = () => Object.fromEntries(['accent', 'busy', 'soft', 'line'].map((c) => [c, style.getPropertyValue(`--${c}`).trim()]));
-    plot.current = new uPlot(options(chart, max, box.current.clientWidth, colors), dataOf(chart, items), box.current);
-    const sized = new ResizeObserver(() => plot.current.setSize({ width: box.current.clientWidth, height: 150 }));
-    sized.observe(box.current);
+    const el = box.current;
+    const u = new uPlot(options(chart, max, el.clientWidth, colors), dataOf(chart, items), el);
+    plot.current = u;
+    const sized = new ResizeObserver(() => el.clientWidth && u.setSize({ width: el.clientWidth, height: 150 }));
+    sized.observe(el);
     const dark = matchMedia('(prefers-color-scheme: dark)');
-    const redraw = () => plot.current.redraw();
+    const redraw = () => u.redraw();
     dark.addEventListener('change', redraw);
     return () => {
       dark.removeEventListener('change', redraw);
       sized.disconnect();
-      plot.current.destroy();
+      u.destroy();
+      plot.current = null;
     };
   }, [chart.id, max]);
   useEffect(() => plot.current?.setData(dataOf(chart, items)), [items]);

@@ -59,7 +59,7 @@ function Desk({ space, name }) {
     <main class="desk" ref={root}>
       <h1 class="sr">Desktop of {name}</h1>
       <canvas class="desk-still" ref={still} hidden />
-      <div class="desk-screen" ref={screen} aria-label={`Screen of ${name}`} onPointerDown={() => bar && setBar(false)} />
+      <div class="desk-screen" ref={screen} role="application" aria-label={`Screen of ${name}`} onPointerDown={() => bar && setBar(false)} />
       <button type="button" class={`desk-handle ${bar ? 'open' : ''}`} aria-expanded={bar} aria-controls="desk-bar" title="Tools (Ctrl + Alt + Shift)" onClick={() => setBar(!bar)}>
         <span class="sr">Tools</span><Icon name="down" size={16} />
       </button>

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Users, tokens, spaces, images, activity. Against the mock.
+import { readFileSync } from 'node:fs';
+import { spec, login, to, it, assert, shot, until } from './helper.mjs';
+
+spec('a first password must be changed', { mock: true }, async (page) => {
+  await login(page, '', 'dora').catch(() => {}); // the next page has the login's frame
+  await page.getByRole('heading', { name: 'Choose your password' }).waitFor();
+  await page.getByLabel('The password you were given').fill('correct horse');
+  await page.getByLabel('New password', { exact: true }).fill('a short sentence');
+  await page.getByLabel('New password again').fill('a short sentense');
+  await page.getByText('The two are not the same').waitFor();
+  await page.getByLabel('New password again').fill('a short sentence');
+  await page.getByRole('button', { name: 'Save and go on' }).click();
+  await page.getByRole('heading', { name: 'Your computers' }).waitFor();
+});
+
+spec('a wrong code is refused; the code is asked for only after the password', { mock: true }, async (page) => {
+  await page.goto(it.url);
+  await page.getByLabel('User', { exact: true }).fill('carl');
+  await page.getByLabel('Password', { exact: true }).fill('correct horse');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('textbox', { name: 'Code' }).fill('000000');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('alert').waitFor();
+});
+
+spec('a user is added with a first password to hand over', { mock: true }, async (page) => {
+  await login(page, '#/users');
+  await page.getByRole('button', { name: 'New user' }).click();
+  await page.getByLabel('User name').fill('finn');
+  await page.getByRole('button', { name: 'Add' }).click();
+  const code = page.getByRole('dialog', { name: 'finn is added' }).locator('code');
+  assert.match(await code.textContent(), /^([a-z2-9]{5}-){3}[a-z2-9]{5}$/);
+  assert.equal(it.mock.world.users.get('finn').password, await code.textContent());
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.getByRole('cell', { name: 'finn', exact: true }).waitFor();
+  await page.getByLabel('Choose ben').check();
+  await page.getByLabel('Choose finn').check();
+  await page.getByRole('button', { name: 'Lock', exact: true }).click();
+  await until(() => it.mock.world.users.get('ben').disabled && it.mock.world.users.get('finn').disabled, 'both are locked');
+});
+
+spec('second factor with a QR code, tokens shown once', { mock: true }, async (page) => {
+  await login(page, '#/account');
+  await page.getByRole('button', { name: 'Set it up' }).click();
+  await page.getByRole('img', { name: 'QR code' }).waitFor();
+  await shot(page, 'totp');
+  await page.getByRole('textbox', { name: 'Code' }).fill('111111');
+  await page.getByRole('button', { name: 'Turn it on' }).click();
+  await page.getByText('that code is not right').waitFor();
+  await page.getByRole('textbox', { name: 'Code' }).fill('123456');
+  await page.getByRole('button', { name: 'Turn it on' }).click();
+  await page.getByText('On: signing in asks').waitFor();
+  await page.getByRole('button', { name: 'New token' }).click();
+  await page.getByLabel('Name').fill('backup');
+  await page.getByRole('button', { name: 'Make the token' }).click();
+  await page.getByText(/^pt_/).waitFor();
+  await page.getByRole('button', { name: 'Revoke backup' }).click();
+  await until(() => it.mock.world.tokens.length === 0, 'it is revoked');
+});
+
+spec('a space: quota, people', { mock: true }, async (page) => {
+  await login(page, '#/space/home');
+  await page.getByRole('button', { name: 'Change' }).click();
+  await page.getByRole('dialog').getByLabel('Memory').fill('48 GiB');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await until(() => it.mock.world.spaces.get('home').quota.memory === 48 * 1024 ** 3, 'the quota is changed');
+  await page.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.getByRole('dialog').getByLabel('User').fill('nobody');
+  await page.getByRole('dialog').getByRole('button', { name: 'Add' }).click();
+  await page.getByText('there is no user called nobody').waitFor();
+  await page.getByRole('dialog').getByLabel('User').fill('ben');
+  await page.getByRole('dialog').getByRole('button', { name: 'Add' }).click();
+  await page.getByRole('cell', { name: 'ben', exact: true }).waitFor();
+  await page.getByLabel('Role of ben').selectOption('viewer');
+  await until(() => it.mock.world.spaces.get('home').members.ben === 'viewer', 'the role is changed');
+});
+
+spec('images: build and import with progress, refusals in place', { mock: true }, async (page) => {
+  await login(page, '#/images');
+  await page.getByRole('button', { name: 'Build' }).click();
+  await page.getByRole('progressbar').waitFor();
+  await page.getByText('Configuring').waitFor();
+  await page.getByText('alpine is ready.').waitFor();
+  await page.getByRole('button', { name: 'Import' }).click();
+  await page.getByLabel('From').fill('nowhere.example/x:1');
+  await page.getByRole('dialog').getByRole('button', { name: 'Import' }).click();
+  await page.getByText(/does not answer/).waitFor();
+  assert.equal(await page.getByLabel('From').inputValue(), 'nowhere.example/x:1');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'More for desktop' }).click();
+  await page.getByRole('menuitem', { name: 'Delete…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('alert').getByText(/is used by home\/studio/).waitFor();
+});
+
+spec('activity: search, filter, export', { mock: true }, async (page) => {
+  await login(page, '#/activity');
+  await page.getByRole('cell', { name: 'studio in home' }).first().waitFor();
+  await page.getByLabel('Outcome').selectOption('no');
+  await page.getByRole('searchbox').fill('quota');
+  assert.ok(await page.locator('tbody tr').count() >= 5);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export CSV' }).click()]);
+  const text = readFileSync(await download.path(), 'utf8');
+  assert.match(text, /^time,user,from,/);
+  assert.ok(!text.includes(',ok,'));
+  await to(page, '#/server');
+  await page.getByText('the certificate ends in 3 days').waitFor();
+});

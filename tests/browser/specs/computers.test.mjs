@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// From nothing to a desktop, and looking after computers. Against the mock, whose world is known.
+import { spec, login, to, it, assert, shot, until, drawn } from './helper.mjs';
+
+spec('a new user: one big button, one click, a desktop', { mock: true }, async (page) => {
+  await login(page, '', 'ben');
+  await page.getByRole('button', { name: 'Start my desktop' }).click();
+  await page.getByRole('heading', { name: 'Starting desktop' }).waitFor();
+  await page.getByRole('progressbar').waitFor();
+  await until(() => /#\/desktop\/ben\/desktop$/.test(page.url()), 'the desktop opens by itself');
+  await drawn(page);
+  await page.goBack();
+  assert.doesNotMatch(page.url(), /go=1/, 'going back does not start another');
+});
+
+spec('a new computer in two clicks', { mock: true }, async (page) => {
+  await login(page);
+  await page.getByRole('link', { name: 'New computer' }).click();
+  await page.getByRole('radio', { name: /debian/ }).check();
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await until(() => /#\/computer\/home\/debian\/terminal$/.test(page.url()), 'its terminal opens');
+  assert.ok(it.mock.world.instances.get('home/debian'));
+});
+
+spec('size, name, command and ports are sent as chosen', { mock: true }, async (page) => {
+  await login(page, '#/new');
+  await page.getByRole('radio', { name: /nginx/ }).check();
+  await page.getByRole('button', { name: /^Light/ }).click();
+  await page.getByText('More: name').click();
+  await page.getByLabel('Name', { exact: true }).fill('shop');
+  await page.getByLabel('Command').fill('nginx -g "daemon off;"');
+  await page.getByLabel('Environment').fill('A=1\nB=two words');
+  await page.getByLabel('Published ports').fill('8081:80');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  const i = await until(() => it.mock.world.instances.get('home/shop'), 'it is created');
+  assert.deepEqual([i.cpu, i.memory, i.command, i.env, i.ports], [1, 1024 ** 3, ['nginx', '-g', 'daemon off;'], { A: '1', B: 'two words' }, [{ protocol: 'tcp', listen: 8081, to: 80, address: null }]]);
+});
+
+spec('an image that is not there is built first, with progress', { mock: true }, async (page) => {
+  await login(page, '#/new?image=alpine');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.getByRole('heading', { name: 'Building the image alpine' }).waitFor();
+  await page.getByText('Installing 214 packages').waitFor();
+  await shot(page, 'building');
+  await until(() => /#\/computer\/home\/alpine\/terminal$/.test(page.url()), 'it starts when the image is built');
+});
+
+spec('a refusal is shown in place, and the form stays as it was', { mock: true }, async (page) => {
+  await login(page, '#/new');
+  await page.getByText('More: name').click();
+  await page.getByLabel('Name', { exact: true }).fill('studio');
+  await page.getByRole('button', { name: 'Start and open' }).click();
+  const alert = page.getByRole('alert');
+  await alert.waitFor();
+  assert.match(await alert.textContent(), /studio already.*Choose another name/);
+  await until(async () => await page.getByLabel('Name', { exact: true }).inputValue() === 'studio', 'the name is still there');
+  await page.getByRole('slider', { name: 'Size' }).fill('6');
+  await page.getByText(/more cpu than is left/).waitFor();
+});
+
+spec('the picture, the state and the numbers are live', { mock: true }, async (page) => {
+  await login(page);
+  const card = page.getByRole('listitem').filter({ hasText: 'studio' });
+  await card.locator('img').waitFor();
+  const i = it.mock.world.instances.get('home/studio');
+  i.state = 'paused';
+  i.revision = it.mock.world.revision();
+  it.mock.event('status', 'home', 'spaces/home/status/studio', 'changed');
+  await card.getByText('paused').waitFor();
+  it.mock.world.add('home', 'fresh');
+  it.mock.event('instance', 'home', 'spaces/home/instances/fresh', 'created');
+  await page.getByRole('heading', { name: 'fresh' }).waitFor();
+  it.mock.world.instances.delete('home/fresh');
+  it.mock.event('instance', 'home', 'spaces/home/instances/fresh', 'deleted');
+  await page.getByRole('heading', { name: 'fresh' }).waitFor({ state: 'detached' });
+  it.mock.world.add('home', 'unseen');
+  it.mock.event('lost', null, null, null);
+  await page.getByRole('heading', { name: 'unseen' }).waitFor();
+});
+
+spec('nothing asks by the clock', { mock: true }, async (page) => {
+  await login(page);
+  await page.locator('.card').first().waitFor();
+  await page.waitForTimeout(600);
+  for (const i of it.mock.world.instances.values()) i.state = 'stopped'; // so that no samples come
+  it.mock.event('lost', null, null, null);
+  await page.waitForTimeout(500);
+  const asked = [];
+  page.on('request', (r) => asked.push(r.url()));
+  await page.waitForTimeout(4000);
+  assert.deepEqual(asked, []);
+});
+
+spec('the connection is lost and comes back', { mock: true }, async (page) => {
+  await login(page);
+  await page.locator('.card').first().waitFor();
+  it.mock.cut(1500);
+  await page.getByText('No connection to the server').waitFor();
+  await shot(page, 'offline');
+  assert.ok(await page.locator('.card').count() > 3, 'what is known stays');
+  it.mock.world.add('home', 'meanwhile');
+  await page.getByText('No connection to the server').waitFor({ state: 'detached', timeout: 15000 });
+  await page.getByRole('heading', { name: 'meanwhile' }).waitFor();
+});
+
+spec('a session that has ended leads to the login page', { mock: true }, async (page) => {
+  await login(page);
+  await page.locator('.card').first().waitFor();
+  it.mock.sessions.clear();
+  it.mock.cut();
+  await page.getByRole('heading', { name: /^Sign in/ }).waitFor();
+});
+
+spec('deleting names what is lost and wants the name', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/web');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Delete…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete web?' });
+  await dialog.getByText(/everything on its disk/).waitFor();
+  await dialog.getByText(/published ports \(8080\)/).waitFor();
+  const button = dialog.getByRole('button', { name: 'Delete', exact: true });
+  assert.ok(await button.isDisabled());
+  await dialog.getByRole('textbox').fill('web');
+  await shot(page, 'delete');
+  await button.click();
+  await until(() => /#\/$/.test(page.url()) && !it.mock.world.instances.has('home/web'), 'it is gone, and we are home');
+});
+
+spec('settings say when they apply, and keep what was typed when refused', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio/settings');
+  await page.getByLabel('Memory', { exact: true }).fill('4 GiB');
+  await page.getByLabel('User', { exact: true }).fill('user');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('✓ Applied').waitFor();
+  await page.getByText('✓ Saved; applies at the next start').waitFor();
+  await page.getByText('Some changes wait for the next start').waitFor();
+  assert.equal(it.mock.world.instances.get('home/studio').memory, 4 * 1024 ** 3);
+  await page.getByLabel('Disk', { exact: true }).fill('1 GiB');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('a disk cannot become smaller').waitFor();
+  assert.equal(await page.getByLabel('Disk', { exact: true }).inputValue(), '1 GiB');
+  await page.getByLabel('Disk', { exact: true }).fill('lots');
+  await page.getByText('Write a size, like 2 GiB').waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Save' }).isDisabled());
+});
+
+spec('stop and start, at once on the page', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio');
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.locator('.page-head').getByText('stopping').waitFor({ timeout: 1000 });
+  await page.locator('.page-head').getByText('off').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.locator('.page-head').getByText('running').waitFor();
+});
+
+spec('charts are drawn and go on', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio');
+  await page.locator('.chart canvas').nth(5).waitFor();
+  const now = page.locator('.chart-now').first();
+  const first = await now.textContent();
+  await until(async () => await now.textContent() !== first, 'a new sample shows');
+});
+
+spec('files: look, bring, make a folder, delete', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio/files?path=/home/user');
+  await page.getByRole('link', { name: 'notes.md', exact: true }).waitFor();
+  await page.locator('input[type=file]').setInputFiles({ name: 'letter.txt', mimeType: 'text/plain', buffer: Buffer.from('dear all') });
+  await page.getByRole('link', { name: 'letter.txt', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'New folder' }).click();
+  await page.getByRole('dialog').getByRole('textbox').fill('Music');
+  await page.getByRole('button', { name: 'Make it' }).click();
+  await page.getByRole('button', { name: 'Music', exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Delete letter.txt' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('link', { name: 'letter.txt', exact: true }).waitFor({ state: 'detached' });
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download notes.md' }).click()]);
+  assert.equal(download.suggestedFilename(), 'notes.md');
+});
+
+spec('the terminal: a shell, its size, its end; the console with its history', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio/terminal');
+  const text = () => page.locator('.xterm-rows').innerText();
+  await until(async () => (await text()).includes('user@studio'), 'a prompt');
+  await page.keyboard.type('echo it works\r');
+  await until(async () => (await text()).split('\n').some((l) => l.trim() === 'it works'), 'the echo');
+  await page.keyboard.type('size\r');
+  await until(async () => /\d{2,3}x\d{2}/.test(await text()), 'the size is known there');
+  assert.ok(!/80x24/.test(await text()));
+  const color = await page.locator('.xterm-rows span', { hasText: 'user@studio' }).first().evaluate((e) => getComputedStyle(e).color);
+  assert.equal(color, 'rgb(163, 235, 182)', 'colours come through the strict policy');
+  await page.keyboard.type('exit 3\r');
+  await page.getByText('The shell ended with exit code 3.').waitFor();
+  await page.getByRole('button', { name: 'New shell' }).click();
+  await until(async () => (await text()).includes('user@studio'), 'a new prompt');
+  await page.keyboard.down('Control');
+  await page.keyboard.down('Alt');
+  await page.keyboard.press('Shift');
+  await page.keyboard.up('Alt');
+  await page.keyboard.up('Control');
+  await until(() => page.evaluate(() => !!document.activeElement.closest('.tabs')), 'the way out by keyboard');
+  await to(page, '#/computer/home/studio/console');
+  await until(async () => (await text()).includes('studio login:'), 'the console’s history');
+});
+
+spec('a viewer sees, and is offered nothing that would be refused', { mock: true }, async (page) => {
+  await page.goto(it.url);
+  await page.getByLabel('User', { exact: true }).fill('carl');
+  await page.getByLabel('Password', { exact: true }).fill('correct horse');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByLabel('Code').fill('123 456');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.locator('.login').waitFor({ state: 'detached' });
+  await to(page, '#/computer/class-7b/robotics');
+  await page.getByText('The volume is full').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Start' }).count(), 0);
+  assert.equal(await page.getByRole('link', { name: 'Terminal' }).count(), 0);
+  await to(page, '#/computer/class-7b/robotics/settings');
+  assert.ok(await page.getByLabel('Memory', { exact: true }).isDisabled());
+});

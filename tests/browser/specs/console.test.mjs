@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Logging in, moving about, by mouse, by keyboard, on a phone; accessibility; what is loaded. Mock and real.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { spec, login, to, it, assert, shot, until, real, USER } from './helper.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+export const PAGES = ['#/', '#/new', '#/spaces', '#/images', '#/users', '#/account', '#/activity', '#/server'];
+const MORE = real ? [] : ['#/space/home', '#/space/home/network', '#/space/home/processes', '#/space/home/disks', '#/computer/home/studio', '#/computer/home/studio/terminal', '#/computer/home/studio/console', '#/computer/home/studio/files?path=/home/user', '#/computer/home/studio/processes', '#/computer/home/studio/network', '#/computer/home/studio/settings', '#/computer/home/studio/history', '#/desktop/home/studio', '#/desktop/home/attic', '#/nowhere'];
+
+spec('a wrong password is refused with one text, and the form is kept', {}, async (page) => {
+  await page.goto(it.url);
+  await page.getByLabel('User', { exact: true }).fill('nobody-here');
+  await page.getByLabel('Password', { exact: true }).fill('wrong');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').waitFor();
+  assert.equal(await page.getByLabel('User', { exact: true }).inputValue(), 'nobody-here');
+  assert.equal(await page.getByLabel('Password', { exact: true }).inputValue(), 'wrong');
+});
+
+spec('the login page says which server this is; logging in leads to the page asked for; signing out leads back', {}, async (page) => {
+  await page.goto(`${it.url}/#/account`);
+  await page.getByRole('heading', { name: /^Sign in to .+/ }).waitFor();
+  await shot(page, 'login');
+  await login(page, '#/account');
+  await page.getByRole('heading', { name: 'Second factor' }).waitFor();
+  await page.getByRole('button', { name: 'Sign out' }).first().click();
+  await page.getByRole('heading', { name: /^Sign in/ }).waitFor();
+  assert.equal((await page.request.get(`${it.url}/v1/session`)).status(), 401);
+});
+
+spec('keys: slash searches, g h goes home, n makes new, ? shows them', {}, async (page) => {
+  await login(page, '#/account');
+  await page.getByRole('heading', { name: 'Second factor' }).waitFor();
+  await page.keyboard.press('g');
+  await page.keyboard.press('i');
+  await page.getByRole('heading', { name: 'Images' }).waitFor();
+  await page.keyboard.press('/');
+  await until(() => page.evaluate(() => document.activeElement?.matches('[data-search]')), 'the search has the focus');
+  await page.keyboard.type('gh');
+  assert.match(page.url(), /#\/images/, 'keys typed into a field do not move about');
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press('g');
+  await page.keyboard.press('h');
+  await until(() => /#\/$/.test(page.url()), 'home');
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.keyboard.press('n');
+  await page.getByRole('heading', { name: 'New computer' }).waitFor();
+});
+
+spec('everything can be reached by Tab, and the focus can be seen', {}, async (page) => {
+  await login(page, '#/images');
+  await page.getByRole('heading', { name: 'Images' }).waitFor();
+  await page.keyboard.press('Tab');
+  const names = new Set();
+  for (let n = 0; n < 40; n++) {
+    await page.keyboard.press('Tab');
+    const f = await page.evaluate(() => {
+      const e = document.activeElement;
+      const s = getComputedStyle(e);
+      return { name: e.getAttribute('aria-label') || e.textContent || e.placeholder || e.tagName, body: e === document.body, seen: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 };
+    });
+    if (f.body) break;
+    assert.ok(f.seen, `the focus on “${f.name}” can be seen`);
+    names.add(f.name.trim());
+  }
+  for (const want of ['Home', 'Images', 'Sign out']) assert.ok([...names].some((n) => n.includes(want)), `${want} is reached; seen: ${[...names].join(' | ')}`);
+});
+
+spec('a menu works by keyboard', { mock: true }, async (page) => {
+  await login(page);
+  await page.getByRole('button', { name: 'More for studio' }).focus();
+  await page.keyboard.press('Enter');
+  await until(() => page.evaluate(() => document.activeElement?.getAttribute('role') === 'menuitem'), 'the first item has the focus');
+  await page.keyboard.press('End');
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /Delete/);
+  await page.keyboard.press('ArrowDown');
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /Open the desktop/);
+  await page.keyboard.press('Escape');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'More for studio');
+});
+
+for (const theme of ['light', 'dark']) {
+  spec(`accessibility of every page, ${theme}`, { context: { colorScheme: theme, reducedMotion: 'reduce' } }, async (page) => {
+    const problems = [];
+    const look = async (name) => {
+      await page.evaluate(axe);
+      const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
+      for (const v of found.violations) problems.push(`${name}: ${v.id} (${v.impact}) ${v.nodes.slice(0, 2).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join('; ')}`);
+    };
+    await page.goto(it.url);
+    await page.getByRole('heading', { name: /^Sign in/ }).waitFor();
+    await look('login');
+    await login(page);
+    for (const hash of [...PAGES, ...MORE]) {
+      await to(page, hash);
+      await page.waitForTimeout(real ? 1200 : 500);
+      await look(hash);
+      await shot(page, `${hash.replace(/[^a-z0-9]+/gi, '-').replace(/^-|-$/g, '') || 'home'}-${theme}`);
+    }
+    assert.deepEqual(problems, []);
+  });
+}
+
+for (const width of [320, 390]) {
+  spec(`a phone ${width} wide: nothing is cut off, targets are big`, { context: { viewport: { width, height: 740 }, hasTouch: true, isMobile: true, colorScheme: 'dark' } }, async (page) => {
+    await login(page);
+    const bad = [];
+    for (const hash of [...PAGES, ...MORE.filter((h) => !/terminal|console/.test(h))]) {
+      await to(page, hash);
+      await page.waitForTimeout(real ? 1000 : 350);
+      const r = await page.evaluate(() => ({
+        wide: document.documentElement.scrollWidth - innerWidth,
+        small: [...document.querySelectorAll('button, .btn, select, .rail a, input:not([type=hidden], [type=checkbox], [type=radio], [type=range], [hidden])')].filter((e) => {
+          const b = e.getBoundingClientRect();
+          return b.width > 0 && b.height > 0 && b.height < 36 && !e.matches('.plain, th button, .desk-handle, .menu-list *, .desk-type, .xterm *');
+        }).map((e) => `${e.className} ${e.textContent.slice(0, 20)}`),
+      }));
+      if (r.wide > 0) bad.push(`${hash} is ${r.wide} px too wide`);
+      if (r.small.length) bad.push(`${hash}: small targets: ${r.small.slice(0, 4).join(', ')}`);
+      await shot(page, `phone-${width}-${hash.replace(/[^a-z0-9]+/gi, '-').replace(/^-|-$/g, '') || 'home'}`);
+    }
+    assert.deepEqual(bad, []);
+  });
+}
+
+spec('little is loaded before the desktop: under 150 kB of script, first paint soon', {}, async (page) => {
+  const scripts = new Map();
+  page.on('response', async (r) => {
+    if (/\.js$/.test(new URL(r.url()).pathname)) scripts.set(r.url(), (await r.body().catch(() => Buffer.alloc(0))).length);
+  });
+  await login(page);
+  await page.locator('main').waitFor();
+  await page.waitForTimeout(300);
+  const sum = [...scripts.values()].reduce((a, b) => a + b, 0);
+  assert.ok(sum > 0 && sum < 150_000, `${sum} bytes of script`);
+  await page.goto('about:blank');
+  await page.goto(it.url);
+  const paint = await until(() => page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime), 'a first paint');
+  console.log(`# script before the first page ${sum} bytes, first paint ${Math.round(paint)} ms, user ${USER}`);
+  assert.ok(paint < 1500, `first paint after ${paint} ms`);
+});

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The desktop page against the mock's pretended desktop: keys, clipboard, size, reconnecting, touch.
+import { spec, login, to, it, assert, shot, until, canvas, drawn } from './helper.mjs';
+
+const desk = () => it.mock.screen(it.mock.world.instances.get('home/studio'));
+const typed = () => desk().lines.at(-1);
+
+spec('keys reach the desktop and the picture changes', { mock: true }, async (page) => {
+  await login(page, '#/desktop/home/studio');
+  await drawn(page);
+  await shot(page, 'desktop');
+  const before = await canvas(page);
+  await page.keyboard.type('hello!');
+  await until(() => typed() === '$ hello!', `the line, which is ${typed()}`);
+  await until(async () => (await canvas(page)).sum !== before.sum, 'the picture changes');
+  assert.equal(await page.title(), 'studio – Portena desktop');
+});
+
+spec('the desktop follows the window, or is scaled', { mock: true }, async (page) => {
+  await login(page, '#/desktop/home/studio');
+  await until(() => desk().width === 1280 && desk().height === 800, 'it has the window’s size');
+  await page.setViewportSize({ width: 1000, height: 700 });
+  await until(() => desk().width === 1000 && desk().height === 700, 'it follows');
+  await until(async () => (await canvas(page)).width === 1000, 'the canvas follows');
+  await page.getByRole('button', { name: 'Tools' }).click();
+  await page.getByRole('button', { name: 'Scale' }).click();
+  await page.getByRole('radio', { name: /Scale the picture/ }).check();
+  await page.setViewportSize({ width: 800, height: 560 });
+  await page.waitForTimeout(700);
+  assert.equal(desk().width, 1000, 'its own size stays');
+  const box = await page.locator('.desk-screen canvas').boundingBox();
+  assert.ok(Math.abs(box.width - 800) < 3, `drawn ${box.width} wide`);
+});
+
+spec('clipboard both ways by the panel', { mock: true }, async (page) => {
+  await login(page, '#/desktop/home/studio');
+  await drawn(page);
+  await page.keyboard.type('copy me\r');
+  await page.getByRole('button', { name: 'Tools' }).click();
+  await page.getByRole('button', { name: 'Clipboard', exact: true }).click();
+  const box = page.getByLabel('Clipboard of the desktop');
+  await until(async () => await box.inputValue() === 'copy me', 'what was copied there shows');
+  await box.fill('from here');
+  await page.getByRole('button', { name: 'Send to the desktop' }).click();
+  await until(() => desk().cut === 'from here', 'it is there');
+});
+
+spec('clipboard both ways by itself where the browser allows it', { mock: true, context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async (page) => {
+  await login(page);
+  await page.evaluate(() => navigator.clipboard.writeText('carried along'));
+  await to(page, '#/desktop/home/studio');
+  await drawn(page);
+  await until(() => desk().cut === 'carried along', 'ours goes there');
+  await page.keyboard.type('and back\r');
+  await until(async () => await page.evaluate(() => navigator.clipboard.readText()) === 'and back', 'theirs comes here');
+});
+
+spec('combinations and held keys', { mock: true }, async (page) => {
+  await login(page, '#/desktop/home/studio');
+  await drawn(page);
+  await page.keyboard.down('Control');
+  await page.keyboard.down('Alt');
+  await page.keyboard.press('Shift');
+  await page.keyboard.up('Alt');
+  await page.keyboard.up('Control');
+  await page.getByRole('button', { name: 'Keys' }).click();
+  desk().keys.length = 0;
+  await page.getByRole('button', { name: 'Ctrl + Alt + Del' }).click();
+  await until(() => desk().keys.length >= 6, 'six events');
+  assert.deepEqual(desk().keys.slice(0, 6), [[0xffe3, true], [0xffe9, true], [0xffff, true], [0xffff, false], [0xffe9, false], [0xffe3, false]]);
+});
+
+spec('it reconnects by itself, keeping the last picture', { mock: true }, async (page) => {
+  await login(page, '#/desktop/home/studio');
+  await drawn(page);
+  await page.waitForTimeout(300);
+  it.mock.cut(2500);
+  await page.getByRole('status').filter({ hasText: /Connecting again|connection is lost/ }).waitFor();
+  assert.ok(await page.locator('.desk-still').isVisible(), 'the last picture stays');
+  await shot(page, 'desktop-reconnecting');
+  await page.locator('.desk-notice').waitFor({ state: 'detached', timeout: 20000 });
+  await drawn(page);
+  await page.locator('.desk-screen').click();
+  await page.keyboard.type('again');
+  await until(() => typed().endsWith('again'), 'keys go through');
+});
+
+spec('a computer that stops is said to be off, and starts from there', { mock: true }, async (page) => {
+  await login(page, '#/desktop/home/attic');
+  await page.getByRole('heading', { name: 'attic is off' }).waitFor();
+  it.mock.world.instances.get('home/attic').desktop = true;
+  await page.getByRole('button', { name: 'Start' }).click();
+  await drawn(page);
+});
+
+spec('a phone: the bar has big targets, the soft keyboard types, two fingers scroll', { mock: true, context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } }, async (page) => {
+  await login(page, '#/desktop/home/studio');
+  await drawn(page);
+  await page.locator('.desk-handle').tap();
+  await shot(page, 'phone-desktop-bar');
+  await page.getByRole('button', { name: 'Keyboard' }).tap();
+  await until(() => page.evaluate(() => document.activeElement.matches('.desk-type')), 'the field has the focus');
+  await page.evaluate(() => {
+    const f = document.activeElement;
+    const type = (v) => { f.value = v; f.dispatchEvent(new InputEvent('input', { bubbles: true })); };
+    type(`${f.value}teh`);
+    type(f.value.replace('teh', 'the'));
+    type(f.value.slice(0, -1));
+  });
+  await until(() => typed() === '$ th', `corrected and shortened, now ${typed()}`);
+  await page.locator('.desk-screen').tap({ position: { x: 200, y: 500 } });
+  await until(() => desk().pointer, 'the tap is a click');
+});

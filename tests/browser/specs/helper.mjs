@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the specs share. Against the mock by default; against a real server with PORTENA_URL, PORTENA_USER and
+// PORTENA_PASSWORD. Every page is watched: a violation of the content security policy, a request to another host, an
+// exception in a script, each fails the test. Screenshots go to PORTENA_ARTIFACTS, or artifacts/.
+import { chromium } from 'playwright-core';
+import { after, before, test as nodeTest } from 'node:test';
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { ARGS, CHROMIUM } from '../browser.mjs';
+import { startMock } from '../mock.mjs';
+
+export const real = !!process.env.PORTENA_URL;
+export const USER = process.env.PORTENA_USER ?? 'anna';
+export const PASSWORD = process.env.PORTENA_PASSWORD ?? 'correct horse';
+const ARTIFACTS = process.env.PORTENA_ARTIFACTS ?? 'artifacts';
+mkdirSync(ARTIFACTS, { recursive: true });
+
+export const it = { mock: null, browser: null, url: process.env.PORTENA_URL?.replace(/\/$/, '') };
+
+before(async () => {
+  it.browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
+});
+after(async () => {
+  await it.browser?.close();
+  await it.mock?.close();
+});
+
+/** A page with watchers. `run(page)` gets it; afterwards what the watchers saw must be nothing. */
+export async function withPage(options, run) {
+  if (!real) {
+    await it.mock?.close();
+    it.mock = await startMock({ samples: 700 });
+    it.url = it.mock.url;
+  }
+  const context = await it.browser.newContext({ viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true, permissions: [], ...options.context });
+  const page = await context.newPage();
+  page.setDefaultTimeout(real ? 60000 : 8000);
+  const seen = [];
+  const host = new URL(it.url).host;
+  context.on('request', (r) => {
+    const u = new URL(r.url());
+    if (!['data:', 'blob:', 'about:'].includes(u.protocol) && u.host !== host) seen.push(`request to ${u.host}`);
+  });
+  page.on('websocket', (w) => { if (new URL(w.url()).host !== host) seen.push(`websocket to ${w.url()}`); });
+  page.on('pageerror', (e) => seen.push(`exception: ${e.stack}`));
+  page.on('console', (m) => { if (/Content Security Policy|violates/i.test(m.text())) seen.push(`policy: ${m.text()}`); });
+  await page.addInitScript(() => {
+    addEventListener('securitypolicyviolation', (e) => console.error(`Content Security Policy: ${e.violatedDirective} ${e.blockedURI}`));
+  });
+  try {
+    await run(page, context);
+    assert.deepEqual(seen, []);
+  } catch (e) {
+    await shot(page, `failed-${options.name.replace(/[^a-z0-9]+/gi, '-').slice(0, 60)}`).catch(() => {});
+    throw e;
+  } finally {
+    await context.close();
+  }
+}
+
+/** A test with a page of its own. Options: { mock: only there, real: only there, context }. */
+export function spec(name, options, run) {
+  const skip = (options.mock && real && 'needs the mock') || (options.real && !real && 'needs a real server') || false;
+  nodeTest(name, { skip, timeout: real ? 600000 : 60000 }, () => withPage({ ...options, name }, run));
+}
+
+export const shot = (page, name) => page.screenshot({ path: `${ARTIFACTS}/${name}.png` });
+
+export async function login(page, hash = '', user = USER, password = PASSWORD) {
+  await page.goto(`${it.url}/${hash}`);
+  await page.getByLabel('User', { exact: true }).fill(user);
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.locator('.login').waitFor({ state: 'detached' });
+}
+
+/** To another page of the console, as by a link. */
+export async function to(page, hash) {
+  await page.evaluate((h) => { location.hash = h; }, hash);
+  await page.waitForTimeout(50);
+}
+
+/** Waits until fn() (run here) is true. */
+export async function until(fn, what, ms = real ? 60000 : 8000) {
+  const end = Date.now() + ms;
+  let last;
+  while (Date.now() < end) {
+    last = await fn();
+    if (last) return last;
+    await new Promise((ok) => setTimeout(ok, 50));
+  }
+  return assert.fail(`not within ${ms / 1000} s: ${what}`);
+}
+
+/** The desktop's picture: width, height, and how many colours a coarse look finds (0: nothing is drawn). */
+export const canvas = (page) => page.evaluate(() => {
+  const c = document.querySelector('.desk-screen canvas');
+  if (!c || !c.width) return null;
+  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  const colors = new Set();
+  let sum = 0;
+  for (let i = 0; i < d.length; i += 4 * 97) {
+    colors.add((d[i] << 16) | (d[i + 1] << 8) | d[i + 2]);
+    sum = (sum * 31 + d[i] + d[i + 1] * 3 + d[i + 2] * 7) >>> 0;
+  }
+  return { width: c.width, height: c.height, colors: colors.size, sum };
+});
+
+export const drawn = (page) => until(async () => ((await canvas(page))?.colors ?? 0) > 8, 'the desktop is drawn');
+export { assert };
