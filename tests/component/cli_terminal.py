@@ -389,6 +389,136 @@ class BadServers(Case):
                    codes=(1, 2, 5))
 
 
+class OverHttps(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.url = cls.fake.serve_tls()
+
+    def setUp(self):
+        super().setUp()
+        del self.env["PORTENA_SOCKET"]
+
+    def login(self, *more):
+        return self.run_cli("login", self.url, "--user", "anna", *more, input=b"correct horse\n")
+
+    def servers(self):
+        return json.load(open(os.path.join(self.home.name, ".config/portena/servers.json")))
+
+    def test_nobody_here_to_believe(self):
+        r = self.login()
+        self.assertEqual(r.returncode, 4)
+        self.assertIn(b"--fingerprint ", r.stderr)
+        self.assertEqual([q for q in self.fake.requests if q[0] == "POST"], [])
+
+    def fingerprint(self):
+        out = subprocess.run(["openssl", "x509", "-in", self.fake.dir + "/tls.pem", "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True)
+        return out.stdout.strip().partition("=")[2]
+
+    def test_wrong_fingerprint(self):
+        r = self.login("--fingerprint", "AB:CD")
+        self.assertEqual(r.returncode, 4)
+        self.assertEqual([q for q in self.fake.requests if q[0] == "POST"], [])
+
+    def test_login_and_work(self):
+        r = self.login("--fingerprint", self.fingerprint())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn(b"You are anna at " + self.url.encode(), r.stdout)
+        entry = self.servers()["servers"][self.url]
+        self.assertEqual((entry["token"], entry["fingerprint"]), ("pt_id_secret", self.fingerprint()))
+        self.assertEqual(self.run_cli("list", "-q").stdout, b"studio\ndb\nweb\n")
+        r = self.run_cli("show", "nobody")
+        self.assertEqual(r.returncode, 3)
+        self.assertIn(b"no instance called nobody", r.stderr)
+        r = self.run_cli("desktop", "studio")
+        self.assertEqual(r.stdout.decode().strip(), self.url + "/#/desktop/home/studio")
+        self.assertEqual(self.run_cli("events", "-n", "2").returncode, 0)
+        self.assertEqual(self.run_cli("logs", "studio").returncode, 0)
+        with open(self.home.name + "/f", "wb") as f:
+            f.write(os.urandom(300000))
+        r = self.run_cli("cp", "f", "studio:/f", cwd=self.home.name)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        r = self.run_cli("cp", "studio:/f", "-")
+        self.assertEqual(r.stdout, open(self.home.name + "/f", "rb").read())
+        self.assertEqual(self.run_cli("logout").returncode, 0)
+        self.assertNotIn("token", self.servers()["servers"][self.url])
+
+    def test_streams(self):
+        self.login("--fingerprint", self.fingerprint())
+        r = self.run_cli("exec", "studio", "--", "sh", "-c", "cat; echo oops >&2; exit 7", input=b"hello\n")
+        self.assertEqual((r.returncode, r.stdout, r.stderr), (7, b"hello\n", b"oops\n"))
+        data = os.urandom(1 << 20)
+        r = self.run_cli("exec", "studio", "cat", input=data)
+        self.assertEqual((r.returncode, r.stdout == data), (0, True))
+        r = self.run_cli("exec", "studio", "--", "sh", "-c", "kill -9 $$")
+        self.assertEqual(r.returncode, 137)
+        r = self.run_cli("exec", "studio", "no-such-command")
+        self.assertEqual((r.returncode, r.stderr), (127, b"portena: studio: no-such-command: there is no such command\n"))
+        r = self.run_cli("exec", "db", "true")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(b"portena start db", r.stderr)
+        p = subprocess.Popen([PORTENA, "exec", "studio", "--", "sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"], env=self.env,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        p.stdout.readline()
+        p.send_signal(signal.SIGTERM)
+        self.assertEqual(p.wait(timeout=10), 5)
+        p.stdout.close()
+
+    def test_terminal(self):
+        self.login("--fingerprint", self.fingerprint())
+        t = Terminal(self.env, "exec", "studio", "--", "sh", "-c", "echo ready; read x; stty size; echo got $x; exit 9")
+        t.read(rb"ready")
+        t.size(101, 33)
+        time.sleep(0.5)
+        t.type(b"hello\r")
+        out = t.read()
+        self.assertIn(b"33 101", out)
+        self.assertIn(b"got hello", out)
+        self.assertFalse(t.is_raw())
+        self.assertEqual(t.wait(), 9)
+        t = Terminal(self.env, "console", "studio")
+        t.read(rb"welcome")
+        t.type(b"\x1d")
+        t.read(rb"Left the console")
+        self.assertEqual(t.wait(), 0)
+
+    def test_another_key_is_refused(self):
+        self.login("--fingerprint", self.fingerprint())
+        path = os.path.join(self.home.name, ".config/portena/servers.json")
+        settings = self.servers()
+        settings["servers"][self.url]["pin"] = "sha256//" + "A" * 43 + "="
+        with open(path, "w") as f:
+            json.dump(settings, f)
+        self.fake.requests.clear()
+        for args in (["list"], ["exec", "studio", "true"]):
+            r = self.run_cli(*args)
+            self.assertEqual(r.returncode, 4, r.stderr)
+            self.assertIn(b"another one", r.stderr)
+        self.assertEqual(self.fake.requests, [])
+
+    def test_asks_on_a_terminal(self):
+        t = Terminal(self.env, "login", self.url, "--user", "anna")
+        t.read(rb"SHA-256 [0-9A-F:]{95}[\s\S]*\[y/N\] ")
+        t.type(b"y\r")
+        t.read(rb"Password: ")
+        t.type(b"correct horse\r")
+        t.read()
+        self.assertEqual(t.wait(), 0)
+
+    def test_authorities(self):
+        r = self.login("--cert", self.fake.dir + "/tls.pem")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertNotIn("pin", self.servers()["servers"][self.url])
+        self.assertEqual(self.run_cli("list", "-q").returncode, 0)
+        self.fake.certificate(self.fake.dir + "/other.pem")
+        r = self.login("--cert", self.fake.dir + "/other.pem")
+        self.assertEqual(r.returncode, 4)
+
+    def test_nobody_there(self):
+        r = self.run_cli("login", "https://localhost:1", "--user", "anna", input=b"x\n")
+        self.assertEqual(r.returncode, 5)
+
+
 class Completion(Case):
     def complete(self, *words):
         r = self.run_cli("__complete", str(len(words) - 1), "--", *words)

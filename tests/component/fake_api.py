@@ -5,7 +5,9 @@ It keeps its objects in memory, runs `exec` on this machine and hands streams ov
 see go wrong it asks for by name: see Fake.faults.
 """
 import array
+import base64
 import datetime
+import hashlib
 import http.server
 import json
 import os
@@ -16,6 +18,7 @@ import shutil
 import signal
 import socket
 import socketserver
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -70,14 +73,37 @@ class Fake:
         self.socket = os.path.join(self.dir, "api.sock")
         self.requests = []
         self.faults = set()
+        self.tls = None
         self.reset()
         self.server = Server(self.socket, Handler)
         self.server.fake = self
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def serve_tls(self):
+        """The gateway's part: the same API over HTTPS, streams over WebSocket. The address."""
+        self.certificate(self.dir + "/tls.pem")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.dir + "/tls.pem")
+        self.tls = TlsServer(("127.0.0.1", 0), Handler)
+        self.tls.fake = self
+        self.tls.context = context
+        threading.Thread(target=self.tls.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return "https://localhost:%d" % self.tls.server_address[1]
+
+    @staticmethod
+    def certificate(path):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", path + ".key", "-out", path],
+                       check=True, capture_output=True)
+        with open(path, "a") as f:
+            f.write(open(path + ".key").read())
+
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+        if self.tls:
+            self.tls.shutdown()
+            self.tls.server_close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def reset(self):
@@ -153,6 +179,20 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             super().handle_error(request, client_address)
 
 
+class TlsServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    handle_error = Server.handle_error
+
+    def finish_request(self, request, client_address):
+        try:
+            request = self.context.wrap_socket(request, server_side=True)
+        except (ssl.SSLError, OSError):
+            return  # whoever does not believe us hangs up
+        with request:
+            self.RequestHandlerClass(request, client_address, self)
+
+
 def route(method, pattern):
     def add(f):
         f.route = (method, re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern) + "$"))
@@ -204,6 +244,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"\x1b]0;pwned\x07 what?\r\n\r\n")
             return
         try:
+            if isinstance(self.connection, ssl.SSLSocket) and self.path != "/v1/session" or "token" in self.fake.faults:
+                if self.headers.get("Authorization") != "Bearer pt_id_secret":
+                    raise Refusal("unauthenticated", "who are you?", "portena login")
+            if self.headers.get("Upgrade") == "websocket":
+                self.websocket(url.path)
+                return
             handlers = [h for h in vars(type(self)).values() if hasattr(h, "route") and h.route[0] == self.command]
             for h in sorted(handlers, key=lambda h: h.route[1].groups):  # "/images/recipes" before "/images/{ref}"
                 found = h.route[1].match(url.path)
@@ -399,6 +445,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(201)
 
     # --- streams ---
+
+    def websocket(self, path):
+        """As docs/API.md has streams over WebSocket: the first text is the body of an exec."""
+        found = re.match(r"^/v1/spaces/(\w+)/instances/([\w-]+)/(exec|console)$", path)
+        if not found:
+            raise Refusal("not-found", "there is nothing at " + path)
+        if self.find(found[1], found[2])["state"] != "running":
+            raise Refusal("conflict", f"{found[2]} is stopped", f"start it first:  portena start {found[2]}")
+        accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+        head = b"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        early = frame(9, b"ping")  # a frame glued to the handshake's answer
+        self.wfile.write(head + early)
+        body = {"command": ["sh", "-c", "echo welcome; cat"], "tty": True, "cols": 80, "rows": 24}
+        if found[3] == "exec":
+            while True:
+                code, data = read_frame(self.rfile)
+                if code == 1:
+                    break
+            body = json.loads(data)
+            self.fake.last_exec = body
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        threading.Thread(target=run_exec, args=(ours, body, self.fake.faults), daemon=True).start()
+        bridge(self, theirs, bool(body.get("tty")))
 
     def hand_over(self, kind, fd):
         self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: portena-stream/1\r\n\r\n")
@@ -714,3 +783,89 @@ def listen(control, process, master):
     control.close()
     if master >= 0:
         os.close(master)
+
+
+# --- the gateway's part of a stream ---
+
+def frame(code, data):
+    n = len(data)
+    size = bytes([n]) if n < 126 else b"\x7e" + struct.pack(">H", n) if n < 65536 else b"\x7f" + struct.pack(">Q", n)
+    return bytes([0x80 | code]) + size + data
+
+
+def read_frame(f):
+    head = f.read(2)
+    if len(head) < 2:
+        return 8, b""
+    n = head[1] & 0x7f
+    if n == 126:
+        n = struct.unpack(">H", f.read(2))[0]
+    elif n == 127:
+        n = struct.unpack(">Q", f.read(8))[0]
+    assert head[1] & 0x80, "a client masks"
+    mask = f.read(4)
+    data = bytearray(f.read(n))
+    for i in range(4):
+        data[i::4] = bytes(c ^ mask[i] for c in data[i::4])
+    return head[0] & 15, bytes(data)
+
+
+def bridge(handler, control, tty):
+    lock = threading.Lock()
+
+    def tell(code, data):
+        with lock:
+            handler.wfile.write(frame(code, data))
+
+    def forward(fd, channel):
+        while True:
+            try:
+                data = os.read(fd, 32768)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            tell(2, data if tty else bytes([channel]) + data)
+
+    message, fds, _, _ = socket.recv_fds(control, 2048, 4)
+    _, kind, a, b, n = struct.unpack_from("=5I", message)
+    if kind == ERROR:
+        text, _, hint = message[20:20 + n].decode().partition("\n")
+        tell(1, json.dumps({"error": {"code": list(Refusal.CODES)[a], "detail": text, "hint": hint or None}}).encode())
+        tell(8, b"\x03\xe8")
+        return
+    stdin = fds[0]
+    readers = [threading.Thread(target=forward, args=(fd, n + 1), daemon=True) for n, fd in enumerate(fds if tty else fds[1:])]
+    for t in readers:
+        t.start()
+
+    def listen_web():
+        nonlocal stdin
+        while True:
+            try:
+                code, data = read_frame(handler.rfile)
+            except (OSError, AssertionError):
+                code = 8
+            if code == 2:
+                os.write(stdin, data if tty else data[1:])
+            elif code == 1:
+                o = json.loads(data)
+                if "resize" in o:
+                    send(control, RESIZE, *o["resize"])
+                elif "signal" in o:
+                    send(control, SIGNAL, getattr(signal, "SIG" + o["signal"]))
+                elif "eof" in o and not tty:
+                    os.close(stdin)
+                    stdin = -1
+            elif code == 8:
+                control.shutdown(socket.SHUT_RDWR)
+                return
+
+    threading.Thread(target=listen_web, daemon=True).start()
+    message = control.recv(2048)
+    if message:
+        _, kind, a, b, _ = struct.unpack_from("=5I", message)
+        for t in readers:
+            t.join(1)
+        tell(1, json.dumps({"exit": a, "signal": b}).encode())
+        tell(8, b"\x03\xe8")
