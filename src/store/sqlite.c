@@ -11,7 +11,7 @@
 #include "base/error.h"
 
 /* Theory of operation. One connection writes, under write_lock, with synchronous=FULL: a commit that has returned
- * survives a power cut. A few others read; in WAL mode they see the last committed state and wait for no writer.
+ * survives a power cut (sqlite_txn.c). A few others read; in WAL mode they see the last committed state and wait for no writer.
  * A process has the store for itself: an flock on PATH-lock, which the kernel drops however the process ends.
  *
  * Each transaction that changes something writes its changes to `history` too, under its revision. Revisions have no gaps,
@@ -23,7 +23,6 @@
 #define APPLICATION_ID 0x506f7274 /* "Port" */
 #define HISTORY_KEEP 10000
 #define HISTORY_MAX (32 << 20)
-#define COMPACT_EVERY 256 /* revisions: then deleting costs little beside the commits */
 
 static const char schema[] =
   "CREATE TABLE records(key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL,"
@@ -38,6 +37,9 @@ static const char *const write_sql[] = {
   [PT_SQL_BEGIN] = "BEGIN IMMEDIATE",
   [PT_SQL_COMMIT] = "COMMIT",
   [PT_SQL_ROLLBACK] = "ROLLBACK",
+  [PT_SQL_SAVE] = "SAVEPOINT one",
+  [PT_SQL_UNDO] = "ROLLBACK TO one",
+  [PT_SQL_KEEP] = "RELEASE one",
   [PT_SQL_REVISION_OF] = "SELECT revision FROM records WHERE key = ?1",
   [PT_SQL_PUT] = ("INSERT INTO records VALUES(?1, ?2, ?3, ?3, ?4)"
                   " ON CONFLICT(key) DO UPDATE SET value = ?2, revision = ?3, lease = ?4"),
@@ -259,151 +261,6 @@ sqlite_list(PtStore *store, const char *prefix, gint64 *ret_revision, GError **e
   return ok ? g_steal_pointer(&list) : NULL;
 }
 
-/* Transactions. All with write_lock held. */
-
-static bool
-compare_ok(PtSqlite *s, const PtCompare *c, GError **error)
-{
-  sqlite3_stmt *st = s->sql[PT_SQL_REVISION_OF];
-
-  sqlite3_bind_text(st, 1, c->key, -1, SQLITE_STATIC);
-  int rc = sqlite3_step(st);
-  gint64 have = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
-  if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-    pt_sqlite_fail(s->db, c->key, error);
-    sqlite3_reset(st);
-    return false;
-  }
-  sqlite3_reset(st);
-  if (have == c->revision)
-    return true;
-  if (c->revision == 0)
-    PT_SET(error, PT_ERR_STALE, "%s: exists already", c->key);
-  else if (have == 0)
-    PT_SET(error, PT_ERR_STALE, "%s: does not exist any more", c->key);
-  else
-    PT_SET(error, PT_ERR_STALE, "%s: was changed in between (revision %" G_GINT64_FORMAT ", not %" G_GINT64_FORMAT ")", c->key, have,
-           c->revision);
-  return false;
-}
-
-static bool
-lease_exists(PtSqlite *s, gint64 lease, GError **error)
-{
-  sqlite3_stmt *st = s->sql[PT_SQL_LEASE_FIND];
-
-  sqlite3_bind_int64(st, 1, lease);
-  int rc = sqlite3_step(st);
-  if (rc == SQLITE_DONE)
-    PT_SET(error, PT_ERR_NOT_FOUND, "lease %" G_GINT64_FORMAT ": ran out", lease);
-  else if (rc != SQLITE_ROW)
-    pt_sqlite_fail(s->db, "lease", error);
-  sqlite3_reset(st);
-  return rc == SQLITE_ROW;
-}
-
-/* One write and its line of history; *n counts the lines. */
-static bool
-write_one(PtSqlite *s, const PtWrite *w, gint64 revision, int *n, GError **error)
-{
-  sqlite3_stmt *st = s->sql[w->remove ? PT_SQL_DELETE : PT_SQL_PUT], *h = s->sql[PT_SQL_HISTORY];
-
-  if (w->lease != 0 && !lease_exists(s, w->lease, error))
-    return false;
-  sqlite3_bind_text(st, 1, w->key, -1, SQLITE_STATIC);
-  if (!w->remove) {
-    sqlite3_bind_text(st, 2, w->value, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(st, 3, revision);
-    sqlite3_bind_int64(st, 4, w->lease);
-  }
-  if (!pt_sqlite_run(s, w->remove ? PT_SQL_DELETE : PT_SQL_PUT, error))
-    return false;
-  if (sqlite3_changes(s->db) == 0)
-    return true; /* there was nothing to delete */
-  sqlite3_bind_int64(h, 1, revision);
-  sqlite3_bind_int(h, 2, (*n)++);
-  sqlite3_bind_text(h, 3, w->key, -1, SQLITE_STATIC);
-  sqlite3_bind_text(h, 4, w->value, -1, SQLITE_STATIC);
-  s->history_bytes += w->value ? (gint64)strlen(w->value) : 0;
-  return pt_sqlite_run(s, PT_SQL_HISTORY, error);
-}
-
-/* Forgets the oldest changes, in the transaction of `revision`. Over the limit of bytes half of the revisions go; their
- * share of the bytes is estimated, since counting would mean reading them all. */
-static bool
-compact(PtSqlite *s, gint64 revision, GError **error)
-{
-  bool many = revision - s->history_first >= s->history_keep + COMPACT_EVERY, large = s->history_bytes > s->history_max;
-  gint64 upto = MAX(many ? revision - s->history_keep : 0, large ? (s->history_first + revision) / 2 : 0);
-
-  upto = MIN(upto, revision - 1);
-  if (upto < s->history_first)
-    return true;
-  sqlite3_bind_int64(s->sql[PT_SQL_COMPACT], 1, upto);
-  if (!pt_sqlite_run(s, PT_SQL_COMPACT, error))
-    return false;
-  s->compacting = upto + 1;
-  return true;
-}
-
-static void
-compacted(PtSqlite *s)
-{
-  if (!s->compacting)
-    return;
-  s->history_bytes = s->history_bytes * (s->last + 1 - s->compacting) / (s->last + 1 - s->history_first);
-  s->history_first = s->compacting;
-  s->compacting = 0;
-}
-
-static void
-rollback(PtSqlite *s)
-{
-  if (!sqlite3_get_autocommit(s->db))
-    pt_sqlite_run(s, PT_SQL_ROLLBACK, NULL); /* fails only where nothing is left to roll back */
-}
-
-bool
-pt_sqlite_apply(PtSqlite *s, const PtTxn *txn, gint64 *ret_revision, GError **error)
-{
-  gint64 revision = s->last + 1;
-  int n = 0;
-  bool ok = pt_sqlite_run(s, PT_SQL_BEGIN, error);
-
-  s->compacting = 0;
-  for (guint i = 0; ok && i < txn->compares->len; i++)
-    ok = compare_ok(s, &g_array_index(txn->compares, PtCompare, i), error);
-  for (guint i = 0; ok && i < txn->writes->len; i++)
-    ok = write_one(s, &g_array_index(txn->writes, PtWrite, i), revision, &n, error);
-  if (ok && n > 0)
-    ok = compact(s, revision, error);
-  if (ok)
-    ok = pt_sqlite_run(s, PT_SQL_COMMIT, error);
-  if (!ok) {
-    rollback(s);
-    return false;
-  }
-  if (n > 0) {
-    s->last = revision;
-    compacted(s);
-    pt_sqlite_watch_publish(s, revision);
-  }
-  if (ret_revision)
-    *ret_revision = s->last;
-  return true;
-}
-
-static bool
-sqlite_commit(PtStore *store, const PtTxn *txn, gint64 *ret_revision, GError **error)
-{
-  PtSqlite *s = (PtSqlite *)store;
-
-  g_mutex_lock(&s->write_lock);
-  bool ok = pt_sqlite_apply(s, txn, ret_revision, error);
-  g_mutex_unlock(&s->write_lock);
-  return ok;
-}
-
 /* Backup: the pages as they are at one moment, by a connection of its own; writers go on. */
 
 static bool
@@ -548,6 +405,8 @@ sqlite_close(PtStore *store)
   sqlite3_close(s->db);
   if (s->lock_fd >= 0)
     close(s->lock_fd);
+  g_mutex_clear(&s->queue_lock);
+  g_ptr_array_free(s->queue, TRUE);
   g_mutex_clear(&s->write_lock);
   g_mutex_clear(&s->read_lock);
   g_cond_clear(&s->read_cond);
@@ -559,7 +418,7 @@ static const PtStoreOps sqlite_ops = {
   .name = "sqlite",
   .get = sqlite_get,
   .list = sqlite_list,
-  .commit = sqlite_commit,
+  .commit = pt_sqlite_commit,
   .watch = pt_sqlite_watch,
   .watch_cancel = pt_sqlite_watch_cancel,
   .lease_grant = pt_sqlite_lease_grant,
@@ -589,6 +448,8 @@ pt_store_open_sqlite(const char *path, GError **error)
   s->lock_fd = -1;
   s->history_keep = HISTORY_KEEP;
   s->history_max = HISTORY_MAX;
+  g_mutex_init(&s->queue_lock);
+  s->queue = g_ptr_array_new();
   g_mutex_init(&s->write_lock);
   g_mutex_init(&s->read_lock);
   g_cond_init(&s->read_cond);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* Inside the SQLite back end: sqlite.c (records, transactions), sqlite_watch.c, sqlite_lease.c. */
+/* Inside the SQLite back end: sqlite.c (opening, reading), sqlite_txn.c, sqlite_watch.c, sqlite_lease.c. */
 #include <sqlite3.h>
 
 #include "store/backend.h"
@@ -12,6 +12,9 @@ enum {
   PT_SQL_BEGIN,
   PT_SQL_COMMIT,
   PT_SQL_ROLLBACK,
+  PT_SQL_SAVE,
+  PT_SQL_UNDO,
+  PT_SQL_KEEP,
   PT_SQL_REVISION_OF,   /* ?1 key */
   PT_SQL_PUT,           /* ?1 key ?2 value ?3 revision ?4 lease */
   PT_SQL_DELETE,        /* ?1 key */
@@ -35,6 +38,9 @@ typedef struct PtSqlite {
   char *path;
   int lock_fd; /* flock: one process at a time */
 
+  GMutex queue_lock;
+  GPtrArray *queue; /* commits that wait: Request of sqlite_txn.c */
+
   GMutex write_lock; /* the writing connection, and what follows, up to the next lock */
   sqlite3 *db;
   sqlite3_stmt *sql[PT_N_SQL_WRITE];
@@ -50,7 +56,7 @@ typedef struct PtSqlite {
   PtReader *idle[PT_SQLITE_READERS];
   guint n_idle, n_readers;
 
-  GMutex watch_lock; /* order: write_lock, then watch_lock or lease_lock */
+  GMutex watch_lock; /* order: write_lock, then queue_lock, watch_lock or lease_lock */
   GCond watch_cond;  /* something to deliver, a delivery ended, the end */
   GPtrArray *watches;
   gint64 visible; /* revision that watchers may see */
@@ -74,7 +80,8 @@ void pt_sqlite_reader_give(PtSqlite *s, PtReader *r);
 /* ?lo ≤ key < ?hi: the keys under a prefix. "" is all; the caller frees. */
 char *pt_sqlite_prefix_end(const char *prefix);
 
-/* With write_lock held: a transaction with revision `last + 1`, unless `writes` change nothing. */
+bool pt_sqlite_commit(PtStore *store, const PtTxn *txn, gint64 *ret_revision, GError **error);
+/* The same at once, for who holds write_lock. */
 bool pt_sqlite_apply(PtSqlite *s, const PtTxn *txn, gint64 *ret_revision, GError **error);
 /* How much history is kept: fewer revisions for tests of what happens without. */
 void pt_sqlite_keep(PtStore *store, gint64 revisions);

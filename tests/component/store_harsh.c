@@ -22,6 +22,17 @@ number_at(PtStore *store, const char *key, gint64 *ret_revision)
   return e ? g_ascii_strtoll(e->value, NULL, 10) : 0;
 }
 
+static GMutex revisions_lock;
+static GHashTable *revisions; /* of all commits: no two have the same */
+
+static void
+note_revision(gint64 revision)
+{
+  g_mutex_lock(&revisions_lock);
+  g_assert_true(g_hash_table_add(revisions, g_memdup2(&revision, sizeof revision)));
+  g_mutex_unlock(&revisions_lock);
+}
+
 /* Reads, adds one, and writes if nobody did meanwhile. */
 static gpointer
 count_up(gpointer data)
@@ -36,10 +47,12 @@ count_up(gpointer data)
     pt_txn_require(txn, "counter", revision);
     pt_txn_put(txn, "counter", text);
     pt_txn_put(txn, "mirror", text);
-    if (pt_store_commit(store, txn, NULL, &err))
-      i++;
-    else
+    if (!pt_store_commit(store, txn, &revision, &err)) {
       g_assert_error(err, PT_ERROR, PT_ERR_STALE);
+      continue;
+    }
+    note_revision(revision);
+    i++;
   }
   return NULL;
 }
@@ -93,6 +106,7 @@ test_threads(StoreFixture *f, gconstpointer data)
   Order order = { 0 };
   (void)data;
 
+  revisions = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
   g_atomic_int_set(&reading, 1);
   for (guint i = 0; i < G_N_ELEMENTS(readers); i++)
     readers[i] = g_thread_new("reader", read_on, f->store);
@@ -104,6 +118,8 @@ test_threads(StoreFixture *f, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS(readers); i++)
     g_thread_join(readers[i]);
   g_assert_cmpint(number_at(f->store, "counter", NULL), ==, THREADS * ROUNDS);
+  g_assert_cmpuint(g_hash_table_size(revisions), ==, THREADS * ROUNDS);
+  g_clear_pointer(&revisions, g_hash_table_unref);
 
   /* and one that watches from the very beginning, while the rest is written */
   store_put(f->store, "w/n", "1");

@@ -229,6 +229,21 @@ test_history_is_bounded(StoreFixture *f, gconstpointer data)
   g_assert_cmpint(s->last, ==, 1 + 1060);
 }
 
+/* Several at once on a full disk: each gets its own answer. Returns whether it got in. */
+static gpointer
+put_large(gpointer data)
+{
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  g_autoptr(GError) err = NULL;
+  g_autofree char *key = g_strdup_printf("k/thread-%p", (void *)g_thread_self()), *large = g_strnfill(200000, 'x');
+
+  pt_txn_put(txn, key, large);
+  if (pt_store_commit(data, txn, NULL, &err))
+    return GINT_TO_POINTER(1);
+  g_assert_error(err, PT_ERROR, PT_ERR_NO_SPACE);
+  return NULL;
+}
+
 /* A disk of 6 MiB of which 3 are taken: fails cleanly, loses nothing, goes on when there is room again. */
 static int
 fill_disk(const char *dir)
@@ -251,6 +266,11 @@ fill_disk(const char *dir)
   g_assert_error(err, PT_ERROR, PT_ERR_NO_SPACE);
   g_assert_nonnull(pt_error_get_hint(err));
   g_assert_cmpint(n, >, 5);
+  GThread *threads[8];
+  for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+    threads[i] = g_thread_new("full", put_large, s);
+  for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+    n += GPOINTER_TO_INT(g_thread_join(threads[i]));
   for (int again = 0; again < 2; again++) {
     g_autoptr(GPtrArray) list = pt_store_list(s, "k/", NULL, NULL);
     g_assert_nonnull(list);
