@@ -4,7 +4,7 @@
  * The system call filter is a deny list in classic BPF (seccomp(2)), written out by hand rather than through
  * libseccomp: forty numbers need no library in a program that starts as root. It is the second wall. The first is that no id
  * inside means anything outside; the list takes away what has had kernel bugs that cross that wall. */
-#include "jail.h"
+#include "helpers/jail.h"
 
 #include <errno.h>
 #include <linux/audit.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The tree a jailed tool sees: the host's programs and the few files they need of /etc, read-only; private /tmp, /run,
  * /dev, /proc; and what the caller named. Nothing else of the host has a name in there. */
-#include "jail.h"
+#include "helpers/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>

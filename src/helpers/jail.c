@@ -29,7 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "jail.h"
+#include "helpers/jail.h"
 
 static const char usage[] =
   "usage: portena-jail --ids BASE [--net] [--build] [--rw PATH=INSIDE]... [--ro PATH=INSIDE]...\n"
