@@ -65,7 +65,7 @@ extern const PtType pt_port_type, pt_instance_type, pt_status_type;
 extern const char *const pt_kind_names[], *const pt_init_names[], *const pt_power_names[], *const pt_restart_names[],
   *const pt_run_names[];
 
-/* Run states. The drawing is in instance.c above the table; pt_run_move() is the only writer. */
+/* Run states. The drawing is in status.c above the table; pt_run_move() is the only writer. */
 typedef enum {
   PT_RUN_STOPPED,
   PT_RUN_STARTING,

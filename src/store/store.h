@@ -22,7 +22,7 @@ typedef struct PtEntry {
 /* Opens or makes the database at `path` (mode 0600). UNSUPPORTED where it was written by a newer
  * version; CONFLICT where another process has it open. */
 PtStore *pt_store_open_sqlite(const char *path, GError **error);
-void pt_store_close(PtStore *store);
+void pt_store_close(PtStore *store); /* its watches are cancelled before */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtStore, pt_store_close)
 
 /* NOT_FOUND where it is not there (the message is the key). The entry is the caller's. */
@@ -34,7 +34,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtEntry, pt_entry_free)
  * PtEntry. `ret_revision`, if not NULL, is the store's revision at that moment, to watch from. */
 GPtrArray *pt_store_list(PtStore *store, const char *prefix, gint64 *ret_revision, GError **error);
 
-/* A transaction: all compares hold, then all writes happen, or nothing does. */
+/* A transaction: all compares hold, then all writes happen in their order, or nothing does. At most 512 of each (TOO_LARGE). Bad keys
+ * and values are told by the commit. One that changes nothing has no revision of its own. */
 PtTxn *pt_txn_new(void);
 void pt_txn_free(PtTxn *txn);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtTxn, pt_txn_free)
@@ -42,7 +43,8 @@ void pt_txn_require(PtTxn *txn, const char *key, gint64 revision); /* 0: the key
 void pt_txn_put(PtTxn *txn, const char *key, const char *value);
 void pt_txn_put_leased(PtTxn *txn, const char *key, const char *value, gint64 lease);
 void pt_txn_delete(PtTxn *txn, const char *key);                   /* absent is fine */
-/* STALE where a compare failed (the message names the key). `ret_revision` may be NULL. */
+/* STALE where a compare failed (the message begins with the key); NOT_FOUND where a lease ran out; NO_SPACE. Success means that it
+ * is on disk. `ret_revision` may be NULL. */
 bool pt_store_commit(PtStore *store, const PtTxn *txn, gint64 *ret_revision, GError **error);
 
 /* One change. `value` is NULL for a deletion. */
@@ -53,7 +55,7 @@ typedef struct PtChange {
 } PtChange;
 /* Called on the store's own watch thread, in order of revision, never concurrently for one watch. It must
  * not block for long and may call the store. `lost` (changes NULL): history was compacted away or the
- * back end lost contact; list again and watch anew from there. */
+ * back end lost contact; list again and watch anew from there: this one says nothing more, but is to be cancelled. */
 typedef void (*PtWatchFunc)(const PtChange *change, bool lost, void *data);
 
 /* Delivers every change after revision `after` (0: only what is to come) under `prefix`. */
@@ -61,7 +63,8 @@ PtWatch *pt_store_watch(PtStore *store, const char *prefix, gint64 after, PtWatc
 /* After it returns the function is not running and will not be called again. Not from within the function. */
 void pt_watch_cancel(PtWatch *watch);
 
-/* Leases: keys attached to one are deleted when it runs out. TTL in µs. */
+/* Leases: keys attached to one are deleted when it runs out. TTL in µs, a day at most. After a restart of the store each has its whole
+ * time again. A plain put takes a key off its lease. */
 bool pt_store_lease_grant(PtStore *store, gint64 ttl, gint64 *ret_lease, GError **error);
 bool pt_store_lease_keep(PtStore *store, gint64 lease, GError **error); /* NOT_FOUND: it ran out */
 bool pt_store_lease_revoke(PtStore *store, gint64 lease, GError **error);
