@@ -38,7 +38,7 @@ trap 'stop 0' INT TERM
 setsid "$build/src/daemon/portenad" --state "$state" --run "$run" --libexec "$build/src/helpers" --uplink "$uplink" --cgroup "$cgroup" &
 daemon=$!
 n=0
-until "$portena" version --server >/dev/null 2>&1; do
+until "$portena" whoami -q >/dev/null 2>&1; do
   kill -0 $daemon 2>/dev/null || { daemon=; fail 'portenad did not start; it says why above'; }
   n=$((n + 1)); [ $n -lt 300 ] || { echo 'portenad does not answer after 30 s' >&2; stop 1; }
   sleep 0.1

@@ -135,6 +135,7 @@ pt_cli_request(PtCli *cli, const char *method, const char *path, const char *con
   PtTransport *t = pt_cli_transport(cli, error);
 
   PtApiReply *reply = t ? t->ops->send(t, &r, error) : NULL;
+  cli->refused = reply && reply->status == 400;
   /* Nonsense from the other side is no mistake on the command line. */
   if (!reply && t && error && g_error_matches(*error, PT_ERROR, PT_ERR_INVALID)) {
     (*error)->code = PT_ERR_INTERNAL;

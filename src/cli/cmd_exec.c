@@ -58,7 +58,9 @@ open_stream(PtCli *cli, const char *method, const char *path, const json_t *body
   PtApiRequest r = { .method = method, .path = path, .body = text, .body_size = text ? strlen(text) : 0 };
   PtTransport *t = pt_cli_transport(cli, error);
 
-  return t ? t->ops->upgrade(t, &r, ret_type, error) : -1;
+  int fd = t ? t->ops->upgrade(t, &r, ret_type, error) : -1;
+  cli->refused = t && fd < 0;
+  return fd;
 }
 
 static int

@@ -225,36 +225,6 @@ create(PtCli *cli, const PtArgs *args, const char *path, const json_t *body, GEr
   return pt_cli_call(cli, "POST", path, body, &answer, error) ? answer : NULL;
 }
 
-/* Until the guest is ready, as the server sees it. */
-static bool
-wait_ready(PtCli *cli, const PtTarget *t, json_t **answer, gint64 timeout, GError **error)
-{
-  g_autofree char *path = pt_target_path(t, "");
-  gint64 end = pt_mono() + (timeout ? timeout : 600) * G_USEC_PER_SEC;
-
-  while (!pt_json_bool(*answer, "ready", false)) {
-    const char *state = pt_json_str(*answer, "state", "");
-    if (strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0) {
-      PT_SET(error, PT_ERR_CONFLICT, "%s: it %s before it was ready: %s", t->name, strcmp(state, "failed") == 0 ? "failed" : "stopped",
-              pt_json_str(*answer, "error", "it ended by itself"));
-      pt_error_hint(error, "see what it said:  portena logs %s", t->name);
-      return false;
-    }
-    if (pt_mono() > end) {
-      PT_SET(error, PT_ERR_TIMEOUT, "%s: it runs, but was not ready after %d s", t->name, (int)(timeout ? timeout : 600));
-      pt_error_hint(error, "see what it is doing:  portena console %s", t->name);
-      return false;
-    }
-    g_usleep(100000);
-    json_t *next = NULL;
-    if (!pt_cli_call(cli, "GET", path, NULL, &next, error))
-      return false;
-    json_decref(*answer);
-    *answer = next;
-  }
-  return true;
-}
-
 static void
 tell(PtCli *cli, const PtTarget *t, const json_t *answer)
 {
@@ -305,7 +275,7 @@ make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, cons
     json_decref(answer);
     answer = now;
   }
-  if (ready && !pt_args_has(args, "no-start") && !wait_ready(cli, t, &answer, timeout, error))
+  if (ready && !pt_args_has(args, "no-start") && !pt_operation_wait_ready(cli, t, &answer, timeout, error))
     return NULL;
   return g_steal_pointer(&answer);
 }

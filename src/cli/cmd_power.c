@@ -29,7 +29,8 @@ static void
 send_job(PtCli *cli, const PtEach *each, Job *j, guint wait)
 {
   g_autofree char *bare = pt_target_path(&j->target, each->suffix);
-  g_autofree char *path = g_strdup_printf("%s%cwait=%u", bare, strchr(bare, '?') ? '&' : '?', wait);
+  g_autofree char *ready = each->ready ? g_strdup_printf("&wait_ready=%u", wait) : g_strdup("");
+  g_autofree char *path = g_strdup_printf("%s%cwait=%u%s", bare, strchr(bare, '?') ? '&' : '?', wait, ready);
 
   pt_cli_call(cli, each->method, path, each->body, &j->answer, &j->error);
 }
@@ -40,6 +41,8 @@ finish_job(PtCli *cli, const PtEach *each, Job *j, gint64 timeout)
   g_autofree char *title = g_strdup_printf("%s %s", each->doing, j->target.name);
 
   if (j->error || !pt_operation_wait(cli, j->answer, title, timeout, NULL, &j->error))
+    return;
+  if (each->ready && !pt_operation_wait_ready(cli, &j->target, &j->answer, timeout, &j->error))
     return;
   if (cli->json)
     pt_print_json(cli, j->answer);
@@ -127,7 +130,7 @@ act(PtCli *cli, const PtArgs *args, const char *action, const char *doing, void 
 {
   g_autoptr(json_t) body = json_pack("{s:s}", "action", action);
   const char *deadline = pt_args_get(args, "deadline");
-  PtEach each = { "POST", "/actions", body, doing, done };
+  PtEach each = { "POST", "/actions", body, doing, pt_args_has(args, "wait"), done };
   gint64 us = 0;
 
   if (pt_args_has(args, "force"))
@@ -194,7 +197,7 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
 {
   bool force = pt_args_has(args, "force"), dry = pt_args_has(args, "dry-run");
   bool ask = !force && !pt_args_has(args, "yes") && cli->in_tty && cli->err_tty && !cli->json;
-  PtEach each = { "DELETE", force ? "?force=true" : "", NULL, "Deleting", say_deleted };
+  PtEach each = { "DELETE", force ? "?force=true" : "", NULL, "Deleting", false, say_deleted };
   GString *all = g_string_new(NULL);
   g_autofree char *question = NULL;
 
@@ -227,10 +230,19 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
 #define WAIT_OPTIONS                                                                                                   \
   { "no-wait", 0, NULL, "Return at once; see portena op list", false }, { "timeout", 0, "TIME", "Give up waiting after TIME", false }
 
-static const PtOption start_options[] = { WAIT_OPTIONS, { NULL, 0, NULL, NULL, false } };
+static const PtOption start_options[] = {
+  { "wait", 'w', NULL, "Return when it is ready: started up, health check passed", false }, WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
+};
+static const PtOption pause_options[] = { WAIT_OPTIONS, { NULL, 0, NULL, NULL, false } };
 static const PtOption stop_options[] = {
   { "force", 'f', NULL, "Do not wait for what runs inside", false },
   { "deadline", 0, "TIME", "Time it has to stop by itself (10s)", false },
+  WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
+};
+static const PtOption restart_options[] = {
+  { "force", 'f', NULL, "Do not wait for what runs inside", false },
+  { "deadline", 0, "TIME", "Time it has to stop by itself (10s)", false },
+  { "wait", 'w', NULL, "Return when it is ready again", false },
   WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
 };
 static const PtOption delete_options[] = {
@@ -247,10 +259,10 @@ const PtCommand pt_cmds_power[] = {
   { .name = "stop", .args = "NAME…", .summary = "Stop computers", .options = stop_options, .min = 1, .max = G_MAXUINT, .completes = "i",
     .run = run_stop,
     .examples = { { "portena stop studio", "let it shut down by itself" }, { "portena stop studio --force", "turn it off at once" } } },
-  { .name = "restart", .args = "NAME…", .summary = "Stop and start computers", .options = stop_options, .min = 1, .max = G_MAXUINT,
+  { .name = "restart", .args = "NAME…", .summary = "Stop and start computers", .options = restart_options, .min = 1, .max = G_MAXUINT,
     .completes = "i", .run = run_restart,
     .examples = { { "portena restart studio", "shut it down, start it again" }, { "portena restart web --deadline 2s", "give it two seconds" } } },
-  { .name = "pause", .args = "NAME…", .summary = "Halt computers where they are", .options = start_options, .min = 1, .max = G_MAXUINT,
+  { .name = "pause", .args = "NAME…", .summary = "Halt computers where they are", .options = pause_options, .min = 1, .max = G_MAXUINT,
     .completes = "i", .run = run_pause,
     .examples = { { "portena pause studio", "it keeps its memory and uses no cpu" }, { "portena pause home/studio", "the same, in space home" } } },
   { .name = "resume", .args = "NAME…", .summary = "Let paused computers go on", .options = start_options, .min = 1, .max = G_MAXUINT,

@@ -84,7 +84,8 @@ pt_cli_fail(PtCli *cli, const GError *error)
   g_autofree char *near = suggestion(cli, error);
   if (near)
     fprintf(stderr, "  did you mean %s?\n", near);
-  return pt_exit_status(error);
+  int status = pt_exit_status(error);
+  return status == PT_EXIT_USAGE && cli->refused ? PT_EXIT_FAILED : status;
 }
 
 void

@@ -121,3 +121,34 @@ pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 ti
     *ret_operation = g_steal_pointer(&op);
   return true;
 }
+
+bool
+pt_operation_wait_ready(PtCli *cli, const PtTarget *t, json_t **answer, gint64 timeout, GError **error)
+{
+  g_autofree char *path = pt_target_path(t, "");
+  gint64 end = pt_mono() + (timeout ? timeout : 600) * G_USEC_PER_SEC;
+
+  for (guint look_no = 0; !pt_json_bool(*answer, "ready", false); look_no++) {
+    json_t *now = NULL;
+    if (look_no > 0)
+      g_usleep(G_USEC_PER_SEC / 10);
+    if (!pt_cli_call(cli, "GET", path, NULL, &now, error))
+      return false;
+    json_decref(*answer);
+    *answer = now;
+    const char *state = pt_json_str(now, "state", "");
+    bool failed = strcmp(state, "failed") == 0;
+    if (failed || strcmp(state, "stopped") == 0) {
+      PT_SET(error, PT_ERR_CONFLICT, "%s: it %s before it was ready: %s", t->name, failed ? "failed" : "stopped",
+             pt_json_str(now, "error", "it ended by itself"));
+      pt_error_hint(error, "see what it said:  portena logs %s", t->name);
+      return false;
+    }
+    if (pt_mono() > end) {
+      PT_SET(error, PT_ERR_TIMEOUT, "%s: it runs, but was not ready after %d s", t->name, (int)(timeout ? timeout : 600));
+      pt_error_hint(error, "see what it is doing:  portena console %s", t->name);
+      return false;
+    }
+  }
+  return true;
+}

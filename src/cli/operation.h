@@ -12,5 +12,9 @@ guint pt_operation_first_wait(const PtCli *cli);
  * may be NULL; a new reference, NULL where the answer held none. */
 bool pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 timeout, json_t **ret_operation, GError **error);
 
+/* Until the guest is ready, as the server sees it; *answer is the instance as it was last seen, and is replaced. CONFLICT where it ended before, TIMEOUT
+ * after `timeout` seconds (0 = 600). */
+bool pt_operation_wait_ready(PtCli *cli, const PtTarget *t, json_t **answer, gint64 timeout, GError **error);
+
 /* --timeout of the arguments in seconds, 0 where it is not given. */
 bool pt_operation_timeout(const PtArgs *args, gint64 *ret_seconds, GError **error);

@@ -10,6 +10,7 @@ typedef struct PtEach {
   const char *suffix;                   /* after the instance's path, with '?' in it or not */
   const json_t *body;                   /* or NULL */
   const char *doing;                    /* "Stopping" */
+  bool ready;                           /* wait for the guest too */
   void (*done)(PtCli *cli, const PtTarget *t, const json_t *answer); /* tells the success */
 } PtEach;
 

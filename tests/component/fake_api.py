@@ -861,7 +861,8 @@ def bridge(handler, control, tty):
                 control.shutdown(socket.SHUT_RDWR)
                 return
 
-    threading.Thread(target=listen_web, daemon=True).start()
+    web = threading.Thread(target=listen_web, daemon=True)
+    web.start()
     message = control.recv(2048)
     if message:
         _, kind, a, b, _ = struct.unpack_from("=5I", message)
@@ -869,3 +870,9 @@ def bridge(handler, control, tty):
             t.join(1)
         tell(1, json.dumps({"exit": a, "signal": b}).encode())
         tell(8, b"\x03\xe8")
+    # The thread has to be out of the connection before its descriptor is closed and given to the next one.
+    socket.socket.shutdown(handler.connection, socket.SHUT_RD)
+    web.join()
+    control.close()
+    for fd in [f for f in fds[1:] if f >= 0] + ([stdin] if stdin >= 0 else []):
+        os.close(fd)
