@@ -117,7 +117,9 @@ reader_new(const char *path, GError **error)
     { &r->get, "SELECT key, value, revision, created, lease FROM records WHERE key = ?1" },
     { &r->list, "SELECT key, value, revision, created, lease FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key" },
     { &r->revision, "SELECT max(revision) FROM history" },
-    { &r->changes, "SELECT revision, n, key, value FROM history WHERE (revision, n) > (?1, ?2) AND revision <= ?3"
+    { &r->changes, "SELECT revision, n, key, value, NOT EXISTS (SELECT 1 FROM history AS later WHERE later.revision = history.revision"
+                   " AND later.n > history.n AND later.key >= ?4 AND later.key < ?5)"
+                   " FROM history WHERE (revision, n) > (?1, ?2) AND revision <= ?3"
                    " AND key >= ?4 AND key < ?5 AND key != '' ORDER BY revision, n LIMIT 256" },
     { &r->first, "SELECT min(revision) FROM history" },
     { &r->begin, "BEGIN" },

@@ -27,6 +27,7 @@ typedef struct SqliteWatch {
 typedef struct Change {
   gint64 revision;
   char *key, *value;
+  bool last;
 } Change;
 
 static void
@@ -69,7 +70,7 @@ read_changes(PtSqlite *s, SqliteWatch *w, gint64 upto, gint64 *ret_revision, gin
   bool whole = rc == SQLITE_ROW && continuous(r, w);
   while (whole && (rc = sqlite3_step(r->changes)) == SQLITE_ROW) {
     Change c = { sqlite3_column_int64(r->changes, 0), g_strdup((const char *)sqlite3_column_text(r->changes, 2)),
-                 g_strdup((const char *)sqlite3_column_text(r->changes, 3)) };
+                 g_strdup((const char *)sqlite3_column_text(r->changes, 3)), sqlite3_column_int(r->changes, 4) != 0 };
     *ret_revision = c.revision;
     *ret_n = sqlite3_column_int64(r->changes, 1);
     g_array_append_val(out, c);
@@ -111,7 +112,7 @@ serve(PtSqlite *s, SqliteWatch *w, gint64 upto)
   }
   for (guint i = 0; i < changes->len && !cancelled(s, w); i++) {
     const Change *c = &g_array_index(changes, Change, i);
-    const PtChange change = { c->key, c->value, c->revision };
+    const PtChange change = { c->key, c->value, c->revision, c->last };
     w->func(&change, false, w->data);
   }
   w->revision = revision;

@@ -52,6 +52,7 @@ typedef struct PtChange {
   const char *key;
   const char *value;
   gint64 revision;
+  bool last; /* no other change of that transaction follows for this watch: `revision` has been reached */
 } PtChange;
 /* Called on the store's own watch thread, in order of revision, never concurrently for one watch. It must
  * not block for long and may call the store. `lost` (changes NULL): history was compacted away or the

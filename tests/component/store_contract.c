@@ -55,7 +55,7 @@ seen_init(Seen *s)
   g_mutex_init(&s->lock);
   g_cond_init(&s->cond);
   s->text = g_string_new(NULL);
-  s->n = 0;
+  s->n = s->last = 0;
 }
 
 void
@@ -80,6 +80,7 @@ seen_on_change(const PtChange *c, bool lost, void *data)
   else
     g_string_append_printf(s->text, "%" G_GINT64_FORMAT " %s deleted\n", c->revision, c->key);
   s->n++;
+  s->last += c && c->last;
   g_cond_broadcast(&s->cond);
   g_mutex_unlock(&s->lock);
 }
@@ -312,6 +313,8 @@ test_watch(StoreFixture *f, gconstpointer data)
   g_assert_cmpstr(now.text->str, ==, want_now);
   g_assert_cmpstr(past.text->str, ==, want_past);
   g_assert_cmpuint(other.n, ==, 0);
+  g_assert_cmpuint(now.last, ==, 2); /* of its transaction as far as the watch sees it */
+  g_assert_cmpuint(past.last, ==, 3);
   seen_clear(&now);
   seen_clear(&past);
   seen_clear(&other);
@@ -342,6 +345,7 @@ test_watch_many(StoreFixture *f, gconstpointer data)
   g_assert_true(seen_wait(&seen, 2001));
   pt_watch_cancel(w);
   g_string_append_printf(want, "%ld k/end=v\n", (long)start + 5);
+  g_assert_cmpuint(seen.last, ==, 5); /* also where a reading ended within a transaction */
   g_assert_cmpstr(seen.text->str, ==, want->str);
   seen_clear(&seen);
 }

@@ -36,6 +36,7 @@ typedef struct Seen {
   GCond cond;
   GString *text;
   guint n;
+  guint last; /* changes that were the last of theirs */
 } Seen;
 void seen_init(Seen *s);
 void seen_clear(Seen *s);
