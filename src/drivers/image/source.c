@@ -55,8 +55,7 @@ reference_ok(const char *text)
 static bool
 take_path(PtSource *s, const char *rest, bool tag, GError **error)
 {
-  const char *slash = strrchr(rest, '/');
-  const char *colon = tag && slash ? strrchr(slash, ':') : NULL;
+  const char *colon = tag ? strchr(rest, ':') : NULL;
 
   if (*rest != '/') {
     PT_SET(error, PT_ERR_INVALID, "%s: the path must be absolute", rest);
