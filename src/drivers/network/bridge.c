@@ -12,8 +12,10 @@
  *
  * A port's interfaces need no record: the bridge's end is named after the instance, the other is in the guest's namespace,
  * and either takes the other with it when it goes. */
-#include <arpa/inet.h>
+#include "drivers/network/bridge.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,38 +25,15 @@
 
 #include "base/error.h"
 #include "base/id.h"
-#include "base/json.h"
-#include "base/text.h"
 #include "drivers/network/dns.h"
-#include "drivers/network/netlink.h"
 #include "drivers/network/netns.h"
-#include "drivers/network/network.h"
-#include "drivers/network/record.h"
 #include "drivers/network/rules.h"
-#include "drivers/network/uplink.h"
 #include "sys/path.h"
-
-typedef struct Space {
-  GMutex lock;
-  char *id, *dir;
-  bool up;
-  int ns;
-  PtNl *nl;          /* a socket in ns */
-  PtNetRecord *what; /* NULL unless up */
-  GHashTable *ports; /* instance id → PtNetPortRecord */
-} Space;
-
-struct PtNet {
-  char *dir;          /* RUN/net */
-  PtUplink *uplink;
-  GMutex lock;        /* of the table; a Space lives as long as PtNet */
-  GHashTable *spaces; /* id → Space */
-};
 
 /* ---- the table of spaces ---- */
 
 static void
-space_free(Space *s)
+space_free(PtBridgeSpace *s)
 {
   pt_nl_close(s->nl);
   if (s->ns >= 0)
@@ -68,7 +47,7 @@ space_free(Space *s)
 }
 
 /* The space `id`, locked; made (not up) if it was not known. NULL where the id is none. */
-static Space *
+static PtBridgeSpace *
 take(PtNet *net, const char *id, GError **error)
 {
   gsize n = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-");
@@ -78,9 +57,9 @@ take(PtNet *net, const char *id, GError **error)
     return NULL;
   }
   g_mutex_lock(&net->lock);
-  Space *s = g_hash_table_lookup(net->spaces, id);
+  PtBridgeSpace *s = g_hash_table_lookup(net->spaces, id);
   if (!s) {
-    s = g_new0(Space, 1);
+    s = g_new0(PtBridgeSpace, 1);
     g_mutex_init(&s->lock);
     s->id = g_strdup(id);
     s->dir = g_build_filename(net->dir, id, NULL);
@@ -93,10 +72,10 @@ take(PtNet *net, const char *id, GError **error)
   return s;
 }
 
-static Space *
+static PtBridgeSpace *
 take_up(PtNet *net, const char *id, GError **error)
 {
-  Space *s = take(net, id, error);
+  PtBridgeSpace *s = take(net, id, error);
 
   if (!s || s->up)
     return s;
@@ -107,8 +86,8 @@ take_up(PtNet *net, const char *id, GError **error)
 
 /* ---- a space comes ---- */
 
-static bool
-dns_up(PtNet *net, Space *s, GError **error)
+bool
+pt_bridge_dns_up(PtNet *net, PtBridgeSpace *s, GError **error)
 {
   g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
   g_autofree char *upstream = pt_uplink_resolver(net->uplink, s->id);
@@ -158,7 +137,7 @@ gateway_mac(const char *id, guint8 ret[6])
 }
 
 static bool
-make_bridge(Space *s, GError **error)
+make_bridge(PtBridgeSpace *s, GError **error)
 {
   const PtNetRecord *r = s->what;
   guint8 mac[6];
@@ -171,7 +150,7 @@ make_bridge(Space *s, GError **error)
 }
 
 static bool
-make_dirs(Space *s, GError **error)
+make_dirs(PtBridgeSpace *s, GError **error)
 {
   static const char *const below[] = { "", "ports" };
 
@@ -186,7 +165,7 @@ make_dirs(Space *s, GError **error)
 }
 
 static bool
-tear_down(PtNet *net, Space *s, GError **error)
+tear_down(PtNet *net, PtBridgeSpace *s, GError **error)
 {
   g_autofree char *dns = g_build_filename(s->dir, "dns", NULL);
   g_autofree char *ns = g_build_filename(s->dir, "ns", NULL);
@@ -195,6 +174,7 @@ tear_down(PtNet *net, Space *s, GError **error)
   s->up = false;
   bool ok = pt_dns_down(dns, error) && pt_uplink_leave(net->uplink, s->id, error);
   g_clear_pointer(&s->nl, pt_nl_close);
+  pt_rules_forget(s->ns);
   if (s->ns >= 0)
     close(s->ns);
   s->ns = -1;
@@ -213,7 +193,7 @@ tear_down(PtNet *net, Space *s, GError **error)
 }
 
 static bool
-bring_up(PtNet *net, Space *s, const PtNetSpace *space, GError **error)
+bring_up(PtNet *net, PtBridgeSpace *s, const PtNetSpace *space, GError **error)
 {
   g_autofree char *ns = g_build_filename(s->dir, "ns", NULL);
   g_autofree char *file = g_build_filename(s->dir, "space.json", NULL);
@@ -223,7 +203,7 @@ bring_up(PtNet *net, Space *s, const PtNetSpace *space, GError **error)
     return false;
   s->ns = pt_netns_create(ns, error);
   s->nl = s->ns < 0 ? NULL : pt_nl_open(s->ns, error);
-  return s->nl && make_bridge(s, error) && pt_uplink_join(net->uplink, s->id, s->ns, s->nl, error) && dns_up(net, s, error) &&
+  return s->nl && make_bridge(s, error) && pt_uplink_join(net->uplink, s->id, s->ns, s->nl, error) && pt_bridge_dns_up(net, s, error) &&
          pt_net_record_save(s->what, file, error);
 }
 
@@ -231,13 +211,13 @@ static bool
 space_up(PtNet *net, const PtNetSpace *space, GError **error)
 {
   g_autoptr(GError) err = NULL;
-  Space *s = take(net, space->id, error);
+  PtBridgeSpace *s = take(net, space->id, error);
   bool ok;
 
   if (!s)
     return false;
   if (s->up) {
-    ok = pt_net_record_matches(s->what, space, error) && pt_uplink_join(net->uplink, s->id, s->ns, s->nl, error) && dns_up(net, s, error);
+    ok = pt_net_record_matches(s->what, space, error) && pt_uplink_join(net->uplink, s->id, s->ns, s->nl, error) && pt_bridge_dns_up(net, s, error);
   } else {
     ok = tear_down(net, s, error) && bring_up(net, s, space, error);
     s->up = ok;
@@ -253,7 +233,7 @@ space_up(PtNet *net, const PtNetSpace *space, GError **error)
 static bool
 space_down(PtNet *net, const char *id, GError **error)
 {
-  Space *s = take(net, id, error);
+  PtBridgeSpace *s = take(net, id, error);
 
   if (!s)
     return false;
@@ -274,7 +254,7 @@ spaces(PtNet *net, GError **error)
   g_autoptr(GList) all = g_hash_table_get_values(net->spaces);
   g_mutex_unlock(&net->lock);
   for (GList *l = all; l; l = l->next) {
-    Space *s = l->data;
+    PtBridgeSpace *s = l->data;
     g_mutex_lock(&s->lock);
     if (s->up)
       g_ptr_array_add(ids, g_strdup(s->id));
@@ -283,126 +263,16 @@ spaces(PtNet *net, GError **error)
   return ids;
 }
 
-/* ---- a port comes and goes ---- */
-
-static bool
-publish_rules(Space *s, const PtNetPortRecord *before, const PtNetPortRecord *after, GError **error)
-{
-  g_autoptr(GString) text = g_string_new(NULL);
-
-  for (guint i = 0; before && i < before->publish->len; i++) {
-    const PtNetPublish *p = &g_array_index(before->publish, PtNetPublish, i);
-    pt_rules_publish_del(text, p->udp, p->listen, before->address, p->to);
-  }
-  for (guint i = 0; after && i < after->publish->len; i++) {
-    const PtNetPublish *p = &g_array_index(after->publish, PtNetPublish, i);
-    pt_rules_publish_add(text, p->udp, p->listen, after->address, p->to);
-  }
-  return text->len == 0 || pt_rules_run(s->ns, text->str, error);
-}
-
-static char *
-port_file(Space *s, const char *id)
-{
-  return g_build_filename(s->dir, "ports", id, NULL);
-}
-
-/* Removes every trace; absent is success. */
-static bool
-unplug(PtNet *net, Space *s, const char *id, GError **error)
-{
-  PtNetPortRecord *r = g_hash_table_lookup(s->ports, id);
-  g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
-  g_autofree char *file = port_file(s, id);
-  g_autoptr(GString) text = g_string_new(NULL);
-  PtDns dns = { .dir = dir };
-  char link[16];
-
-  if (!r)
-    return true;
-  pt_net_link_name(id, link);
-  pt_rules_port_del(text, link);
-  if (!pt_uplink_publish(net->uplink, s->id, id, r->name, NULL, 0, false, error) || !publish_rules(s, r, NULL, error) ||
-      !pt_nl_link_del(s->nl, link, error) || !pt_rules_run(s->ns, text->str, error) || !pt_dns_remove(&dns, id, error))
-    return false;
-  if (unlink(file) < 0 && errno != ENOENT) {
-    pt_error_errno(error, errno, "%s", file);
-    return false;
-  }
-  g_hash_table_remove(s->ports, id);
-  return true;
-}
-
-/* From outside, while the guest's first instruction has not run. */
-static bool
-furnish(Space *s, const PtNetPortRecord *p, const char *link, int guest, GError **error)
-{
-  const PtNetRecord *r = s->what;
-  g_autoptr(PtNl) nl = pt_nl_open(guest, error);
-
-  if (!nl || !pt_nl_link_up(nl, "lo", error) || !pt_nl_link_up(nl, "eth0", error) ||
-      !pt_nl_addr_add(nl, "eth0", p->address, r->length, error) || !pt_nl_route_default(nl, "eth0", r->gateway, error))
-    return false;
-  if (p->address6 && r->gateway6 &&
-      (!pt_nl_addr_add(nl, "eth0", p->address6, 64, error) || !pt_nl_route_default(nl, "eth0", r->gateway6, error)))
-    return false;
-  pt_nl_link_wait(s->nl, link);
-  pt_nl_link_wait(s->nl, PT_RULES_BRIDGE);
-  pt_nl_link_wait(nl, "eth0");
-  return true;
-}
-
-static bool
-plug(PtNet *net, Space *s, const char *id, const PtNetPortRecord *p, int guest, GError **error)
-{
-  g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
-  g_autoptr(GString) text = g_string_new(NULL);
-  PtDns dns = { .dir = dir, .domain = s->what->domain };
-  char link[16];
-  guint8 mac[6];
-
-  pt_net_link_name(id, link);
-  pt_net_mac_parse(p->mac, mac);
-  pt_rules_port_add(text, &(PtRulesPort){ link, p->address, p->address6, p->mac });
-  return dns_up(net, s, error) && pt_dns_add(&dns, id, p->name, p->address, p->address6, p->mac, error) &&
-         pt_rules_run(s->ns, text->str, error) && pt_nl_link_del(s->nl, link, error) &&
-         pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, "eth0", mac, error) && furnish(s, p, link, guest, error) &&
-         publish_rules(s, NULL, p, error);
-}
-
-static bool
-port_up_locked(PtNet *net, Space *s, const PtNetPort *port, pid_t pid, GError **error)
-{
-  g_autoptr(PtNetPortRecord) p = pt_net_port_record_new(s->what, port, error);
-  g_autofree char *file = port_file(s, port->id);
-
-  /* Who may have which published port is settled first: a refusal leaves nothing to undo. */
-  if (!p || !unplug(net, s, port->id, error) ||
-      !pt_uplink_publish(net->uplink, s->id, port->id, port->name, port->publish, port->n_publish, false, error))
-    return false;
-  if (!pt_net_port_record_save(p, file, error)) {
-    pt_uplink_publish(net->uplink, s->id, port->id, port->name, NULL, 0, false, NULL);
-    return false;
-  }
-  int guest = pt_netns_of(pid, error);
-  const PtNetPortRecord *kept = p;
-  g_hash_table_insert(s->ports, g_strdup(port->id), g_steal_pointer(&p));
-  bool ok = guest >= 0 && plug(net, s, port->id, kept, guest, error);
-  if (guest >= 0)
-    close(guest);
-  if (!ok)
-    unplug(net, s, port->id, NULL);
-  return ok;
-}
+/* ---- ports: ports.c does it, with the space locked ---- */
 
 static bool
 port_up(PtNet *net, const char *space, const PtNetPort *port, pid_t pid, GError **error)
 {
-  Space *s = take_up(net, space, error);
+  PtBridgeSpace *s = take_up(net, space, error);
 
   if (!s)
     return false;
-  bool ok = port_up_locked(net, s, port, pid, error);
+  bool ok = pt_bridge_port_up(net, s, port, pid, error);
   g_mutex_unlock(&s->lock);
   if (!ok)
     g_prefix_error(error, "network of instance '%s': ", port->name);
@@ -410,31 +280,13 @@ port_up(PtNet *net, const char *space, const PtNetPort *port, pid_t pid, GError 
 }
 
 static bool
-port_publish_locked(PtNet *net, Space *s, const PtNetPort *port, GError **error)
-{
-  const PtNetPortRecord *before = g_hash_table_lookup(s->ports, port->id);
-  g_autoptr(PtNetPortRecord) after = before ? pt_net_port_record_new(s->what, port, error) : NULL;
-  g_autofree char *file = port_file(s, port->id);
-
-  if (!before) {
-    PT_SET(error, PT_ERR_NOT_FOUND, "its port is not up");
-    return false;
-  }
-  if (!after || !pt_uplink_publish(net->uplink, s->id, port->id, port->name, port->publish, port->n_publish, false, error) ||
-      !publish_rules(s, before, after, error) || !pt_net_port_record_save(after, file, error))
-    return false;
-  g_hash_table_replace(s->ports, g_strdup(port->id), g_steal_pointer(&after));
-  return true;
-}
-
-static bool
 port_publish(PtNet *net, const char *space, const PtNetPort *port, GError **error)
 {
-  Space *s = take_up(net, space, error);
+  PtBridgeSpace *s = take_up(net, space, error);
 
   if (!s)
     return false;
-  bool ok = port_publish_locked(net, s, port, error);
+  bool ok = pt_bridge_port_publish(net, s, port, error);
   g_mutex_unlock(&s->lock);
   if (!ok)
     g_prefix_error(error, "network of instance '%s': ", port->name);
@@ -444,11 +296,11 @@ port_publish(PtNet *net, const char *space, const PtNetPort *port, GError **erro
 static bool
 port_down(PtNet *net, const char *space, const char *instance, GError **error)
 {
-  Space *s = take(net, space, error);
+  PtBridgeSpace *s = take(net, space, error);
 
   if (!s)
     return false;
-  bool ok = !s->up || unplug(net, s, instance, error);
+  bool ok = !s->up || pt_bridge_port_down(net, s, instance, error);
   g_mutex_unlock(&s->lock);
   if (!ok)
     g_prefix_error(error, "network of instance %s: ", instance);
@@ -458,49 +310,23 @@ port_down(PtNet *net, const char *space, const char *instance, GError **error)
 static bool
 port_stats(PtNet *net, const char *space, const char *instance, guint64 *ret_rx, guint64 *ret_tx, GError **error)
 {
-  Space *s = take_up(net, space, error);
-  char link[16];
+  PtBridgeSpace *s = take_up(net, space, error);
 
   if (!s)
     return false;
-  pt_net_link_name(instance, link);
-  /* What the bridge's end receives is what the guest sends. */
-  bool ok = pt_nl_link_stats(s->nl, link, ret_tx, ret_rx, error);
+  bool ok = pt_bridge_port_stats(s, instance, ret_rx, ret_tx, error);
   g_mutex_unlock(&s->lock);
   return ok;
 }
 
 /* ---- start ---- */
 
-static bool
-adopt_ports(PtNet *net, Space *s, GError **error)
-{
-  g_autofree char *dir = g_build_filename(s->dir, "ports", NULL);
-  g_autoptr(GDir) d = g_dir_open(dir, 0, error);
-  const char *id;
-
-  while (d && (id = g_dir_read_name(d))) {
-    g_autofree char *file = port_file(s, id);
-    PtNetPortRecord *p = *id == '.' ? NULL : pt_net_port_record_load(file);
-    if (!p) { /* was being written */
-      unlink(file);
-      continue;
-    }
-    g_hash_table_insert(s->ports, g_strdup(id), p);
-    /* Without a way in any more, it goes on without published ports; its owner is told at its next start. */
-    const PtNetPublish *publish = (const PtNetPublish *)(const void *)p->publish->data;
-    if (!pt_uplink_publish(net->uplink, s->id, id, p->name, publish, p->publish->len, true, NULL) && publish_rules(s, p, NULL, NULL))
-      g_array_set_size(p->publish, 0);
-  }
-  return d != NULL;
-}
-
 /* A space that a predecessor had up, or what is left of one. */
 static void
 adopt(PtNet *net, const char *id)
 {
   g_autofree char *ns = NULL, *file = NULL;
-  Space *s = take(net, id, NULL);
+  PtBridgeSpace *s = take(net, id, NULL);
 
   if (!s)
     return;
@@ -512,7 +338,7 @@ adopt(PtNet *net, const char *id)
   /* An uplink that fails is no reason to cut instances that run off from each other: the next space_up() tries again. */
   if (s->nl)
     pt_uplink_join(net->uplink, s->id, s->ns, s->nl, NULL);
-  s->up = s->nl && pt_nl_link_exists(s->nl, PT_RULES_BRIDGE) && adopt_ports(net, s, NULL);
+  s->up = s->nl && pt_nl_link_exists(s->nl, PT_RULES_BRIDGE) && pt_bridge_ports_adopt(net, s, NULL);
   if (!s->up)
     tear_down(net, s, NULL);
   g_mutex_unlock(&s->lock);
@@ -523,6 +349,7 @@ net_close(PtNet *net)
 {
   if (!net)
     return;
+  g_thread_pool_free(net->reaper, FALSE, TRUE);
   pt_uplink_close(net->uplink);
   g_hash_table_unref(net->spaces);
   g_mutex_clear(&net->lock);
@@ -539,13 +366,15 @@ net_open(const PtHost *host, GError **error)
 
   g_mutex_init(&net->lock);
   net->dir = g_build_filename(host->run, "net", NULL);
+  net->reaper = g_thread_pool_new(pt_bridge_reap, NULL, 1, FALSE, NULL);
   net->spaces = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)space_free);
   if (g_mkdir_with_parents(net->dir, 0711) < 0 || chmod(net->dir, 0711) < 0)
     pt_error_errno(error, errno, "%s", net->dir);
   else if ((net->uplink = pt_uplink_open(host, error)) && (d = g_dir_open(net->dir, 0, error))) {
     while ((id = g_dir_read_name(d)))
       adopt(net, id);
-    return net;
+    if (pt_uplink_settle(net->uplink, error))
+      return net;
   }
   net_close(net);
   return NULL;

@@ -31,7 +31,7 @@ typedef struct User {
 } User;
 
 static bool
-find_user(User *ret, GError **error)
+look_up_user(User *ret)
 {
   for (guint i = 0; i < G_N_ELEMENTS(users); i++) {
     struct passwd pw, *found = NULL;
@@ -46,9 +46,27 @@ find_user(User *ret, GError **error)
     if (*ret->group)
       return true;
   }
-  PT_SET(error, PT_ERR_UNSUPPORTED, "dnsmasq: no user to run it as");
-  pt_error_hint(error, "install the package dnsmasq-base, or add a system user 'portena-dns'");
   return false;
+}
+
+/* Accounts may be looked up over many files and services, so it is done once. */
+static bool
+find_user(User *ret, GError **error)
+{
+  static GMutex lock;
+  static User user;
+
+  g_mutex_lock(&lock);
+  bool found = user.name || look_up_user(&user);
+  if (!found)
+    user.name = NULL;
+  *ret = user;
+  g_mutex_unlock(&lock);
+  if (!found) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "dnsmasq: no user to run it as");
+    pt_error_hint(error, "install the package dnsmasq-base, or add a system user 'portena-dns'");
+  }
+  return found;
 }
 
 /* ---- the process ---- */
@@ -98,8 +116,8 @@ search_process(const char *dir)
   return fd;
 }
 
-static bool
-is_alive(const char *dir)
+bool
+pt_dns_alive(const char *dir)
 {
   int fd = find_process(dir);
 
@@ -131,13 +149,22 @@ end_process(int fd, GError **error)
 bool
 pt_dns_down(const char *dir, GError **error)
 {
+  g_autofree char *conf = g_build_filename(dir, "dnsmasq.conf", NULL);
+  guint empty = 0;
   int fd;
 
-  if (!g_file_test(dir, G_FILE_TEST_IS_DIR))
+  if (!g_file_test(conf, G_FILE_TEST_EXISTS)) /* never started */
     return true;
-  while ((fd = find_process(dir)) >= 0 || (fd = search_process(dir)) >= 0) {
-    if (!end_process(fd, error))
+  if ((fd = find_process(dir)) >= 0)
+    return end_process(fd, error);
+  /* Where the pid file is wrong, one may be on its way to the background: it forks twice, and can slip through one search. */
+  while (empty < 3) {
+    if ((fd = search_process(dir)) < 0) {
+      empty++;
+      g_usleep(10000);
+    } else if (!end_process(fd, error)) {
       return false;
+    }
   }
   return true;
 }
@@ -206,7 +233,7 @@ pt_dns_up(const PtDns *dns, GError **error)
     return false;
   g_autofree char *want = configuration(dns, &user);
   bool same = g_file_get_contents(file, &have, NULL, NULL) && strcmp(have, want) == 0;
-  if (same && is_alive(dns->dir))
+  if (same && pt_dns_alive(dns->dir))
     return true;
   return pt_dns_down(dns->dir, error) && make_dir(dns->dir, "", 0750, 0, user.gid, error) && make_dir(dns->dir, "names", 0750, 0, user.gid, error) &&
          make_dir(dns->dir, "fixed", 0750, 0, user.gid, error) &&

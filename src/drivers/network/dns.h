@@ -18,6 +18,7 @@ typedef struct PtDns {
 
 /* Runs afterwards with this configuration: started, started again where the configuration changed, or found alive. */
 bool pt_dns_up(const PtDns *dns, GError **error);
+bool pt_dns_alive(const char *dir);
 /* Ends it and waits for that; not running is success. */
 bool pt_dns_down(const char *dir, GError **error);
 

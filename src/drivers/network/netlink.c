@@ -236,6 +236,28 @@ pt_nl_link_del(PtNl *nl, const char *name, GError **error)
   return done(err == ENODEV ? 0 : err, error, "removing the link", name);
 }
 
+bool
+pt_nl_group_set(PtNl *nl, const char *name, guint32 group, GError **error)
+{
+  struct nlmsghdr *msg = begin_link(nl, RTM_NEWLINK, 0, name, false);
+
+  mnl_attr_put_u32(msg, IFLA_GROUP, group);
+  int err = talk(nl, msg, NULL, NULL);
+  return done(err == ENODEV ? 0 : err, error, "marking the link", name);
+}
+
+bool
+pt_nl_group_del(PtNl *nl, guint32 group, GError **error)
+{
+  struct nlmsghdr *msg = begin(nl, RTM_DELLINK, NLM_F_ACK);
+  struct ifinfomsg *info = mnl_nlmsg_put_extra_header(msg, sizeof *info);
+
+  info->ifi_family = AF_UNSPEC;
+  mnl_attr_put_u32(msg, IFLA_GROUP, group);
+  int err = talk(nl, msg, NULL, NULL);
+  return done(err == ENODEV ? 0 : err, error, "removing links", "ports");
+}
+
 /* ---- addresses and routes ---- */
 
 /* Bytes of an address in network order; their number, 0 where `text` is none. */

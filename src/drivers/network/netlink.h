@@ -20,6 +20,10 @@ bool pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, cons
 
 bool pt_nl_link_up(PtNl *nl, const char *name, GError **error);
 bool pt_nl_link_del(PtNl *nl, const char *name, GError **error); /* absent is success */
+/* Removing a link makes the kernel wait (10 to 30 ms, under the lock that all link changes take); removing a whole group does so
+ * once. group_set() marks, group_del() removes all that are marked; none is success. */
+bool pt_nl_group_set(PtNl *nl, const char *name, guint32 group, GError **error); /* absent is success */
+bool pt_nl_group_del(PtNl *nl, guint32 group, GError **error);
 /* Until frames really pass: the kernel starts a link's queue, and a bridge opens its port, in a worker a moment after both
  * ends are up, and a first ARP request that is lost before costs a second. (Since Linux 6.8 asking makes it so at once.) Gives
  * up after 100 ms: the kernel then does it when it gets to it. */

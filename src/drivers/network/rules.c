@@ -15,52 +15,160 @@
  * itself, and each other's spaces only by what is published. */
 #include "drivers/network/rules.h"
 
+#include <errno.h>
 #include <gio/gio.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "drivers/network/netns.h"
 
-static GMutex lock;
+/* A context is a netlink socket and more than a megabyte of parser. Closing the socket waits for the kernel to have
+ * forgotten what was deleted (RCU, 10 to 20 ms), which is over by itself soon after. So a context that has worked lies by for
+ * a moment: launches come in bursts and use it again, and then it is closed for nothing. */
+#define IDLE_MAX 3
+#define IDLE_USEC (200 * 1000)
+
+typedef struct Idle {
+  ino_t ns;
+  struct nft_ctx *nft;
+  gint64 since;
+} Idle;
+
+static GMutex lock; /* libnftables keeps global caches, too: one runs at a time */
+static GCond changed;
+static GQueue idle = G_QUEUE_INIT; /* oldest first */
+static bool sweeping;
+
+static int
+by_age(gconstpointer a, gconstpointer b, gpointer data)
+{
+  const Idle *x = a, *y = b;
+
+  (void)data;
+  return (x->since > y->since) - (x->since < y->since);
+}
+
+static gpointer
+sweep(gpointer data)
+{
+  g_mutex_lock(&lock);
+  for (;;) {
+    Idle *oldest = g_queue_peek_head(&idle);
+    gint64 end = oldest ? oldest->since + IDLE_USEC : 0;
+
+    if (!oldest)
+      break;
+    if (g_queue_get_length(&idle) <= IDLE_MAX && g_cond_wait_until(&changed, &lock, end))
+      continue;
+    if (g_queue_peek_head(&idle) != oldest)
+      continue;
+    g_queue_pop_head(&idle);
+    g_mutex_unlock(&lock);
+    nft_ctx_free(oldest->nft); /* its only global is a cache of interfaces by index, which our rules never fill */
+    g_free(oldest);
+    g_mutex_lock(&lock);
+  }
+  sweeping = false;
+  g_cond_broadcast(&changed);
+  g_mutex_unlock(&lock);
+  return data;
+}
+
+static Idle *
+take(ino_t ns)
+{
+  for (GList *l = idle.head; l; l = l->next) {
+    Idle *i = l->data;
+    if (i->ns == ns) {
+      g_queue_delete_link(&idle, l);
+      return i;
+    }
+  }
+  Idle *i = g_new0(Idle, 1);
+  i->ns = ns;
+  i->nft = nft_ctx_new(NFT_CTX_DEFAULT);
+  if (i->nft) {
+    nft_ctx_buffer_output(i->nft);
+    nft_ctx_buffer_error(i->nft);
+  }
+  return i;
+}
+
+static void
+put_by(Idle *i)
+{
+  i->since = g_get_monotonic_time();
+  g_queue_push_tail(&idle, i);
+  if (!sweeping) {
+    sweeping = true;
+    g_thread_unref(g_thread_new("nft-idle", sweep, NULL));
+  } else if (g_queue_get_length(&idle) > IDLE_MAX) {
+    g_cond_broadcast(&changed);
+  }
+}
 
 static bool
-run(const char *text, GError **error)
+run(ino_t ns, const char *text, GError **error)
 {
-  struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+  Idle *i = take(ns);
 
-  if (!nft) {
+  if (!i->nft) {
     PT_SET(error, PT_ERR_INTERNAL, "nftables: no context");
+    g_free(i);
     return false;
   }
-  nft_ctx_buffer_output(nft);
-  nft_ctx_buffer_error(nft);
-  bool ok = nft_run_cmd_from_buffer(nft, text) == 0;
+  bool ok = nft_run_cmd_from_buffer(i->nft, text) == 0;
+  const char *said = nft_ctx_get_error_buffer(i->nft); /* empties it, too */
+  nft_ctx_get_output_buffer(i->nft);
   if (!ok) {
-    const char *said = nft_ctx_get_error_buffer(nft);
     g_autofree char *line = g_strndup(said ? said : "", strcspn(said ? said : "", "\n"));
     g_autofree char *safe = pt_text_safe(line, 300);
     PT_SET(error, PT_ERR_INTERNAL, "nftables: %s", safe);
     pt_error_hint(error, "does this kernel have nf_tables with the bridge and inet families?");
   }
-  nft_ctx_free(nft);
+  put_by(i);
   return ok;
 }
 
 bool
 pt_rules_run(int ns, const char *text, GError **error)
 {
-  int back = pt_netns_enter(ns, error);
+  struct stat st;
 
+  if (fstat(ns, &st) < 0) {
+    pt_error_errno(error, errno, "network namespace");
+    return false;
+  }
+  int back = pt_netns_enter(ns, error);
   if (back < 0)
     return false;
   g_mutex_lock(&lock);
-  bool ok = run(text, error);
+  bool ok = run(st.st_ino, text, error);
   g_mutex_unlock(&lock);
   pt_netns_leave(back);
   return ok;
+}
+
+void
+pt_rules_forget(int ns)
+{
+  struct stat st;
+
+  if (ns < 0 || fstat(ns, &st) < 0)
+    return;
+  g_mutex_lock(&lock);
+  for (GList *l = idle.head; l; l = l->next) {
+    Idle *i = l->data;
+    if (i->ns == st.st_ino)
+      i->since = 0;
+  }
+  g_queue_sort(&idle, by_age, NULL);
+  g_cond_broadcast(&changed);
+  g_mutex_unlock(&lock);
 }
 
 /* ---- the space ---- */
@@ -78,7 +186,7 @@ pt_rules_space(void)
          "table inet portena {\n"
          " map publish { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
          " chain input { type filter hook input priority 0; policy drop;\n"
-         "  iif lo accept\n"
+         "  iifname lo accept\n"
          "  ct state established,related accept\n"
          "  iifname " PT_RULES_BRIDGE " udp dport { 53, 67 } accept\n"
          "  iifname " PT_RULES_BRIDGE " tcp dport 53 accept\n"
@@ -156,10 +264,6 @@ pt_rules_port_add(GString *text, const PtRulesPort *port)
 {
   const char *l = port->link;
 
-  /* Added twice, so that the flush finds it. */
-  g_string_append_printf(text, "table bridge portena { chain g_%s { }\n chain a_%s { }\n chain i_%s { }\n chain s_%s { }\n }\n", l, l, l, l);
-  g_string_append_printf(text, "flush chain bridge portena g_%s\nflush chain bridge portena a_%s\n", l, l);
-  g_string_append_printf(text, "flush chain bridge portena i_%s\nflush chain bridge portena s_%s\n", l, l);
   g_string_append_printf(text,
                          "table bridge portena {\n"
                          " chain g_%s {\n"

@@ -14,6 +14,8 @@
 /* Runs `text` as one transaction in the namespace `ns`. Serialised: libnftables keeps global caches. The error carries the
  * first line of what it said. */
 bool pt_rules_run(int ns, const char *text, GError **error);
+/* `ns` is about to go: lets go of it. */
+void pt_rules_forget(int ns);
 
 /* The tables of a fresh space. */
 const char *pt_rules_space(void);
@@ -25,7 +27,7 @@ typedef struct PtRulesPort {
   const char *mac;
 } PtRulesPort;
 
-/* The rules of one port; there already: replaced. */
+/* The rules of one port that has none. Only additions: they are fast, deletions are not. */
 void pt_rules_port_add(GString *text, const PtRulesPort *port);
 void pt_rules_port_del(GString *text, const char *link); /* absent is fine */
 

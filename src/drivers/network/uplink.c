@@ -36,6 +36,7 @@ struct PtUplink {
   const char *text;   /* interned: handed out */
   char *table;
   char *tag;          /* makes names of ours differ from another daemon's */
+  bool settled;       /* all that a predecessor left is known: until then its table stands as it is */
   GHashTable *links;  /* space id → PtRulesLink */
   GPtrArray *published;
 };
@@ -217,6 +218,8 @@ apply(PtUplink *u, GError **error)
   GHashTableIter iter;
   gpointer link;
 
+  if (!u->settled)
+    return true;
   g_hash_table_iter_init(&iter, u->links);
   while (g_hash_table_iter_next(&iter, NULL, &link))
     g_array_append_vals(links, link, 1);
@@ -348,7 +351,7 @@ join(PtUplink *u, const char *space, int ns, PtNl *nl, GError **error)
   link_name(u, space, l.link);
   if (!choose_transfer(u, &l, &exists, error))
     return false;
-  if (exists && g_hash_table_contains(u->links, space))
+  if (exists ? g_hash_table_contains(u->links, space) : !u->settled)
     return true;
   /* The rules come first: the pair is shut before it is there. */
   g_hash_table_replace(u->links, g_strdup(space), g_memdup2(&l, sizeof l));
@@ -368,6 +371,16 @@ pt_uplink_join(PtUplink *u, const char *space, int ns, PtNl *nl, GError **error)
   g_mutex_unlock(&u->lock);
   if (!ok)
     g_prefix_error(error, "uplink: ");
+  return ok;
+}
+
+bool
+pt_uplink_settle(PtUplink *u, GError **error)
+{
+  g_mutex_lock(&u->lock);
+  u->settled = true;
+  bool ok = apply(u, error);
+  g_mutex_unlock(&u->lock);
   return ok;
 }
 

@@ -15,6 +15,10 @@ typedef struct PtUplink PtUplink;
 PtUplink *pt_uplink_open(const PtHost *host, GError **error);
 void pt_uplink_close(PtUplink *u); /* NULL is fine; changes nothing outside */
 
+/* Until this is called joining and publishing only take note of what is there, so that a restart opens no gap in the rules;
+ * now the node's table becomes what is known. */
+bool pt_uplink_settle(PtUplink *u, GError **error);
+
 const char *pt_uplink_text(PtUplink *u); /* "automatic: eth0"; borrowed */
 /* Whether there is a way out. Looks again where it is automatic. */
 bool pt_uplink_usable(PtUplink *u);

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Ports of a space, see bridge.c. The order in which a port comes: who may publish what; the record; names; rules; link.
+ * It goes the other way round, except that the link itself is taken down by another thread: the kernel waits when it removes
+ * one, and a link without rules is dead already. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "drivers/network/bridge.h"
+#include "drivers/network/dns.h"
+#include "drivers/network/netns.h"
+#include "drivers/network/rules.h"
+
+/* Links that are to go carry this group (a number of ours, of no meaning to the kernel). */
+#define DOOMED 0x50544e44
+
+static bool
+publish_rules(PtBridgeSpace *s, const PtNetPortRecord *before, const PtNetPortRecord *after, GError **error)
+{
+  g_autoptr(GString) text = g_string_new(NULL);
+
+  for (guint i = 0; before && i < before->publish->len; i++) {
+    const PtNetPublish *p = &g_array_index(before->publish, PtNetPublish, i);
+    pt_rules_publish_del(text, p->udp, p->listen, before->address, p->to);
+  }
+  for (guint i = 0; after && i < after->publish->len; i++) {
+    const PtNetPublish *p = &g_array_index(after->publish, PtNetPublish, i);
+    pt_rules_publish_add(text, p->udp, p->listen, after->address, p->to);
+  }
+  return text->len == 0 || pt_rules_run(s->ns, text->str, error);
+}
+
+static char *
+port_file(PtBridgeSpace *s, const char *id)
+{
+  return g_build_filename(s->dir, "ports", id, NULL);
+}
+
+/* On the reaper's thread. `data`: a descriptor of the namespace, plus one. An error leaves links that no rule lets through; the
+ * next one, or the end of the namespace, takes them along. */
+void
+pt_bridge_reap(gpointer data, gpointer user_data)
+{
+  int ns = GPOINTER_TO_INT(data) - 1;
+  g_autoptr(PtNl) nl = pt_nl_open(ns, NULL);
+
+  (void)user_data;
+  if (nl)
+    pt_nl_group_del(nl, DOOMED, NULL);
+  close(ns);
+}
+
+/* Takes a link out of the game; gone it is a little later. */
+static bool
+doom(PtNet *net, PtBridgeSpace *s, const char *link, GError **error)
+{
+  int ns = fcntl(s->ns, F_DUPFD_CLOEXEC, 3);
+
+  if (ns < 0) {
+    pt_error_errno(error, errno, "network namespace");
+    return false;
+  }
+  if (!pt_nl_group_set(s->nl, link, DOOMED, error)) {
+    close(ns);
+    return false;
+  }
+  g_thread_pool_push(net->reaper, GINT_TO_POINTER(ns + 1), NULL);
+  return true;
+}
+
+/* Removes every trace; absent is success. */
+bool
+pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error)
+{
+  PtNetPortRecord *r = g_hash_table_lookup(s->ports, id);
+  g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
+  g_autofree char *file = port_file(s, id);
+  g_autoptr(GString) text = g_string_new(NULL);
+  PtDns dns = { .dir = dir };
+  char link[16];
+
+  if (!r)
+    return true;
+  pt_net_link_name(id, link);
+  pt_rules_port_del(text, link);
+  if (!pt_uplink_publish(net->uplink, s->id, id, r->name, NULL, 0, false, error) || !publish_rules(s, r, NULL, error) ||
+      !pt_rules_run(s->ns, text->str, error) || !doom(net, s, link, error) || !pt_dns_remove(&dns, id, error))
+    return false;
+  if (unlink(file) < 0 && errno != ENOENT) {
+    pt_error_errno(error, errno, "%s", file);
+    return false;
+  }
+  g_hash_table_remove(s->ports, id);
+  return true;
+}
+
+/* From outside, while the guest's first instruction has not run. */
+static bool
+furnish(PtBridgeSpace *s, const PtNetPortRecord *p, const char *link, int guest, GError **error)
+{
+  const PtNetRecord *r = s->what;
+  g_autoptr(PtNl) nl = pt_nl_open(guest, error);
+
+  if (!nl || !pt_nl_link_up(nl, "lo", error) || !pt_nl_link_up(nl, "eth0", error) ||
+      !pt_nl_addr_add(nl, "eth0", p->address, r->length, error) || !pt_nl_route_default(nl, "eth0", r->gateway, error))
+    return false;
+  if (p->address6 && r->gateway6 &&
+      (!pt_nl_addr_add(nl, "eth0", p->address6, 64, error) || !pt_nl_route_default(nl, "eth0", r->gateway6, error)))
+    return false;
+  pt_nl_link_wait(s->nl, link);
+  pt_nl_link_wait(s->nl, PT_RULES_BRIDGE);
+  pt_nl_link_wait(nl, "eth0");
+  return true;
+}
+
+static bool
+plug(PtNet *net, PtBridgeSpace *s, const char *id, const PtNetPortRecord *p, int guest, GError **error)
+{
+  g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
+  g_autoptr(GString) text = g_string_new(NULL);
+  PtDns dns = { .dir = dir, .domain = s->what->domain };
+  char link[16];
+  guint8 mac[6];
+
+  pt_net_link_name(id, link);
+  pt_net_mac_parse(p->mac, mac);
+  pt_rules_port_add(text, &(PtRulesPort){ link, p->address, p->address6, p->mac });
+  return (pt_dns_alive(dir) || pt_bridge_dns_up(net, s, error)) && pt_dns_add(&dns, id, p->name, p->address, p->address6, p->mac, error) &&
+         pt_rules_run(s->ns, text->str, error) && pt_nl_link_del(s->nl, link, error) &&
+         pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, "eth0", mac, error) && furnish(s, p, link, guest, error) &&
+         publish_rules(s, NULL, p, error);
+}
+
+bool
+pt_bridge_port_up(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_t pid, GError **error)
+{
+  g_autoptr(PtNetPortRecord) p = pt_net_port_record_new(s->what, port, error);
+  g_autofree char *file = port_file(s, port->id);
+
+  /* Who may have which published port is settled first: a refusal leaves nothing to undo. */
+  if (!p || !pt_bridge_port_down(net, s, port->id, error) ||
+      !pt_uplink_publish(net->uplink, s->id, port->id, port->name, port->publish, port->n_publish, false, error))
+    return false;
+  if (!pt_net_port_record_save(p, file, error)) {
+    pt_uplink_publish(net->uplink, s->id, port->id, port->name, NULL, 0, false, NULL);
+    return false;
+  }
+  int guest = pt_netns_of(pid, error);
+  const PtNetPortRecord *kept = p;
+  g_hash_table_insert(s->ports, g_strdup(port->id), g_steal_pointer(&p));
+  bool ok = guest >= 0 && plug(net, s, port->id, kept, guest, error);
+  if (guest >= 0)
+    close(guest);
+  if (!ok)
+    pt_bridge_port_down(net, s, port->id, NULL);
+  return ok;
+}
+
+bool
+pt_bridge_port_publish(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GError **error)
+{
+  const PtNetPortRecord *before = g_hash_table_lookup(s->ports, port->id);
+  g_autoptr(PtNetPortRecord) after = before ? pt_net_port_record_new(s->what, port, error) : NULL;
+  g_autofree char *file = port_file(s, port->id);
+
+  if (!before) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "its port is not up");
+    return false;
+  }
+  if (!after || !pt_uplink_publish(net->uplink, s->id, port->id, port->name, port->publish, port->n_publish, false, error) ||
+      !publish_rules(s, before, after, error) || !pt_net_port_record_save(after, file, error))
+    return false;
+  g_hash_table_replace(s->ports, g_strdup(port->id), g_steal_pointer(&after));
+  return true;
+}
+
+bool
+pt_bridge_ports_adopt(PtNet *net, PtBridgeSpace *s, GError **error)
+{
+  g_autofree char *dir = g_build_filename(s->dir, "ports", NULL);
+  g_autoptr(GDir) d = g_dir_open(dir, 0, error);
+  const char *id;
+
+  while (d && (id = g_dir_read_name(d))) {
+    g_autofree char *file = port_file(s, id);
+    PtNetPortRecord *p = *id == '.' ? NULL : pt_net_port_record_load(file);
+    if (!p) { /* was being written */
+      unlink(file);
+      continue;
+    }
+    g_hash_table_insert(s->ports, g_strdup(id), p);
+    /* Without a way in any more, it goes on without published ports; its owner is told at its next start. */
+    const PtNetPublish *publish = (const PtNetPublish *)(const void *)p->publish->data;
+    if (!pt_uplink_publish(net->uplink, s->id, id, p->name, publish, p->publish->len, true, NULL) && publish_rules(s, p, NULL, NULL))
+      g_array_set_size(p->publish, 0);
+  }
+  return d != NULL;
+}
+
+bool
+pt_bridge_port_stats(PtBridgeSpace *s, const char *id, guint64 *ret_rx, guint64 *ret_tx, GError **error)
+{
+  char link[16];
+
+  if (!g_hash_table_contains(s->ports, id)) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "network of instance %s: its port is not up", id);
+    return false;
+  }
+  pt_net_link_name(id, link);
+  return pt_nl_link_stats(s->nl, link, ret_tx, ret_rx, error); /* what the bridge's end receives is what the guest sends */
+}
