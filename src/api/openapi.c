@@ -153,10 +153,14 @@ instance_schema(void)
 
   json_object_foreach(view, key, value) {
     const PtField *f = pt_field_find(&pt_instance_type, key);
-    if (!f || (f->flags & PT_F_SECRET) || pt_field_find(&pt_status_type, key))
-      f = pt_field_find(&pt_status_type, key) ? pt_field_find(&pt_status_type, key) : f;
+    if (!f)
+      f = pt_field_find(&pt_status_type, key);
     if (strcmp(key, "usage") == 0)
       json_object_set_new(properties, key, scalar("Usage", true));
+    else if (strcmp(key, "exit_code") == 0) /* null before the first end */
+      json_object_set_new(properties, key, scalar("integer", true));
+    else if (strcmp(key, "node") == 0)
+      json_object_set_new(properties, key, scalar("string", true));
     else if (f)
       add_field(properties, f, false);
     else

@@ -51,7 +51,7 @@ typedef struct Call { /* a request and its connection */
   PtServer *server;
   struct MHD_Connection *conn;
   bool begun;   /* the first call has been made */
-  bool counted; /* among the user's requests at work */
+  char *counted; /* user among whose requests at work it is; NULL = nobody's */
   bool done;    /* an answer is on its way, or will be: take no more */
   GError *failure; /* of the body, to be told at its end */
 } Call;
@@ -187,9 +187,10 @@ check_share(Call *c, GError **error)
 {
   if (!c->r.who.name || c->r.who.root)
     return true;
-  c->counted = pt_links_take(c->server->links, c->r.who.name, AT_WORK_MAX);
-  if (c->counted)
+  if (pt_links_take(c->server->links, c->r.who.name, AT_WORK_MAX)) {
+    c->counted = g_strdup(c->r.who.name); /* a login may make it somebody else's */
     return true;
+  }
   c->r.retry_after = 1;
   PT_SET(error, PT_ERR_RATE, "user %s: %u requests are at work already\nwait for some of them to end", c->r.who.name, AT_WORK_MAX);
   return false;
@@ -355,11 +356,12 @@ on_completed(void *data, struct MHD_Connection *conn, void **call, enum MHD_Requ
   if (!c)
     return;
   if (c->counted)
-    pt_links_give(c->server->links, c->r.who.name);
+    pt_links_give(c->server->links, c->counted);
   if (c->r.link)
     pt_link_idle(c->r.link, T_IDLE);
   pt_request_clear(&c->r);
   g_clear_error(&c->failure);
+  g_free(c->counted);
   g_free(c);
   *call = NULL;
 }

@@ -144,7 +144,8 @@ on_change(const PtChange *change, bool lost, void *data)
     v->lost = true;
   } else {
     apply(v, change->key, change->value, change->revision);
-    v->reached = MAX(v->reached, change->revision);
+    if (change->last) /* a transaction that has been seen in part is one that has not been seen */
+      v->reached = MAX(v->reached, change->revision);
   }
   g_cond_broadcast(&v->changed);
   g_mutex_unlock(&v->lock);

@@ -194,6 +194,7 @@ test_operations(void)
   g_autoptr(Reply) made = ask(&f, f.admin, "POST", "/v1/spaces/home/instances", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   g_autofree char *location = header_of(made, "Location");
+  g_usleep(200 * 1000); /* the agent has not looked at it, and never will */
   f.agent.idle = false;
   g_autoptr(Reply) gone = ask(&f, f.admin, "DELETE", "/v1/spaces/home/instances/web?force=true&wait=5", NULL, NULL);
   expect(gone, 202, "delete");
