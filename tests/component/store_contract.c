@@ -320,6 +320,44 @@ test_watch(StoreFixture *f, gconstpointer data)
   seen_clear(&other);
 }
 
+static void
+on_last(const PtChange *c, bool lost, void *data)
+{
+  g_autofree char *value = g_strdup_printf("%s%s", c->value ? c->value : "-", c->last ? "." : "");
+  const PtChange shown = { c->key, value, c->revision, c->last };
+
+  seen_on_change(&shown, lost, data);
+}
+
+/* The last change of a transaction that a watch sees says so: then its revision has been reached. */
+static void
+test_watch_last(StoreFixture *f, gconstpointer data)
+{
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  gint64 revision = 0;
+  Seen a, b;
+  (void)data;
+
+  seen_init(&a);
+  seen_init(&b);
+  PtWatch *w1 = pt_store_watch(f->store, "a/", 0, on_last, &a, NULL), *w2 = pt_store_watch(f->store, "b/", 0, on_last, &b, NULL);
+  pt_txn_put(txn, "a/1", "x");
+  pt_txn_put(txn, "b/1", "x");
+  pt_txn_put(txn, "a/2", "x");
+  pt_txn_delete(txn, "a/1");
+  pt_txn_put(txn, "c/1", "x");
+  g_assert_true(pt_store_commit(f->store, txn, &revision, NULL));
+  g_assert_true(seen_wait(&a, 3) && seen_wait(&b, 1));
+  pt_watch_cancel(w1);
+  pt_watch_cancel(w2);
+  g_autofree char *want_a = g_strdup_printf("%ld a/1=x\n%ld a/2=x\n%ld a/1=-.\n", (long)revision, (long)revision, (long)revision);
+  g_autofree char *want_b = g_strdup_printf("%ld b/1=x.\n", (long)revision);
+  g_assert_cmpstr(a.text->str, ==, want_a);
+  g_assert_cmpstr(b.text->str, ==, want_b);
+  seen_clear(&a);
+  seen_clear(&b);
+}
+
 /* 2,000 changes in transactions of 500, more than one reading: whole, in order, nothing twice. */
 static void
 test_watch_many(StoreFixture *f, gconstpointer data)
@@ -533,6 +571,7 @@ store_contract_add(const StoreFactory *factory)
   STORE_TEST(factory, "bad-arguments", test_bad_arguments);
   STORE_TEST(factory, "bad-values", test_bad_values);
   STORE_TEST(factory, "watch", test_watch);
+  STORE_TEST(factory, "watch-last", test_watch_last);
   STORE_TEST(factory, "watch-many", test_watch_many);
   STORE_TEST(factory, "watch-cancel", test_watch_cancel);
   STORE_TEST(factory, "watch-lost", test_watch_lost);
