@@ -112,7 +112,7 @@ export const routes = [
     admin(c);
     if (c.world.users.has(c.body.name)) throw refuse(409, 'conflict', `there is a user called ${c.body.name} already`, 'Choose another name.');
     if ((c.body.password ?? '').length < 8) throw refuse(400, 'invalid', 'the password is shorter than 8 characters', 'A short sentence is easy to keep in mind.');
-    const u = { full_name: '', admin: false, disabled: false, totp: false, must_change: true, created: new Date().toISOString(), last_login: null, revision: c.world.revision(), ...c.body };
+    const u = { full_name: '', admin: false, disabled: false, totp: false, must_change: true, created: new Date().toISOString(), last_login: null, revision: c.world.revision(), ...c.body, must_change: !!c.body.must_change };
     c.world.users.set(u.name, u);
     c.event('user', null, `users/${u.name}`, 'created');
     return [201, u];
@@ -143,7 +143,8 @@ export const routes = [
   ['GET', '/v1/spaces', (c) => list(mine(c).map((s) => spaceView(c, s)), c)],
   ['POST', '/v1/spaces', (c) => {
     admin(c);
-    const s = { description: '', quota: {}, members: {}, subnet: '10.83.0.0/24', prefix6: 'fd50::/64', id: c.body.name, created: new Date().toISOString(), revision: c.world.revision(), ...c.body };
+    if (c.body.members) throw refuse(400, 'invalid', 'members: is not known', '');
+    const s = { description: '', quota: {}, members: { [c.user.name]: 'owner' }, subnet: '10.83.0.0/24', prefix6: 'fd50::/64', id: c.body.name, created: new Date().toISOString(), revision: c.world.revision(), ...c.body };
     c.world.spaces.set(s.name, s);
     c.event('space', s.name, `spaces/${s.name}`, 'created');
     return [201, spaceView(c, s)];
@@ -225,7 +226,7 @@ export const routes = [
   ['GET', '/v1/spaces/:S/instances/:I/files', (c) => {
     const path = c.query.get('path').replace(/(.)\/$/, '$1');
     const dir = c.world.files?.[path] ?? FILES[path];
-    if (dir) return [200, { items: dir.map(([name, type, size, target]) => ({ name, type, size, mode: type === 'directory' ? '0755' : '0644', uid: 1000, gid: 1000, mtime: new Date(Date.now() - 86400e3 * 3).toISOString(), target: target ?? null })) }, { 'X-Portena-Type': 'directory' }];
+    if (dir) return [200, { items: dir.map(([name, type, size, target]) => ({ name, type, size, mode: type === 'directory' ? '0755' : '0644', uid: 1000, gid: 1000, mtime: new Date(Date.now() - 86400e3 * 3).toISOString(), target: target ?? null })) }, { 'X-Portena-Type': 'directory', 'X-Portena-Uid': '1000', 'X-Portena-Gid': '1000' }];
     if (/denied/.test(path)) throw refuse(403, 'denied', `${path} may not be read`, 'Choose another file.');
     if (/^\/(home|etc|root)\/.*\./.test(path)) return [200, Buffer.from('# Notes\n\nBuy bread.\n'), { 'Content-Type': 'application/octet-stream', 'X-Portena-Type': 'file' }];
     return [200, { items: [] }, { 'X-Portena-Type': 'directory' }];
@@ -253,7 +254,7 @@ export const routes = [
     const name = c.body?.name ?? c.query.get('name') ?? source.replace(/^(recipe:|docker:\/\/(library\/)?)/, '');
     if (/nowhere/.test(source)) throw refuse(502, 'unreachable', `the registry of ${source} does not answer`, 'Check the address and the uplink of this server.');
     const steps = source.startsWith('recipe:') ? [[60, 'Fetching packages'], [300, 'Installing 214 packages'], [700, 'Configuring'], [900, 'Writing the image']] : [[100, 'Fetching layers'], [500, 'Unpacking'], [900, 'Writing the image']];
-    return [202, { operation: operation(c, 'image', `images/${name}`, null, steps, 500, () => {
+    return [202, { operation: operation(c, 'image', `images/${c.body?.name ?? c.query.get('name') ?? source}`, null, steps, 500, () => {
       const d = `sha256:${c.world.revision().toString(16).padStart(64, '7')}`;
       c.world.images.set(d, { digest: d, names: [name], source, arch: 'amd64', os: 'Linux', description: c.world.recipes.find((r) => r.name === name)?.description ?? '', size: 42e6, created: new Date().toISOString(), init: source.startsWith('docker') ? 'app' : 'system', desktop: name === 'desktop', kinds: ['container'] });
       const r = c.world.recipes.find((x) => x.name === name);

@@ -33,6 +33,7 @@ spec('a user is added with a first password to hand over', { mock: true }, async
   const code = page.getByRole('dialog', { name: 'finn is added' }).locator('code');
   assert.match(await code.textContent(), /^([a-z2-9]{5}-){3}[a-z2-9]{5}$/);
   assert.equal(it.mock.world.users.get('finn').password, await code.textContent());
+  assert.ok(it.mock.world.users.get('finn').must_change);
   await page.getByRole('button', { name: 'Done' }).click();
   await page.getByRole('cell', { name: 'finn', exact: true }).waitFor();
   await page.getByLabel('Choose ben').check();

@@ -15,6 +15,7 @@ const fileUrl = (i, path, more = '') => `${instancePath(i)}/files?path=${encodeU
 export function Files({ i, query }) {
   const path = (query.path || (i.desktop ? '/home/user' : '/root')).replace(/(.)\/+$/, '$1');
   const [items, setItems] = useState(null);
+  const [owner, setOwner] = useState(''); // what is brought belongs to whom the folder belongs
   const [error, setError] = useState(null);
   const [sending, setSending] = useState([]);
   const [over, setOver] = useState(false);
@@ -25,6 +26,8 @@ export function Files({ i, query }) {
     const stop = new AbortController();
     get(fileUrl(i, path), { signal: stop.signal, raw: true }).then(async (res) => {
       if (res.headers.get('X-Portena-Type') === 'file') return go('computer', i.space, i.name, 'files', { path: path.replace(/\/[^/]*$/, '') || '/' });
+      const [uid, gid] = ['Uid', 'Gid'].map((h) => res.headers.get(`X-Portena-${h}`));
+      setOwner(uid == null ? '' : `&uid=${uid}&gid=${gid}`);
       setItems((await res.json()).items);
       return setError(null);
     }).catch((e) => {
@@ -41,7 +44,7 @@ export function Files({ i, query }) {
       setSending((s) => [...s, job]);
       const progress = (done, total) => setSending((s) => s.map((j) => (j.name === job.name ? { ...j, done, total } : j)));
       try {
-        await upload('PUT', fileUrl(i, join(path, file.name), '&mode=0644'), file, { onProgress: progress, signal: job.abort.signal });
+        await upload('PUT', fileUrl(i, join(path, file.name), `&mode=0644${owner}`), file, { onProgress: progress, signal: job.abort.signal });
         read();
       } catch (e) {
         if (e.name !== 'AbortError') toast(`${file.name}: ${e.message}`, { tone: 'bad', hint: e.hint });
@@ -59,7 +62,7 @@ export function Files({ i, query }) {
       <div class="section-head">
         <Crumbs i={i} path={path} />
         <div class="actions">
-          <Button icon="folder" onClick={() => openDialog((close) => <NewFolder i={i} path={path} close={close} done={read} />)}>New folder</Button>
+          <Button icon="folder" onClick={() => openDialog((close) => <NewFolder i={i} path={path} owner={owner} close={close} done={read} />)}>New folder</Button>
           <Button kind="primary" icon="upload" onClick={() => picker.current.click()}>Upload</Button>
           <input ref={picker} type="file" multiple hidden onChange={(e) => { send([...e.currentTarget.files]); e.currentTarget.value = ''; }} />
         </div>
@@ -88,7 +91,7 @@ function List({ i, path, items, read }) {
   const remove = (f) => confirm({
     title: `Delete ${f.name}?`, lost: [f.type === 'directory' ? 'the folder and all that is in it' : `the file (${bytes(f.size)})`], submitText: 'Delete',
     act: async () => {
-      await del(fileUrl(i, join(path, f.name), f.type === 'directory' ? '&recursive=true&follow=false' : '&follow=false'));
+      await del(fileUrl(i, join(path, f.name), f.type === 'directory' ? '&recursive=true' : ''));
       read();
     },
   });
@@ -106,10 +109,10 @@ function List({ i, path, items, read }) {
   return <Table label={`Files in ${path}`} columns={columns} rows={items} keyOf={(f) => f.name} initial={{ id: 'name', down: false }} />;
 }
 
-function NewFolder({ i, path, close, done }) {
+function NewFolder({ i, path, owner, close, done }) {
   const [name, setName] = useState('');
   const submit = async () => {
-    await request('PUT', fileUrl(i, join(path, name), '&type=directory&mode=0755'), { body: new Blob([]), raw: true });
+    await request('PUT', fileUrl(i, join(path, name), `&type=directory&mode=0755${owner}`), { body: new Blob([]), raw: true });
     done();
   };
   return <FormDialog title="New folder" submit={submit} submitText="Make it" onClose={close} disabled={!name || name.includes('/')}>

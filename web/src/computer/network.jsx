@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { useState } from 'preact/hooks';
-import { may, putInstance } from '../lib/live.js';
+import { may, opEnd, putInstance } from '../lib/live.js';
 import { instancePath, patch } from '../lib/api.js';
 import { formatPort, parsePorts } from '../lib/format.js';
 import { Button, Empty, Field } from '../ui/parts.jsx';
@@ -37,8 +37,9 @@ export function InstanceNetwork({ i }) {
 }
 
 async function savePorts(i, ports) {
-  const answer = await patch(instancePath(i), { ports });
-  putInstance({ ...answer, space: i.space });
+  const { applies: _, operation, ...view } = await patch(instancePath(i), { ports });
+  putInstance({ ...view, space: i.space });
+  await opEnd(operation);
 }
 
 function AddPort({ i, close }) {

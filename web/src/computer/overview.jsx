@@ -66,7 +66,7 @@ export function Overview({ i }) {
             <dt>Name in the space</dt><dd>{i.name}.{i.space}.internal</dd>
             {i.ports?.length > 0 && <><dt>Published</dt><dd>{i.ports.map((p) => `${p.listen} → ${p.to}${p.protocol === 'udp' ? ' udp' : ''}`).join(', ')}</dd></>}
             <dt>{i.state === 'running' ? 'Started' : 'Stopped'}</dt><dd><Ago time={i.state === 'running' ? i.started : i.stopped} />{i.restarts > 0 && `, restarted by itself ${i.restarts} ×`}</dd>
-            {i.state !== 'running' && i.exit_code >= 0 && <><dt>Ended with</dt><dd>{i.exit_signal ? `signal ${i.exit_signal}` : `exit code ${i.exit_code}`}</dd></>}
+            {i.state !== 'running' && (i.exit_code >= 0 && i.exit_code != null || i.exit_signal > 0) && <><dt>Ended with</dt><dd>{i.exit_signal ? `signal ${i.exit_signal}` : `exit code ${i.exit_code}`}</dd></>}
             <dt>Created</dt><dd><Ago time={i.created} />{i.created_by && ` by ${i.created_by}`}</dd>
           </dl>
           {last?.disk_size > 0 && <><hr /><Meter label="Disk" value={last.disk_used} max={last.disk_size} text={`${bytes(last.disk_used)} of ${bytes(last.disk_size)}`} /></>}

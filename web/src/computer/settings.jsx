@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every setting says when it applies: what to expect beforehand, what the server said afterwards.
 import { useState } from 'preact/hooks';
-import { act, may, putInstance, readSpaces } from '../lib/live.js';
+import { act, may, opEnd, putInstance, readSpaces } from '../lib/live.js';
 import { instancePath, patch } from '../lib/api.js';
 import { replace } from '../lib/route.js';
 import { bytes, formatCommand, formatEnv, parseCommand, parseEnv, parseSize } from '../lib/format.js';
@@ -90,8 +90,9 @@ export function Settings({ i }) {
     setBusy(true);
     setError(null);
     try {
-      const { applies, ...view } = await patch(instancePath(i), changes, { headers: { 'If-Match': `"${i.revision}"` } });
+      const { applies, operation, ...view } = await patch(instancePath(i), changes, { headers: { 'If-Match': `"${i.revision}"` } });
       setApplied(applies ?? {});
+      if (operation) attempt(opEnd(operation)); // a change that the node refuses is told
       setForm({});
       putInstance({ ...view, space: i.space });
       readSpaces().catch(() => {}); // the next event brings the quota's use

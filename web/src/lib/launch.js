@@ -3,14 +3,14 @@
 // does not stop it.
 import { signal } from '@preact/signals';
 import { post, spacePath } from './api.js';
-import { images, recipes, instances, opEnd, putInstance, readImages } from './live.js';
+import { images, isAdmin, recipes, instances, opEnd, putInstance, readImages } from './live.js';
 import { freeName } from './format.js';
 import { go } from './route.js';
 
 /** null, or { phase: 'image' | 'computer', op: id, name, space, image } or with `error`. */
 export const launching = signal(null);
 
-/** What one can launch: each image once, and each recipe that is not built yet. */
+/** What one can launch: each image once, and for who may build them the recipes that are not built yet. */
 export function choices() {
   const list = [];
   const built = new Set();
@@ -19,9 +19,9 @@ export function choices() {
     built.add(m.digest);
     list.push({ ref: m.names?.[0] ?? m.digest, name, description: m.description || describe(m), desktop: m.desktop, init: m.init, kinds: m.kinds, size: m.size, recipe: null });
   }
-  for (const r of recipes.value) {
+  for (const r of isAdmin.value ? recipes.value : []) {
     if (r.image && built.has(r.image)) continue;
-    list.push({ ref: r.name, name: r.name, description: r.description, desktop: r.name === 'desktop', init: 'system', kinds: ['container'], size: null, recipe: r.name });
+    list.push({ ref: r.name, name: r.name, description: r.description ?? '', desktop: r.name === 'desktop', init: 'system', kinds: ['container'], size: null, recipe: r.name });
   }
   return list.sort((a, b) => Number(b.desktop) - Number(a.desktop) || Number(a.init === 'app') - Number(b.init === 'app') || a.name.localeCompare(b.name));
 }
@@ -56,6 +56,5 @@ export async function launch(space, choice, spec) {
 
 /** The big button of a first day: a desktop with the everyday size, shown on the page for new computers. */
 export const launchDesktop = (space) => {
-  const desktop = choices().find((c) => c.desktop);
-  go('new', { image: desktop.ref, space, go: '1' });
+  go('new', { image: choices().find((c) => c.desktop).ref, space, go: '1' });
 };

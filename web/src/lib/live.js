@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Theory of operation. Everything shown comes from signals in this file. They are read once after login and then
 // kept true by /v1/events: an event either carries the new object or names what to read again. Losing the stream
-// changes nothing on the page but a notice; on return all lists are read anew, because the server's memory of
-// events is bounded and starts over when the daemon does. Nothing here asks the server by the clock.
+// changes nothing on the page but a notice; on return all lists are read anew, and what happens from then on is
+// listened to: the server's memory of events is bounded, and its numbers start over when the daemon does, so "since"
+// would be no promise. Nothing here asks the server by the clock.
 import { signal, computed, batch } from '@preact/signals';
 import { get, post, instancePath, spacePath, whenLoggedOut } from './api.js';
 import { keyOf, interpret, merge, without, mergeOp, ended, usageOf, backoff, atLeast } from './state.js';
@@ -41,7 +42,6 @@ export function onSample(key, fn) {
 }
 
 let source = null;
-let since = null;
 let attempt = 0;
 let timer = 0;
 
@@ -71,7 +71,6 @@ export function end() {
   source?.close();
   source = null;
   clearTimeout(timer);
-  since = null;
   batch(() => {
     session.value = null;
     loaded.value = false;
@@ -85,7 +84,7 @@ export function end() {
 function openEvents() {
   clearTimeout(timer);
   source?.close();
-  const es = new EventSource(`/v1/events${since == null ? '' : `?since=${since}`}`);
+  const es = new EventSource('/v1/events');
   source = es;
   es.onopen = () => {
     attempt = 0;
@@ -120,7 +119,6 @@ addEventListener('online', () => {
 });
 
 function onEvent(type, message) {
-  if (message.lastEventId) since = message.lastEventId;
   let event;
   try {
     event = JSON.parse(message.data);
@@ -129,7 +127,7 @@ function onEvent(type, message) {
   }
   const what = interpret({ ...event, type });
   if (what.set) putInstance(what.set);
-  else if (what.remove) instances.value = without(instances.value, what.remove);
+  else if (what.remove) dropInstance(what.remove);
   else if (what.read) later(`i:${what.read}`, () => readInstance(what.read));
   else if (what.op) putOp(what.op);
   else if (what.removeOp) operations.value = without(operations.value, what.removeOp);
@@ -160,9 +158,28 @@ function onSampleEvent(key, sample) {
   for (const fn of sampleWatchers.get(key) ?? []) fn(sample);
 }
 
-export const putInstance = (i) => {
+// What events said of instances while a list of all of them was on its way: it may be older than they are.
+let meanwhile = null;
+
+export function putInstance(i) {
+  meanwhile?.set(keyOf(i), i);
   instances.value = merge(instances.value, keyOf(i), i);
-};
+}
+
+function dropInstance(key) {
+  meanwhile?.set(key, null);
+  instances.value = without(instances.value, key);
+}
+
+async function readInstances() {
+  const news = new Map();
+  meanwhile = news;
+  const list = await get('/v1/instances');
+  let map = new Map(list.items.map((i) => [keyOf(i), i]));
+  for (const [key, i] of news) map = i ? merge(map, key, i) : without(map, key);
+  if (meanwhile === news) meanwhile = null;
+  instances.value = map;
+}
 
 export function putOp(op) {
   const before = operations.value.get(op.id);
@@ -177,7 +194,7 @@ async function readInstance(key) {
     putInstance(await get(instancePath({ space, name })));
   } catch (e) {
     if (e.status !== 404) throw e;
-    instances.value = without(instances.value, key);
+    dropInstance(key);
   }
 }
 
@@ -203,10 +220,7 @@ async function reload() {
     }
   };
   await Promise.all([
-    step(async () => {
-      const list = await get('/v1/instances');
-      instances.value = new Map(list.items.map((i) => [keyOf(i), i]));
-    }),
+    step(readInstances),
     step(readSpaces),
     step(readImages),
     step(async () => {

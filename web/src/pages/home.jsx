@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // My computers: live pictures, one click to sit down at one.
 import { useState } from 'preact/hooks';
-import { instances, loaded, act, may, homeSpace, spaceNames, images, recipes, me, now } from '../lib/live.js';
+import { instances, loaded, act, may, homeSpace, spaceNames, images, me, now } from '../lib/live.js';
 import { href, go } from '../lib/route.js';
 import { keyOf, stateWords } from '../lib/state.js';
 import { bytes, cpuShare, count, duration } from '../lib/format.js';
@@ -10,7 +10,7 @@ import { Icon } from '../ui/icon.jsx';
 import { Thumbnail, ImagePicture } from '../ui/picture.jsx';
 import { attempt } from '../ui/dialog.jsx';
 import { instanceMenu } from '../ui/acts.jsx';
-import { launchDesktop } from '../lib/launch.js';
+import { choices, launchDesktop } from '../lib/launch.js';
 
 const ORDER = { running: 0, starting: 0, paused: 1, stopping: 1, failed: 1, stopped: 2 };
 
@@ -79,7 +79,7 @@ function FirstTime() {
   const [busy, setBusy] = useState(false);
   const space = homeSpace.value;
   const known = images.value != null;
-  const hasDesktop = recipes.value.some((r) => r.name === 'desktop') || images.value?.some((m) => m.desktop);
+  const hasDesktop = known && choices().some((c) => c.desktop);
   const name = me.value.full_name?.split(' ')[0] || me.value.name;
   if (!space)
     return <div class="first"><h1 tabIndex="-1">Hello {name}</h1><p>There is no computer for you yet, and no space where you may make one. Ask the administrator of this server to add you to a space.</p></div>;
@@ -89,6 +89,7 @@ function FirstTime() {
       <h1 tabIndex="-1">Hello {name}</h1>
       <p>Your own computer is one click away. It lives on this server, goes on when you close the browser, and looks the same from anywhere.</p>
       {known && hasDesktop && <Button kind="primary huge" icon="play" busy={busy} onClick={() => { setBusy(true); launchDesktop(space); }}>Start my desktop</Button>}
+      {known && !hasDesktop && <p class="soft">No desktop image is on this server yet. An administrator can build it under Images.</p>}
       <p><a href="#/new">Choose something else</a></p>
     </div>
   );

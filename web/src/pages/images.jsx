@@ -22,7 +22,7 @@ export default function Images() {
   const going = [...operations.value.values()].filter((o) => aboutImages(o) && !ended(o));
   const failed = [...operations.value.values()].filter((o) => aboutImages(o) && o.state === 'failed' && Date.now() - Date.parse(o.ended) < 600e3).slice(-2);
   const rows = images.value.filter((m) => `${m.names?.join(' ')} ${m.source} ${m.description} ${m.digest}`.toLowerCase().includes(find.toLowerCase()));
-  const unbuilt = recipes.value.filter((r) => !r.image && !going.some((o) => o.target?.endsWith(`/${r.name}`)));
+  const unbuilt = recipes.value.filter((r) => !r.image && !going.some((o) => nameOf(o) === r.name));
   const build = (r) => attempt(post('/v1/images', { source: `recipe:${r.name}` }).then((a) => follow(a, `${r.name} is ready.`)));
   return (
     <>
@@ -45,7 +45,7 @@ export default function Images() {
   );
 }
 
-const nameOf = (o) => (o.target ?? '').replace(/^images?\//, '') || o.kind;
+const nameOf = (o) => (o.target ?? '').replace(/^images?\//, '').replace(/^(recipe:|docker:\/\/)/, '') || o.kind;
 
 function Work({ o }) {
   const amount = o.total > 0 && o.unit === 'bytes' ? ` · ${bytes(o.done)} of ${bytes(o.total)}` : '';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A household, class or team: who is in it, what it may use and uses, its network, and everything that runs in it.
 import { useEffect, useState } from 'preact/hooks';
-import { spaces, instances, isAdmin, loaded, may, me, readSpaces, roleIn } from '../lib/live.js';
+import { spaces, instances, isAdmin, loaded, may, me, opEnd, readSpaces, roleIn } from '../lib/live.js';
 import { del, get, patch, put, spacePath } from '../lib/api.js';
 import { go, href } from '../lib/route.js';
 import { bytes, count, cpus } from '../lib/format.js';
@@ -109,7 +109,12 @@ function EditSpace({ s, close }) {
   };
   const remove = () => confirm({
     title: `Delete space ${s.name}?`, lost: ['its network and its list of people', 'its quota'], name: s.name, submitText: 'Delete',
-    act: async () => { await del(spacePath(s.name)); await readSpaces(); go('spaces'); },
+    act: async () => {
+      const answer = await del(spacePath(s.name));
+      await opEnd(answer?.operation);
+      await readSpaces();
+      go('spaces');
+    },
   });
   return (
     <FormDialog title={`Change ${s.name}`} submit={submit} submitText="Save" onClose={close}>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { useState } from 'preact/hooks';
 import { spaces, isAdmin, loaded, readSpaces } from '../lib/live.js';
-import { post } from '../lib/api.js';
+import { post, put, spacePath } from '../lib/api.js';
 import { href } from '../lib/route.js';
 import { bytes, count } from '../lib/format.js';
 import { Button, Empty, Field, PageHead } from '../ui/parts.jsx';
@@ -42,14 +42,15 @@ function NewSpace({ close }) {
     const { values, fault } = quotaOf(quota);
     if (fault) throw new Error(fault);
     const owner = form.owner.trim();
-    await post('/v1/spaces', { name: form.name.trim(), ...(form.description ? { description: form.description } : {}), ...(owner ? { members: { [owner]: 'owner' } } : {}), ...(Object.keys(values).length ? { quota: values } : {}) });
+    await post('/v1/spaces', { name: form.name.trim(), ...(form.description ? { description: form.description } : {}), ...(Object.keys(values).length ? { quota: values } : {}) });
+    if (owner) await put(`${spacePath(form.name.trim())}/members/${encodeURIComponent(owner)}`, { role: 'owner' });
     await readSpaces();
   };
   return (
     <FormDialog title="New space" submit={submit} submitText="Create" onClose={close}>
       <Field label="Name" required value={form.name} onInput={set('name')} pattern="[a-z]([a-z0-9\-]{0,61}[a-z0-9])?" title="small letters, digits and dashes, beginning with a letter" autoCapitalize="none" spellcheck={false} autoFocus />
       <Field label="What it is for" value={form.description} onInput={set('description')} />
-      <Field label="Owner" value={form.owner} onInput={set('owner')} autoCapitalize="none" spellcheck={false} hint="A user’s name; may be added later." />
+      <Field label="Owner" value={form.owner} onInput={set('owner')} autoCapitalize="none" spellcheck={false} hint="A user’s name; you can add people later, too." />
       <QuotaFields quota={quota} setQuota={setQuota} />
     </FormDialog>
   );

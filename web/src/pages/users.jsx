@@ -70,7 +70,7 @@ function NewUser({ close, done }) {
   const set = (k) => (e) => setForm({ ...form, [k]: e.currentTarget.value });
   const submit = async () => {
     const password = firstPassword();
-    await post('/v1/users', { ...form, name: form.name.trim(), password });
+    await post('/v1/users', { ...form, name: form.name.trim(), password, must_change: true });
     done();
     setMade(password);
     return false;
@@ -99,7 +99,7 @@ function NewPassword({ u, close, done }) {
   const [made, setMade] = useState(null);
   const submit = async () => {
     const password = firstPassword();
-    await patch(userPath(u.name), { password });
+    await patch(userPath(u.name), { password, must_change: true });
     done();
     setMade(password);
     return false;

@@ -120,7 +120,7 @@ export default function TerminalPage({ i, what }) {
           {(note.final || what === 'exec') && <Button kind="primary small" onClick={() => { setNote(null); term.current.reset(); setRound(round + 1); }}>{what === 'exec' ? 'New shell' : 'Connect'}</Button>}</div>}
       </div>
       <div class="term-keys" role="toolbar" aria-label="Keys">{KEYS.map(([text, data]) => <Button key={text} onClick={() => { term.current?.input(data); term.current?.focus(); }}>{text}</Button>)}</div>
-      <p class="hint">{what === 'exec' ? 'A shell of its own, as root. Leaving this page ends it.' : 'What the computer writes as it starts, and its own login. It stays when you leave.'} Ctrl + Alt + Shift leaves the terminal by keyboard.</p>
+      <p class="hint">{what === 'exec' ? 'A shell of its own. Leaving this page ends it.' : 'What the computer writes as it starts, and its own login. It stays when you leave.'} Ctrl + Alt + Shift leaves the terminal by keyboard.</p>
     </>
   );
 }
