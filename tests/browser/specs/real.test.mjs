@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Against a real server (PORTENA_URL …): a desktop is launched, typed in, copied from and into, resized; the terminal,
+// the console, the files and the charts work. What it makes, it deletes. PORTENA_SPACE (home) is where.
+import { spec, login, to, it, assert, shot, until, canvas, drawn } from './helper.mjs';
+
+const SPACE = process.env.PORTENA_SPACE ?? 'home';
+const NAME = `browser-test-${process.pid}`;
+const path = `/v1/spaces/${SPACE}/instances/${NAME}`;
+
+/** A request with the page's own session: { status, text }. */
+const ask = (page, method, url) => page.evaluate(async ([m, u]) => {
+  const r = await fetch(u, { method: m, headers: { 'X-Portena': '1' } });
+  return { status: r.status, text: await r.text() };
+}, [method, url]);
+const fileIs = (page, file, want) => until(async () => {
+  const r = await ask(page, 'GET', `${path}/files?path=${encodeURIComponent(file)}`);
+  return r.status === 200 && r.text.trim() === want;
+}, `${file} holds “${want}”`);
+
+/** Opens the desktop's terminal by its own shortcut for running a program, and waits until it has drawn itself. */
+async function openTerminal(page) {
+  const before = (await canvas(page)).sum;
+  await page.locator('.desk-screen').click({ position: { x: 640, y: 500 } });
+  await page.keyboard.press('Alt+F2');
+  await until(async () => (await canvas(page)).sum !== before, 'the dialog to run a program shows');
+  await page.waitForTimeout(700);
+  await page.keyboard.type('xfce4-terminal', { delay: 15 });
+  await page.waitForTimeout(300);
+  await page.keyboard.press('Enter');
+  await page.waitForTimeout(2500);
+}
+
+spec('a desktop is launched from the page and opens', { real: true }, async (page) => {
+  await login(page, `#/new?space=${SPACE}`);
+  await page.getByRole('radio', { name: /^desktop/ }).check();
+  await page.getByText('More: name').click();
+  await page.getByLabel('Name', { exact: true }).fill(NAME);
+  const t = Date.now();
+  await page.getByRole('button', { name: 'Start and open' }).click();
+  await until(() => page.url().endsWith(`#/desktop/${SPACE}/${NAME}`), 'the desktop page opens by itself', 120000);
+  await drawn(page);
+  console.log(`# from the click to a drawn desktop ${Date.now() - t} ms`);
+  await page.waitForTimeout(3000);
+  await shot(page, 'real-desktop');
+});
+
+spec('typed on the canvas, done in the computer', { real: true }, async (page) => {
+  await login(page, `#/desktop/${SPACE}/${NAME}`);
+  await drawn(page);
+  await page.waitForTimeout(1500);
+  await openTerminal(page);
+  const before = (await canvas(page)).sum;
+  await page.keyboard.type('echo "typed $((6*7))" > ~/typed; ls -la\n', { delay: 10 });
+  await fileIs(page, '/home/user/typed', 'typed 42');
+  await until(async () => (await canvas(page)).sum !== before, 'the picture changes');
+  await shot(page, 'real-typed');
+});
+
+spec('the clipboard goes both ways', { real: true, context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async (page) => {
+  await login(page, `#/desktop/${SPACE}/${NAME}`);
+  await drawn(page);
+  await page.waitForTimeout(1500);
+  await openTerminal(page);
+  await page.getByRole('button', { name: 'Tools' }).click();
+  await page.getByRole('button', { name: 'Clipboard', exact: true }).click();
+  await page.getByLabel('Clipboard of the desktop').fill('echo "pasted grüße" > ~/pasted');
+  await page.getByRole('button', { name: 'Send to the desktop' }).click();
+  await page.waitForTimeout(500);
+  await page.keyboard.press('Escape');
+  await page.locator('.desk-bar').waitFor({ state: 'detached' });
+  await page.keyboard.press('Control+Shift+V');
+  await page.waitForTimeout(500);
+  await page.keyboard.press('Enter');
+  await fileIs(page, '/home/user/pasted', 'pasted grüße');
+  await page.keyboard.type('clear; echo out-of-$((40+2))-here\n', { delay: 10 });
+  await page.waitForTimeout(500);
+  await page.keyboard.press('Control+Shift+A');
+  await page.keyboard.press('Control+Shift+C');
+  await until(async () => /out-of-42-here/.test(await page.evaluate(() => navigator.clipboard.readText())), 'what was copied there is here');
+});
+
+spec('the desktop follows the window, reconnects after the stream drops', { real: true }, async (page, context) => {
+  await login(page, `#/desktop/${SPACE}/${NAME}`);
+  await drawn(page);
+  await until(async () => (await canvas(page)).width === 1280, 'the window’s width');
+  const t = Date.now();
+  await page.setViewportSize({ width: 1024, height: 700 });
+  await until(async () => (await canvas(page)).width === 1024, 'it follows');
+  console.log(`# resize ${Date.now() - t} ms`);
+  await context.setOffline(true);
+  await page.waitForTimeout(500);
+  await context.setOffline(false);
+  await drawn(page);
+  await shot(page, 'real-resized');
+});
+
+spec('the terminal page: a shell with the right size; the console with its history', { real: true }, async (page) => {
+  await login(page, `#/computer/${SPACE}/${NAME}/terminal`);
+  const text = () => page.locator('.xterm-rows').innerText();
+  await until(async () => /[$#]\s*$/m.test(await text()), 'a prompt');
+  await page.keyboard.type('echo "sum $((20+22))"; stty size\r');
+  await until(async () => /sum 42/.test(await text()), 'the answer');
+  const size = await until(async () => /^(\d+) (\d+)\s*$/m.exec(await text()), 'its size');
+  assert.ok(Number(size[2]) > 80, `${size[2]} columns`);
+  await shot(page, 'real-terminal');
+  await page.keyboard.type('exit 3\r');
+  await page.getByText('exit code 3').waitFor();
+  await to(page, `#/computer/${SPACE}/${NAME}/console`);
+  await until(async () => (await text()).trim().length > 0, 'the console’s history');
+  await shot(page, 'real-console');
+});
+
+spec('charts, processes, files and a thumbnail are there', { real: true }, async (page) => {
+  await login(page, `#/computer/${SPACE}/${NAME}`);
+  await page.locator('.chart canvas').first().waitFor();
+  await until(async () => /\d/.test(await page.locator('.chart-now').first().textContent()), 'a sample');
+  await page.locator('.hero img').waitFor({ timeout: 60000 });
+  await shot(page, 'real-computer');
+  await to(page, `#/computer/${SPACE}/${NAME}/processes`);
+  await page.getByRole('cell', { name: /Xtigervnc/ }).first().waitFor();
+  await shot(page, 'real-processes');
+  await to(page, `#/computer/${SPACE}/${NAME}/files?path=/home/user`);
+  await page.getByRole('link', { name: 'typed', exact: true }).waitFor();
+  await page.locator('input[type=file]').setInputFiles({ name: 'letter.txt', mimeType: 'text/plain', buffer: Buffer.from('dear all\n') });
+  await page.getByRole('link', { name: 'letter.txt', exact: true }).waitFor();
+  await fileIs(page, '/home/user/letter.txt', 'dear all');
+  await to(page, '#/');
+  await page.getByRole('heading', { name: NAME }).waitFor();
+  await page.waitForTimeout(3000);
+  await shot(page, 'real-home');
+});
+
+spec('a limit changes while it runs; stopping and starting shows at once', { real: true }, async (page) => {
+  await login(page, `#/computer/${SPACE}/${NAME}/settings`);
+  await page.getByLabel('Memory', { exact: true }).fill('1536 MiB');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('✓ Applied').waitFor();
+  await page.getByRole('button', { name: 'Stop', exact: true }).click();
+  await page.locator('.page-head .state').getByText('off').waitFor();
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.locator('.page-head .state').getByText('running').waitFor();
+});
+
+spec('it is deleted, by its name', { real: true }, async (page) => {
+  await login(page, `#/computer/${SPACE}/${NAME}/settings`);
+  await page.getByRole('button', { name: 'Delete…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox').fill(NAME);
+  await dialog.getByRole('button', { name: 'Delete', exact: true }).click();
+  await until(async () => (await ask(page, 'GET', path)).status === 404, 'it is gone');
+});
