@@ -14,8 +14,8 @@ int pt_userns_fd(gint64 base, gint64 count, GError **error);
 bool pt_mount_idmapped(const char *source, const char *target, int userns, bool readonly, GError **error);
 
 /* An overlay whose own accesses to upper and work happen as `base`:`base` (needed where they are idmapped), with
- * root's capabilities but CAP_SYS_RESOURCE, so that the volume's reserved blocks and quotas hold. Paths may not have ',' ':' or
- * '\'. `target` is made if missing. */
+ * root's capabilities but CAP_SYS_RESOURCE, so that the volume's reserved blocks and quotas hold. None of the three may be a
+ * symlink. `target` is made if missing. */
 typedef struct PtOverlay {
   const char *lower, *upper, *work, *target;
   gint64 base;

@@ -183,10 +183,36 @@ daemon_status(Bed *bed, void (*fn)(Bed *bed, void *data), void *data)
   return status;
 }
 
+/* A test that failed leaves no guest running; its files are kept to be looked at. */
+static void
+kill_guests(const Bed *bed)
+{
+  static const char *const trees[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+
+  for (guint i = 0; i < G_N_ELEMENTS(trees); i++) {
+    g_autofree char *ours = g_build_filename(trees[i], bed->cgroup, NULL);
+    g_autoptr(GDir) d = g_dir_open(ours, 0, NULL);
+
+    for (const char *id; d && (id = g_dir_read_name(d));) {
+      g_autofree char *path = g_build_filename(ours, id, "cgroup.kill", NULL);
+      int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+      if (fd >= 0) {
+        g_assert_cmpint(write(fd, "1", 1), ==, 1);
+        close(fd);
+      }
+    }
+  }
+}
+
 void
 as_daemon(Bed *bed, void (*fn)(Bed *bed, void *data), void *data)
 {
-  g_assert_cmpint(daemon_status(bed, fn, data), ==, 0);
+  int status = daemon_status(bed, fn, data);
+
+  if (status != 0)
+    kill_guests(bed);
+  g_assert_cmpint(status, ==, 0);
 }
 
 void
