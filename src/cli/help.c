@@ -191,7 +191,8 @@ options_json(const PtOption *options)
 static bool
 command_json(const PtCommand *c, const char *group, void *data)
 {
-  json_t *o = json_pack("{s:s, s:s?, s:s, s:s, s:b, s:o}", "name", c->name, "alias", c->alias, "args", c->args, "summary", c->summary,
+  json_t *o = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:b, s:o}", "name", c->name, "alias", c->alias, "args", c->args, "summary", c->summary, "text",
+                        c->text,
                         "hidden", (int)(c->flags & PT_CMD_HIDDEN), "options", options_json(c->options));
   json_t *examples = json_array();
 
