@@ -93,10 +93,10 @@ test_hostile_tree(void)
   g_assert_true(g_file_set_contents(secret, "secret", -1, NULL));
   g_assert_cmpint(symlink("../secret", link), ==, 0);
   g_assert_cmpint(symlink(secret, abs), ==, 0);
-  g_assert_cmpint(symlink("/proc/self/root", proc), ==, 0);
+  g_assert_cmpint(symlink("/proc/self/cwd", proc), ==, 0);
   g_assert_cmpint(symlink("..", out), ==, 0);
   g_assert_cmpint(mkfifo(fifo, 0644), ==, 0);
-  static const char *const reads[] = { "/link", "/abs", "/../secret", "/x/../../secret", "/out/secret", "/proc/etc/passwd", "/fifo", "relative", "" };
+  static const char *const reads[] = { "/link", "/abs", "/../secret", "/x/../../secret", "/out/secret", "/proc/meson.build", "/fifo", "relative", "" };
   for (guint i = 0; i < G_N_ELEMENTS(reads); i++) {
     g_autofree char *path = g_strconcat(FILES, reads[i], NULL);
     g_autoptr(Reply) r = ask(&f, f.admin, "GET", path, NULL, NULL);
