@@ -193,7 +193,11 @@ register_images(PtAgent *a)
   g_autoptr(GPtrArray) all = pt_images_list(a->images, NULL);
 
   for (guint i = 0; all && i < all->len; i++) {
-    const PtImage *image = g_ptr_array_index(all, i);
+    PtImage *image = g_ptr_array_index(all, i);
+    if (!image->names && image->source) {
+      image->names = g_new0(char *, 2);
+      image->names[0] = pt_image_derive_name(image->source);
+    }
     g_autofree char *key = pt_key_image(image->digest), *text = pt_record_dump(&pt_image_type, image);
     g_autoptr(PtTxn) txn = pt_txn_new();
     pt_txn_require(txn, key, 0);

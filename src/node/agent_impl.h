@@ -86,6 +86,9 @@ bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_
 bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, char **ret_volume, GError **error);
 void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
 
+/* images.c */
+char *pt_image_derive_name(const char *source);
+
 /* spaces.c */
 void pt_agent_space_check(PtAgent *a, const char *space); /* deletion, and networks nobody needs */
 

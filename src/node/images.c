@@ -32,9 +32,9 @@ on_progress(const char *step, gint64 permille, gint64 done, gint64 total, const 
   pt_ops_progress(j->agent->ops, j->op, step, permille, done, total, unit);
 }
 
-/* "recipe:desktop" → "desktop", "docker://host/library/alpine:3.20" → "alpine:3.20", "rootfs:/x/web.tar.gz" → "web". */
-static char *
-derive_name(const char *source)
+/* What an image is called unless told otherwise: "recipe:desktop" → "desktop", "docker://host/library/alpine:3.20" → "alpine:3.20", "rootfs:/x/web.tar.gz" → "web". */
+char *
+pt_image_derive_name(const char *source)
 {
   const char *colon = strchr(source, ':');
   const char *rest = colon ? colon + 1 : source;
@@ -108,7 +108,7 @@ job_run(gpointer data)
 
   g_autoptr(PtImage) image = pt_images_make(a->images, j->source, j->arch, on_progress, j, cancel, &err);
   if (image) {
-    g_autofree char *name = j->name ? g_strdup(j->name) : derive_name(j->source);
+    g_autofree char *name = j->name ? g_strdup(j->name) : pt_image_derive_name(j->source);
     bool ok = false;
     for (int i = 0; i < 5 && !ok; i++) { /* another build may have renamed at the same moment */
       g_clear_error(&err);

@@ -40,7 +40,7 @@ def test_exec(shared, name):
     assert shared.cli("exec", name, "--", "cat", input=data, binary=True).stdout == data
     assert shared.cli("exec", name, "--", "sh", "-c", "kill -TERM $$", check=False).returncode == 143
     missing = shared.cli("exec", name, "--", "no-such-command", check=False)
-    assert missing.returncode in (1, 127) and "no-such-command" in missing.stderr
+    assert missing.returncode in (3, 127) and "no-such-command" in missing.stderr
     assert shared.cli("exec", name, "--env", "A=b", "--cwd", "/tmp", "--", "sh", "-c", "echo $A $PWD").stdout == "b /tmp\n"
 
 
