@@ -194,7 +194,8 @@ register_images(PtAgent *a)
 
   for (guint i = 0; all && i < all->len; i++) {
     PtImage *image = g_ptr_array_index(all, i);
-    if (!image->names && image->source) {
+    if ((!image->names || !*image->names) && image->source) {
+      g_strfreev(image->names);
       image->names = g_new0(char *, 2);
       image->names[0] = pt_image_derive_name(image->source);
     }
