@@ -173,25 +173,32 @@ run_tool(struct jail *j)
   _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-/* `go`: read end of a pipe; one byte says that the maps and mounts are there, its end that our parent died. */
-static noreturn void
-inside(struct jail *j, int go, int go_write)
+/* `parent` is a pidfd: one that died before we asked for its signal would never send it. */
+static void
+die_with(int parent)
 {
-  char byte;
-  struct pollfd gone = { .fd = go, .events = POLLIN };
+  struct pollfd gone = { .fd = parent, .events = POLLIN };
 
-  if (read(go, &byte, 1) != 1)
-    _exit(125);
-  if (unshare(CLONE_FILES))
-    jail_die(errno, "file descriptors");
-  close(go_write);
-  if (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0))
-    jail_die(errno, "ids");
-  /* Changing ids clears it, so it is set here; a parent that died before this line has closed the pipe. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL))
     jail_die(errno, "parent death signal");
   if (poll(&gone, 1, 0) != 0)
     _exit(125);
+}
+
+/* `go`: read end of a pipe; one byte says that the maps and mounts are there. */
+static noreturn void
+inside(struct jail *j, int go, int parent)
+{
+  char byte;
+
+  die_with(parent);
+  if (read(go, &byte, 1) != 1)
+    _exit(125);
+  if (unshare(CLONE_FILES))
+    jail_die(errno, "file descriptors");
+  if (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0))
+    jail_die(errno, "ids");
+  die_with(parent); /* changing ids has cleared it */
   if (setsid() < 0)
     jail_die(errno, "session");
   if (sethostname("jail", 4))
@@ -215,7 +222,8 @@ start(struct jail *j, pid_t *ret_pid)
   char path[64];
   unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_FILES | SIGCHLD;
 
-  if (pipe2(go, O_CLOEXEC))
+  int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  if (self < 0 || pipe2(go, O_CLOEXEC))
     jail_die(errno, "pipe");
   if (!j->net)
     flags |= CLONE_NEWNET;
@@ -223,7 +231,7 @@ start(struct jail *j, pid_t *ret_pid)
   if (pid < 0)
     jail_die(errno, "namespaces");
   if (pid == 0)
-    inside(j, go[0], go[1]);
+    inside(j, go[0], self);
 
   write_map(pid, "uid_map", j->base);
   write_map(pid, "gid_map", j->base);

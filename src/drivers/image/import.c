@@ -27,6 +27,7 @@ static const struct { const char *text; PtErr code; const char *hint; } complain
   { "no such host", PT_ERR_UNREACHABLE, "check the registry's name and whether this machine reaches it, then try again" },
   { "server misbehaving", PT_ERR_UNREACHABLE, "check the registry's name and whether this machine reaches it, then try again" },
   { "no image found", PT_ERR_NOT_FOUND, "check the tag" },
+  { "did not match", PT_ERR_INVALID, "it was damaged on its way or by its maker" },
   { "does not match", PT_ERR_INVALID, "it was damaged on its way or by its maker" },
   { "no descriptor found", PT_ERR_NOT_FOUND, "check the tag" },
   { "more than one image", PT_ERR_INVALID, "say which: …:TAG" },

@@ -60,6 +60,7 @@ choose(const json_t *list, const char *arch, PtOciManifest *ret, GError **error)
     }
   }
   PT_SET(error, PT_ERR_INVALID, "there is no such image for linux on %s", want);
+  pt_error_hint(error, "look for another tag; nothing was changed");
   return false;
 }
 
@@ -152,8 +153,9 @@ pt_oci_config_parse(const char *text, gsize size, const char *arch, PtImage *ima
   }
   const char *its = pt_json_str(json, "architecture", "");
   if ((*its && strcmp(its, pt_oci_arch(arch)) != 0) || strcmp(pt_json_str(json, "os", "linux"), "linux") != 0) {
-    g_autofree char *safe = pt_text_safe(its, 40);
-    PT_SET(error, PT_ERR_INVALID, "the image is for %s on %s, not for linux on %s", pt_json_str(json, "os", "linux"), safe, pt_oci_arch(arch));
+    g_autofree char *safe = pt_text_safe(its, 40), *os = pt_text_safe(pt_json_str(json, "os", "linux"), 40);
+    PT_SET(error, PT_ERR_INVALID, "the image is for %s on %s, not for linux on %s", os, safe, pt_oci_arch(arch));
+    pt_error_hint(error, "ask its maker for one for this machine, or look for another tag; nothing was changed");
     return false;
   }
   const json_t *config = json_object_get(json, "config");
