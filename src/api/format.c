@@ -15,6 +15,9 @@ pt_instance_json(const PtInstance *spec, const PtStatus *status, gint64 revision
     if (!json_object_get(port, "address"))
       json_object_set_new(port, "address", json_null());
   }
+  /* its node has not looked at it yet, but will start it */
+  if (spec->power == PT_POWER_RUNNING && (!status || g_strcmp0(status->id, spec->id) != 0))
+    json_object_set_new(view, "state", json_string(pt_run_names[PT_RUN_STARTING]));
   return view;
 }
 

@@ -76,7 +76,7 @@ pt_operations_get(PtRequest *r, GError **error)
   gint64 wait = 0, end = 0;
   PtRole role = PT_ROLE_NONE;
 
-  if (!pt_query_int(r, "wait", 0, 0, 600, &wait, error))
+  if (!pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &wait, error))
     return false;
   end = pt_mono() + wait * G_USEC_PER_SEC;
   g_autoptr(PtOperation) o = load(r, &role, error);

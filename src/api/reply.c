@@ -141,7 +141,7 @@ pt_reply_operation(PtRequest *r, const char *op, PtRefresh refresh, GError **err
 {
   gint64 wait = 0, ready = 0, revision = 0;
 
-  if (!pt_query_int(r, "wait", 0, 0, 600, &wait, error) || !pt_query_int(r, "wait_ready", 0, 0, 600, &ready, error))
+  if (!pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &wait, error) || !pt_query_int(r, "wait_ready", 0, 0, PT_WAIT_MAX, &ready, error))
     return false;
   g_autoptr(PtOperation) o = wait_operation(r, op, MAX(wait, ready), error);
   if (!o)

@@ -134,7 +134,12 @@ pt_query_known(const PtRequest *r, GError **error)
   g_auto(GStrv) known = g_strsplit(r->route->query ? r->route->query : "", " ", -1);
   GHashTableIter iter;
   gpointer key;
+  gint64 seconds = 0;
 
+  /* looked at before anything is done: a change must not happen and then be answered with an error */
+  if ((r->route->flags & PT_R_OPERATION) && !(pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &seconds, error) &&
+                                              pt_query_int(r, "wait_ready", 0, 0, PT_WAIT_MAX, &seconds, error)))
+    return false;
   g_hash_table_iter_init(&iter, r->query);
   while (g_hash_table_iter_next(&iter, &key, NULL)) {
     if (g_strv_contains((const char *const *)known, key))

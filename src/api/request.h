@@ -119,7 +119,9 @@ const char *pt_query(const PtRequest *r, const char *name, const char *fallback)
 bool pt_query_int(const PtRequest *r, const char *name, gint64 fallback, gint64 min, gint64 max, gint64 *ret, GError **error);
 bool pt_query_bool(const PtRequest *r, const char *name, bool fallback, bool *ret, GError **error);
 
-/* INVALID where there is a parameter that the route does not know. */
+#define PT_WAIT_MAX 600 /* seconds */
+
+/* INVALID where there is a parameter that the route does not know, or ?wait= is no time. */
 bool pt_query_known(const PtRequest *r, GError **error);
 
 /* Answers. `json` is taken. */
