@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/filter.h"
 #include "cli/output.h"
 #include "cli/stream.h"
 #include "cli/terminal.h"
@@ -141,78 +142,23 @@ run_console(PtCli *cli, const PtArgs *args, GError **error)
 
 /* --- logs --- */
 
-typedef enum { TEXT, ESCAPE, CSI, STRING } LogState;
-
-/* Console output on its way to a terminal: colours pass, everything else that a terminal would obey does not. A guest writes its
- * logs; whoever reads them must not be its puppet. */
-typedef struct LogFilter {
-  bool on;
-  LogState state;
-  bool held; /* a byte 0xc2, which begins the C1 controls in UTF-8 and other characters */
-  GString *sequence;
-} LogFilter;
-
-static void
-filter_text(LogFilter *f, char c)
-{
-  if (f->held) {
-    f->held = false;
-    if ((unsigned char)c >= 0x80 && (unsigned char)c < 0xa0)
-      return;
-    putchar('\xc2');
-  }
-  if (c == '\xc2')
-    f->held = true;
-  else if (c == '\033')
-    f->state = ESCAPE;
-  else if (c == '\n' || c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f))
-    putchar(c);
-}
-
-static void
-filter_csi(LogFilter *f, char c)
-{
-  if (c >= 0x40 && c <= 0x7e) {
-    if (c == 'm' && strspn(f->sequence->str, "0123456789;") == f->sequence->len)
-      printf("\033[%sm", f->sequence->str);
-    f->state = TEXT;
-  } else if (f->sequence->len < 32) {
-    g_string_append_c(f->sequence, c);
-  }
-}
-
-static void
-filter_byte(LogFilter *f, char c)
-{
-  switch (f->state) {
-  case TEXT:
-    filter_text(f, c);
-    break;
-  case ESCAPE:
-    g_string_truncate(f->sequence, 0);
-    f->state = c == '[' ? CSI : c == ']' || c == 'P' || c == '^' || c == '_' || c == 'X' ? STRING : TEXT;
-    break;
-  case CSI:
-    filter_csi(f, c);
-    break;
-  case STRING: /* ended by BEL or ESC \ */
-    if (c == '\a' || c == '\n')
-      f->state = TEXT;
-    else if (c == '\033')
-      f->state = ESCAPE;
-    break;
-  }
-}
+typedef struct Log {
+  bool filtered;
+  PtFilter filter;
+} Log;
 
 static bool
 on_log(void *data, const void *bytes, gsize size, GError **error)
 {
-  LogFilter *f = data;
+  Log *log = data;
 
-  if (!f->on)
+  if (log->filtered) {
+    g_autoptr(GString) out = g_string_new(NULL);
+    pt_filter_feed(&log->filter, bytes, size, out);
+    fwrite(out->str, 1, out->len, stdout);
+  } else {
     fwrite(bytes, 1, size, stdout);
-  for (gsize i = 0; f->on && i < size; i++)
-    filter_byte(f, ((const char *)bytes)[i]);
+  }
   if (fflush(stdout) == 0)
     return true;
   PT_SET(error, PT_ERR_CANCELLED, "standard output is closed");
@@ -236,13 +182,12 @@ run_logs(PtCli *cli, const PtArgs *args, GError **error)
   }
   g_autofree char *suffix = g_strdup_printf("/logs?bytes=%" G_GINT64_FORMAT "&follow=%s", bytes, follow ? "true" : "false");
   g_autofree char *path = pt_target_path(&t, suffix);
-  LogFilter f = { .on = cli->out_tty && !pt_args_has(args, "raw"), .sequence = g_string_new(NULL) };
-  PtApiRequest r = { .method = "GET", .path = path, .sink = on_log, .sink_data = &f, .timeout = follow ? -1 : 0 };
+  Log log = { .filtered = cli->out_tty && !pt_args_has(args, "raw") };
+  PtApiRequest r = { .method = "GET", .path = path, .sink = on_log, .sink_data = &log, .timeout = follow ? -1 : 0 };
   way = pt_cli_transport(cli, error);
   g_autoptr(PtApiReply) reply = way ? way->ops->send(way, &r, error) : NULL;
-  if (f.on)
+  if (log.filtered)
     fputs("\033[0m", stdout);
-  g_string_free(f.sequence, TRUE);
   return reply && pt_api_reply_check(reply, error) ? 0 : -1;
 }
 

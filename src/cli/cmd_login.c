@@ -20,14 +20,20 @@ const PtOption pt_login_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 
-/* "https://host[:port]" without what may follow. The caller's. */
-static char *
-clean_url(const char *text, GError **error)
+/* A host's name or address as it may stand in a header: no escapes, which GUri has undone already. */
+static bool
+is_host(const char *host)
+{
+  return host && *host && strlen(host) <= 253 && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == strlen(host);
+}
+
+char *
+pt_login_url(const char *text, GError **error)
 {
   g_autofree char *with = strstr(text, "://") ? g_strdup(text) : g_strconcat("https://", text, NULL);
   g_autoptr(GUri) uri = g_uri_parse(with, G_URI_FLAGS_NONE, NULL);
 
-  if (uri && strcmp(g_uri_get_scheme(uri), "https") == 0 && g_uri_get_host(uri) && *g_uri_get_host(uri) && !g_uri_get_userinfo(uri)) {
+  if (uri && strcmp(g_uri_get_scheme(uri), "https") == 0 && is_host(g_uri_get_host(uri)) && !g_uri_get_userinfo(uri)) {
     const char *host = g_uri_get_host(uri);
     bool six = strchr(host, ':') != NULL;
     int port = g_uri_get_port(uri);
@@ -173,7 +179,7 @@ int
 pt_login_run(PtCli *cli, const PtArgs *args, GError **error)
 {
   const char *where = pt_args_nth(args, 0);
-  g_autofree char *url = !where || strcmp(where, "local") == 0 ? g_strdup("local") : clean_url(where, error), *user = NULL;
+  g_autofree char *url = !where || strcmp(where, "local") == 0 ? g_strdup("local") : pt_login_url(where, error), *user = NULL;
   PtConfig *config = pt_cli_config(cli, error);
 
   if (!url || !config)

@@ -125,6 +125,7 @@ typedef struct Events {
   GString *data;
   guint left;        /* events still wanted; 0 = all */
   bool ended;
+  bool all;          /* samples and progress too */
 } Events;
 
 static void
@@ -134,6 +135,9 @@ print_event(Events *e)
 
   if (!ev)
     return; /* not ours: a proxy's, or a newer server's */
+  const char *kind = pt_json_str(ev, "type", "");
+  if (!e->all && (strcmp(kind, "sample") == 0 || strcmp(kind, "progress") == 0))
+    return;
   if (e->cli->json) {
     pt_print_json(e->cli, ev);
   } else {
@@ -195,6 +199,7 @@ run_events(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   }
   e.left = (guint)left;
+  e.all = pt_args_has(args, "all");
   if (cli->space && !pt_name_check("space", cli->space, error))
     return -1;
   g_autofree char *path = g_strdup_printf("/v1/events?%s%s%s%s%s", cli->space ? "space=" : "", cli->space ? cli->space : "",
@@ -261,6 +266,7 @@ run_audit(PtCli *cli, const PtArgs *args, GError **error)
 
 static const PtOption show_options[] = { { "wait", 'w', NULL, "Wait until it has ended", false }, { NULL, 0, NULL, NULL, false } };
 static const PtOption events_options[] = {
+  { "all", 'a', NULL, "Samples of use and steps of progress too", false },
   { "count", 'n', "N", "End after N events", false },
   { "since", 0, "SEQ", "Begin after this event's number", false },
   { NULL, 0, NULL, NULL, false },
