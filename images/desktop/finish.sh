@@ -33,6 +33,12 @@ done
 # Drawn once: a start decodes a picture and renders none.
 cd /usr/share/backgrounds/portena
 rsvg-convert -w 1920 -h 1200 -o dawn.png dawn.svg
+python3 -c 'import ctypes
+gdk = ctypes.CDLL("libgdk_pixbuf-2.0.so.0")
+gdk.gdk_pixbuf_new_from_file.restype = ctypes.c_void_p
+picture = gdk.gdk_pixbuf_new_from_file(b"dawn.png", None)
+assert gdk.gdk_pixbuf_save(ctypes.c_void_p(picture), b"dawn.jpg", b"jpeg", None, b"quality", b"95", None)'
+rm dawn.png
 for size in 24 32 48; do
   install -d /usr/share/icons/hicolor/${size}x$size/apps
   rsvg-convert -w $size -h $size -o /usr/share/icons/hicolor/${size}x$size/apps/portena-menu.png /usr/share/icons/hicolor/scalable/apps/portena-menu.svg
