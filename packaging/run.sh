@@ -35,8 +35,11 @@ stop() {
 trap 'stop 0' INT TERM
 
 # Own sessions: Ctrl-C reaches this script alone, which then ends them in order.
-setsid "$build/src/daemon/portenad" --state "$state" --run "$run" --libexec "$build/src/helpers" --uplink "$uplink" --cgroup "$cgroup" &
-daemon=$!
+start_daemon() {
+  setsid "$build/src/daemon/portenad" --state "$state" --run "$run" --libexec "$build/src/helpers" --uplink "$uplink" --cgroup "$cgroup" &
+  daemon=$!
+}
+start_daemon
 n=0
 until "$portena" whoami -q >/dev/null 2>&1; do
   kill -0 $daemon 2>/dev/null || { daemon=; fail 'portenad did not start; it says why above'; }
@@ -64,7 +67,10 @@ if [ -r "$state/first-login" ]; then
   say "First login:       $(cut -d' ' -f1 "$state/first-login")   password: $(cut -d' ' -f2- "$state/first-login")"
 fi
 echo 'The certificate is your own, so the browser asks once. Ctrl-C stops Portena.'
-while kill -0 $daemon 2>/dev/null; do wait $daemon || true; done
-daemon=
-echo 'portena: portenad has ended' >&2
-stop 1
+while :; do
+  wait "$daemon" || true
+  kill -0 "$daemon" 2>/dev/null && continue
+  echo 'portena: portenad has ended; starting it again (what runs goes on)' >&2
+  sleep 1
+  start_daemon
+done

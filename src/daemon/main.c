@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <grp.h>
 #include <malloc.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -90,7 +91,8 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
 {
   g_autofree char *db = g_build_filename(c->state, "store.db", NULL);
   const struct passwd *gateway = getpwnam(c->gateway_user);
-  PtApiConfig api = { .gateway_uid = gateway ? (gint64)gateway->pw_uid : -1 };
+  const struct group *group = gateway ? getgrgid(gateway->pw_gid) : NULL; /* who may reach the socket: root and the gateway */
+  PtApiConfig api = { .gateway_uid = gateway ? (gint64)gateway->pw_uid : -1, .group = group ? group->gr_name : NULL };
   bool adopted = false;
 
   if (!make_dir(c->state, 0711, error) || !make_dir(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
