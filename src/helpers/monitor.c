@@ -29,6 +29,7 @@
 
 #define SOURCES_MAX 256
 #define START_FD 3
+#define NOTIFY_MAX 1000
 
 struct monitor m = { .start = START_FD };
 
@@ -153,22 +154,39 @@ on_console(int fd, short revents, int arg)
   close_fd(&console_listener);
 }
 
-/* "READY=1" on a line of its own (sd_notify(3)). */
+static void
+notify_end(void)
+{
+  struct text path;
+
+  unlink(in_dir(&path, "notify", ".sock", -1));
+  source_remove(notify);
+  close_fd(&notify);
+}
+
+/* "READY=1" on a line of its own (sd_notify(3)). Nothing more is wanted after it, nor from a guest that talks without end:
+ * whoever sends to a closed socket is told so and goes on. */
 static void
 on_notify(int fd, short revents, int arg)
 {
+  static int messages;
   char buf[1024];
   struct text path;
   ssize_t n = recv(fd, buf, sizeof buf - 1, MSG_DONTWAIT);
 
   (void)revents;
   (void)arg;
-  if (n <= 0)
+  if (n < 0)
     return;
   buf[n] = '\0';
+  if (++messages > NOTIFY_MAX) {
+    notify_end();
+    return;
+  }
   for (const char *at = buf; at; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
     if (strncmp(at, "READY=1", 7) == 0 && (at[7] == '\n' || at[7] == '\0')) {
       write_file(in_dir(&path, "ready", "", -1), "", 0);
+      notify_end();
       return;
     }
   }
@@ -319,6 +337,7 @@ loop(void)
   } of[SOURCES_MAX];
 
   for (;;) {
+    int wait = console_wait();
     nfds_t n = 0;
 
     for (int i = 0; i < SOURCES_MAX; i++) {
@@ -328,7 +347,7 @@ loop(void)
       of[n].slot = i;
       of[n++].number = sources[i].number;
     }
-    if (poll(polls, n, -1) < 0)
+    if (poll(polls, n, wait) < 0)
       continue;
     for (nfds_t i = 0; i < n; i++) {
       struct source *s = &sources[of[i].slot];

@@ -64,6 +64,7 @@ void log_text(int log, char text[PT_WIRE_TEXT_MAX]); /* its first line */
 /* ---- monitor_console.c ---- */
 void console_take(int pty);
 void console_attach(int control, uint32_t history);
+int console_wait(void);              /* ms until the console is read on, -1 = it is being read */
 void console_end(int code, int sig); /* drains the pty and tells everybody */
 
 /* ---- monitor_exec.c ---- */

@@ -23,6 +23,8 @@
 #define HISTORY_MAX (256 * 1024)
 #define DRAIN_MAX (1 << 20)
 #define CATCH_UP 4096
+#define WINDOW_USEC 100000
+#define WINDOW_BYTES (400 * 1024) /* a guest that floods its console waits: our time is not on its account */
 
 static const char lost_text[] = "\r\n[output was lost here: this terminal was too slow]\r\n";
 
@@ -35,6 +37,9 @@ static struct client {
 
 static int pty = -1, peer = -1, log_fd = -1;
 static long log_size;
+static long long window_end;
+static long window_used;
+static bool held, type_left;
 
 static void on_pty(int fd, short revents, int arg);
 static void on_stream(int fd, short revents, int arg);
@@ -133,6 +138,29 @@ hold_peer(void)
   peer = ioctl(pty, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
+static void
+watch_pty(void)
+{
+  source_events(pty, (short)((held ? 0 : POLLIN) | (type_left ? POLLOUT : 0)));
+}
+
+/* Counts what came; over the measure nothing more is read until the window has passed. */
+static void
+count(long size)
+{
+  long long now = usec_now();
+
+  if (now >= window_end || now < window_end - WINDOW_USEC) {
+    window_end = now + WINDOW_USEC;
+    window_used = 0;
+  }
+  window_used += size;
+  if (window_used > WINDOW_BYTES && !held) {
+    held = true;
+    watch_pty();
+  }
+}
+
 static ssize_t
 read_pty(void)
 {
@@ -141,12 +169,26 @@ read_pty(void)
 
   if (n <= 0)
     return n;
+  count(n);
   log_add(buf, (size_t)n);
   for (int i = 0; i < CLIENTS_MAX; i++) {
     if (clients[i].used)
       show(&clients[i], buf, (size_t)n);
   }
   return n;
+}
+
+int
+console_wait(void)
+{
+  if (!held)
+    return -1;
+  long long left = window_end - usec_now();
+  if (left > 0 && left <= WINDOW_USEC)
+    return (int)(left / 1000 + 1);
+  held = false;
+  watch_pty();
+  return -1;
 }
 
 /* Gives the pty what was typed; false while something is left. */
@@ -167,17 +209,16 @@ type(struct client *c)
 static void
 flush_typed(void)
 {
-  bool left = false;
-
+  type_left = false;
   for (int i = 0; i < CLIENTS_MAX; i++) {
     struct client *c = &clients[i];
 
     if (!c->used)
       continue;
-    left |= !type(c);
+    type_left |= !type(c);
     watch(c);
   }
-  source_events(pty, left ? POLLIN | POLLOUT : POLLIN);
+  watch_pty();
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "drivers/container/internal.h"
 #include "sys/cgroup.h"
@@ -123,7 +124,7 @@ add_names(const char *path, GHashTable *ids)
 
   for (const char *name; d && (name = g_dir_read_name(d));) {
     g_autofree char *full = g_build_filename(path, name, NULL);
-    if (g_file_test(full, G_FILE_TEST_IS_DIR))
+    if (pt_id_valid(name) && g_file_test(full, G_FILE_TEST_IS_DIR))
       g_hash_table_add(ids, g_strdup(name));
   }
 }
