@@ -166,7 +166,6 @@ pt_recipes_get(PtRequest *r, GError **error)
     return false;
   json_t *items = json_array();
   for (const char *const *name = pt_images_recipes(); *name; name++) {
-    g_autofree char *source = g_strconcat("recipe:", *name, NULL);
     json_t *digest = json_null();
     for (guint i = 0; i < all->len; i++) {
       g_autoptr(PtImage) image = parse(g_ptr_array_index(all, i));

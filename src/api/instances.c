@@ -469,12 +469,13 @@ bool
 pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error)
 {
   Edit e = { 0 };
-  g_autoptr(json_t) patch = e.patch = json_pack("{s:I}", "disk", (json_int_t)size);
+  e.patch = json_pack("{s:I}", "disk", (json_int_t)size);
 
   r->param_names[1] = "instance}"; /* beside the volume's id, which has been read */
   r->params[1] = name;
   g_autofree char *op = change(r, "change", false, edit, &e, error);
   r->param_names[1] = "id}";
   r->params[1] = r->segments[4];
+  json_decref(e.patch);
   return op != NULL;
 }

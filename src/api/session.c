@@ -105,7 +105,8 @@ begin(PtRequest *r, PtUser *u, gint64 revision, const PtBodySession *b, GError *
   if (!tidy(r->api, txn, u->name, error))
     return false;
   g_autofree char *text = pt_token_begin(txn, &token);
-  g_autofree char *id = token.id, *hash = token.hash;
+  g_free(token.id);
+  g_free(token.hash);
   if (!pt_user_put(r->api, txn, u, revision, &written, error))
     return false;
   g_autofree char *expires = pt_time_format(token.expires);

@@ -85,13 +85,16 @@ create(PtRequest *r, const PtBodyToken *b, GError **error)
   }
   token.expires = pt_now() + life;
   g_autofree char *text = pt_token_begin(txn, &token);
-  g_autofree char *id = token.id, *hash = token.hash;
-  if (!pt_store_commit(r->api->store, txn, NULL, error))
-    return false;
-  r->object = g_strdup_printf("users/%s/tokens/%s", token.user, id);
-  json_t *answer = pt_record_view(&pt_token_type, &token, 0);
-  json_object_set_new(answer, "token", json_string(text));
-  return pt_reply_json(r, 201, answer);
+  bool ok = pt_store_commit(r->api->store, txn, NULL, error);
+  if (ok) {
+    r->object = g_strdup_printf("users/%s/tokens/%s", token.user, token.id);
+    json_t *answer = pt_record_view(&pt_token_type, &token, 0);
+    json_object_set_new(answer, "token", json_string(text));
+    pt_reply_json(r, 201, answer);
+  }
+  g_free(token.id);
+  g_free(token.hash);
+  return ok;
 }
 
 bool

@@ -290,10 +290,12 @@ test_events(void)
   g_autoptr(Reply) in = ask(&f, f.admin, "PUT", "/v1/spaces/home/members/otto", "{\"role\":\"viewer\"}", NULL);
   expect(in, 200, "now it is");
   g_autoptr(Reply) r2 = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"other words\"}", NULL);
+  expect(r2, 202, "change");
   g_assert_true(hear(b, his, "other words", 5));
   g_autoptr(Reply) out = ask(&f, f.admin, "DELETE", "/v1/spaces/home/members/otto", NULL, NULL);
   expect(out, 204, "and no more");
   g_autoptr(Reply) r3 = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"last words\"}", NULL);
+  expect(r3, 202, "change");
   g_assert_true(hear(a, mine, "last words", 5));
   g_assert_false(hear(b, his, "last words", 1));
   g_assert_null(strstr(mine->str, "argon2"));
