@@ -127,7 +127,7 @@ run_cp(PtCli *cli, const PtArgs *args, GError **error)
 const PtCommand pt_cmds_copy[] = {
   { .name = "cp", .args = "FROM… TO", .summary = "Copy files to, from and between computers", .min = 2, .max = G_MAXUINT, .completes = "f",
     .run = run_cp,
-    .text = "A place in a computer is written NAME:/path, or SPACE/NAME:/path. Directories are copied with all that is in them;\n"
+    .text = "A place in a computer is written NAME:/path, or SPACE/NAME:/path. Directories are copied with all that is in them; "
             "modes and symbolic links are kept. What is copied in belongs to root there.",
     .examples = { { "portena cp report.pdf studio:/home/user/", "into a computer" }, { "portena cp web:/var/log ./web-logs", "a directory out of one" } } },
   { NULL },

@@ -398,7 +398,7 @@ const PtCommand pt_cmds_image[] = {
     .examples = { { "portena image build desktop", "takes some minutes" }, { "portena image build debian desktop", "one after the other" } } },
   { .name = "image import", .args = "SOURCE [NAME]", .summary = "Bring an image in from a registry or a file", .options = import_options,
     .min = 1, .max = 2, .completes = "fm", .run = run_import,
-    .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server\noci:PATH, docker-archive:PATH, "
+    .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server oci:PATH, docker-archive:PATH, "
             "oci-archive:PATH, rootfs:PATH.",
     .examples = { { "portena image import docker://alpine:3.20 alpine", "from a registry" },
                   { "portena image import rootfs.tar.zst mine", "from a file here" } } },

@@ -9,8 +9,8 @@
 #include "cli/output.h"
 
 const char pt_login_text[] =
-  "Where no authority vouches for the server's certificate, its fingerprint is shown and has to be confirmed; portenad\n"
-  "prints the same one when it starts. It is remembered in ~/.config/portena/servers.json, and another one is refused from\n"
+  "Where no authority vouches for the server's certificate, its fingerprint is shown and has to be confirmed; portenad "
+  "prints the same one when it starts. It is remembered in ~/.config/portena/servers.json, and another one is refused from "
   "then on. The password is asked for, or read from standard input. Without an address: the server on this machine.";
 
 const PtOption pt_login_options[] = {

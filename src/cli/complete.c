@@ -14,6 +14,7 @@ typedef struct Completion {
   const char *word;     /* what is there already */
   char **before;        /* the words before it */
   guint n_before;
+  GHashTable *seen;     /* what was offered */
 } Completion;
 
 static void
@@ -21,7 +22,7 @@ offer(const Completion *c, const char *text)
 {
   g_autofree char *safe = pt_safe(text);
 
-  if (g_str_has_prefix(safe, c->word) && !strpbrk(safe, " \t"))
+  if (g_str_has_prefix(safe, c->word) && !strpbrk(safe, " \t") && g_hash_table_add(c->seen, g_strdup(safe)))
     puts(safe);
 }
 
@@ -154,7 +155,8 @@ pt_complete_run(PtCli *cli, const PtArgs *args, GError **error)
 {
   char **words = pt_args_rest(args);
   guint index = (guint)atoi(pt_args_nth(args, 0)), n = words ? g_strv_length(words) : 0;
-  Completion c = { cli, index < n ? words[index] : "", words, 0 };
+  g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  Completion c = { cli, index < n ? words[index] : "", words, 0, seen };
 
   (void)error;
   /* What stands before the word is parsed as a command line of its own. */

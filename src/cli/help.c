@@ -9,11 +9,33 @@
 #include "cli/output.h"
 
 #define NAME_WIDTH 14
+#define WIDTH 80
 
 static void
 heading(const PtCli *cli, const char *text)
 {
   printf("\n%s%s%s\n", pt_look_on(cli, PT_LOOK_BOLD), text, pt_look_off(cli, PT_LOOK_BOLD));
+}
+
+/* Words in lines of WIDTH columns, each but the first behind `indent` columns; the first begins at `at`. */
+static void
+print_wrapped(const char *text, guint at, guint indent)
+{
+  g_auto(GStrv) words = g_strsplit(text, " ", -1);
+  bool begun = false;
+
+  for (char **w = words; *w; w++) {
+    guint n = pt_text_width(*w);
+    if (begun && at + 1 + n > WIDTH) {
+      printf("\n%*s", (int)indent, "");
+      at = indent;
+      begun = false;
+    }
+    printf("%s%s", begun ? " " : "", *w);
+    at += n + begun;
+    begun = true;
+  }
+  putchar('\n');
 }
 
 /* The overview shows an object's commands in one line: "space   list, create, show …". */
@@ -26,8 +48,10 @@ typedef struct Overview {
 static void
 flush_object(Overview *o)
 {
-  if (o->object)
-    printf("  %-*s%s\n", NAME_WIDTH, o->object, o->verbs->str);
+  if (o->object) {
+    printf("  %-*s", NAME_WIDTH, o->object);
+    print_wrapped(o->verbs->str, NAME_WIDTH + 2, NAME_WIDTH + 2);
+  }
   g_clear_pointer(&o->object, g_free);
   g_string_truncate(o->verbs, 0);
 }
@@ -61,11 +85,21 @@ pt_help_overview(const PtCli *cli)
   Overview o = { cli, NULL, g_string_new(NULL) };
 
   puts("portena: your computers, which live on your servers\n");
-  puts("usage:  portena COMMAND …        portena help COMMAND explains one, with examples");
+  puts("usage:  portena COMMAND …       portena help COMMAND explains one, with examples");
   pt_commands_foreach(overview_line, &o);
   flush_object(&o);
   g_string_free(o.verbs, TRUE);
   puts("\nWith every command: --json, -q (names only), -s SPACE, --server URL, -h.");
+}
+
+static void
+print_text(const char *text)
+{
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+  putchar('\n');
+  for (char **l = lines; *l; l++)
+    print_wrapped(*l, 0, 0);
 }
 
 static void
@@ -77,7 +111,9 @@ print_options(const PtCli *cli, const char *title, const PtOption *options)
   for (const PtOption *o = options; o->name; o++) {
     g_autofree char *letter = o->letter ? g_strdup_printf("-%c, ", o->letter) : g_strdup("    ");
     g_autofree char *name = g_strdup_printf("%s--%s%s%s", letter, o->name, o->value ? " " : "", o->value ? o->value : "");
-    printf("  %-26s %s%s\n", name, o->help, o->list ? " (may be repeated)" : "");
+    g_autofree char *help = g_strconcat(o->help, o->list ? " (may be repeated)" : NULL, NULL);
+    printf("  %-26s ", name);
+    print_wrapped(help, MAX(pt_text_width(name), 26) + 3, 29);
   }
 }
 
@@ -92,7 +128,7 @@ print_examples(const PtCommand *c)
     both = MAX(both, pt_text_width(c->examples[i][1]));
   }
   for (guint i = 0; i < n && c->examples[i][0]; i++) {
-    if (width + both + 4 <= 80)
+    if (width + both + 4 <= WIDTH)
       printf("  %s%*s  %s\n", c->examples[i][0], (int)(width - pt_text_width(c->examples[i][0])), "", c->examples[i][1]);
     else
       printf("  %s\n      %s\n", c->examples[i][0], c->examples[i][1]);
@@ -109,7 +145,7 @@ pt_help_command(const PtCli *cli, const PtCommand *c)
   heading(cli, "Examples");
   print_examples(c);
   if (c->text)
-    printf("\n%s\n", c->text);
+    print_text(c->text);
   print_options(cli, "Options", c->options);
   print_options(cli, "Options of every command", pt_args_global);
 }
@@ -129,7 +165,11 @@ object_line(const PtCommand *c, const char *group, void *data)
   if (strncmp(c->name, o->object, len) != 0 || c->name[len] != ' ')
     return true;
   g_autofree char *usage = g_strdup_printf("%s%s%s", c->name, *c->args ? " " : "", c->args);
-  printf("  portena %s%*s  %s\n", usage, MAX(44 - (int)pt_text_width(usage), 0), "", c->summary);
+  guint at = pt_text_width(usage) + 10;
+  printf("  portena %s%*s", usage, at < 44 ? (int)(44 - at) : 0, "");
+  if (at >= 43)
+    printf("\n%*s", 44, "");
+  print_wrapped(c->summary, 44, 44);
   o->any = true;
   return true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/operation.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -32,6 +33,25 @@ pt_operation_timeout(const PtArgs *args, gint64 *ret_seconds, GError **error)
   }
   *ret_seconds = MAX((us + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1);
   return true;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void
+on_interrupt(int sig)
+{
+  (void)sig;
+  interrupted = 1;
+}
+
+/* Ctrl-C ends the waiting with a word on what becomes of the work. */
+static void
+catch_interrupts(struct sigaction *ret_was)
+{
+  struct sigaction sa = { .sa_handler = on_interrupt };
+
+  interrupted = 0;
+  sigaction(SIGINT, &sa, ret_was);
 }
 
 static bool
@@ -86,36 +106,49 @@ draw(PtProgress *p, const json_t *op)
                   pt_json_str(op, "step", NULL));
 }
 
-bool
-pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 timeout, json_t **ret_operation, GError **error)
+/* Until *op, which is replaced by each look, has ended. */
+static bool
+follow(PtCli *cli, json_t **op, const char *title, gint64 timeout, GError **error)
 {
-  const json_t *in = json_object_get(answer, "operation");
-  g_autoptr(json_t) op = json_incref((json_t *)(in ? in : answer));
-  g_autoptr(PtProgress) progress = NULL;
+  g_autofree char *id = g_strdup(pt_json_str(*op, "id", ""));
+  g_autoptr(PtProgress) progress = pt_progress_new(cli, title);
   gint64 end = timeout ? pt_mono() + timeout * G_USEC_PER_SEC : G_MAXINT64;
 
-  if (ret_operation)
-    *ret_operation = NULL;
-  if (!json_is_object(op) || !json_object_get(op, "id") || (!in && !json_object_get(op, "target")))
-    return true;
-  g_autofree char *id = g_strdup(pt_json_str(op, "id", ""));
-  while (!ended(op)) {
+  while (!ended(*op)) {
     gint64 left = (end - pt_mono()) / G_USEC_PER_SEC;
     if (pt_mono() >= end) {
       PT_SET(error, PT_ERR_TIMEOUT, "%s has not ended after %d s\nit goes on without you:  portena op show %s", title, (int)timeout, id);
       return false;
     }
-    if (!progress)
-      progress = pt_progress_new(cli, title);
-    draw(progress, op);
+    if (interrupted) {
+      PT_SET(error, PT_ERR_CANCELLED, "%s goes on without you\nsee how far it is:  portena op show %s\nor end it:  portena op cancel %s", title, id, id);
+      return false;
+    }
+    draw(progress, *op);
     json_t *next = look(cli, id, MAX(left, 1), error);
     if (!next)
       return false;
-    json_decref(op);
-    op = next;
+    json_decref(*op);
+    *op = next;
   }
-  g_clear_pointer(&progress, pt_progress_free);
-  if (!outcome(op, error))
+  return true;
+}
+
+bool
+pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 timeout, json_t **ret_operation, GError **error)
+{
+  const json_t *in = json_object_get(answer, "operation");
+  g_autoptr(json_t) op = json_incref((json_t *)(in ? in : answer));
+  struct sigaction was;
+
+  if (ret_operation)
+    *ret_operation = NULL;
+  if (!json_is_object(op) || !json_object_get(op, "id") || (!in && !json_object_get(op, "target")))
+    return true;
+  catch_interrupts(&was);
+  bool ok = ended(op) || follow(cli, &op, title, timeout, error);
+  sigaction(SIGINT, &was, NULL);
+  if (!ok || !outcome(op, error))
     return false;
   if (ret_operation)
     *ret_operation = g_steal_pointer(&op);

@@ -193,6 +193,9 @@ turn(Stream *s, GError **error)
     on_signal(s);
   for (guint i = 0; i < 3; i++)
     pt_pump_move(&s->pumps[i], &f[2 + 2 * i], &f[3 + 2 * i]);
+  /* A terminal's one descriptor went with the direction that owned it. */
+  if (!pt_pump_open(&s->pumps[1]) && !s->pumps[0].own_to)
+    pt_pump_close(&s->pumps[0]);
   if (f[0].revents && !on_control(s, error))
     return false;
   if (s->pumps[0].stopped)

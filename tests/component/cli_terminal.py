@@ -114,6 +114,20 @@ class OnATerminal(Case):
         self.assertIn("█", out)
         self.assertIn("atelier is running at 10.83.0.20. Open it: https://server:8443/#/desktop/home/atelier", out)
 
+    def test_control_c_leaves_it_going(self):
+        t = Terminal(self.env, "image", "build", "office")
+        t.read(rb"Building image office")
+        t.type(b"\x03")
+        out = t.read()
+        self.assertEqual(t.wait(), 1)
+        self.assertIn(b"portena op cancel 01k3op", out)
+
+    def test_help_fits(self):
+        table = json.loads(self.run_cli("__commands").stdout)["commands"]
+        for words in [[], *([c["name"].split()[0]] for c in table), *(c["name"].split() for c in table if not c["hidden"])]:
+            out = self.run_cli("help", *words).stdout.decode()
+            self.assertLessEqual(max(map(len, out.splitlines()), default=0), 80, (words, max(out.splitlines(), key=len, default="")))
+
     def test_launch_offers_to_build(self):
         t = Terminal(self.env, "launch", "office", "papers")
         t.read(rb"Build it now\?.*\[y/N\] ")
