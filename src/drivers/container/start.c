@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From nothing to a running first process:
  *
- *   group -> tree mounted, files written -> config.json -> monitor (create) -> CREATED -> plug -> START -> OK
+ *   group -> tree mounted, files written -> config.json -> monitor (create) -> CREATED -> limits -> plug -> START -> OK
  *
  * Nothing of the guest runs before OK. A failure at any point, and the death of this daemon, end with the monitor gone: it watches
  * the other end of its descriptor 3. What is left then is swept away by pt_container_clear(). */
@@ -112,7 +112,7 @@ prepare(const PtContainers *c, const PtContainerStart *start, GError **error)
   /* An init that does not say when it is up, is up. */
   if (ok && !meta.systemd && start->spec->init == PT_INIT_SYSTEM)
     ok = g_file_set_contents(ready, "", 0, error);
-  return ok && pt_ct_meta_write(c, id, &meta, error) && pt_container_limits((PtContainers *)c, id, start->spec, error);
+  return ok && pt_ct_meta_write(c, id, &meta, error);
 }
 
 /* The other end of the monitor's descriptor 3, or -1. */
@@ -182,7 +182,8 @@ bring_up(PtContainers *c, const PtContainerStart *start, GError **error)
 
   if (sock < 0)
     return false;
-  bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) &&
+  /* Limits come after the runtime's own settings: on v1 it takes a group's memory limit away when it enters the group. */
+  bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, start->spec, error) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
             pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
   close(sock); /* not running yet: this is what ends the monitor */
