@@ -126,17 +126,34 @@ finish(int status)
   _exit(0);
 }
 
-/* It never ran: say why, and leave nothing alive. */
+/* What `create` left in its pid file; 0 = nothing. */
+static pid_t
+created_pid(void)
+{
+  struct text path;
+  char buf[32];
+  pid_t pid = 0;
+
+  read_file(in_dir(&path, "pid", "", -1), buf, sizeof buf);
+  for (const char *c = buf; *c >= '0' && *c <= '9'; c++)
+    pid = pid * 10 + (*c - '0');
+  return pid;
+}
+
+/* It never ran: say why, and leave nothing alive. A runtime at work is waited for: what it is just making would have no owner. */
 static _Noreturn void
 fail(const char *why)
 {
   if (m.start >= 0)
     wire_send(m.start, PT_WIRE_ERROR, PT_WIRE_ERR_INTERNAL, 0, why, NULL, 0);
-  if (m.init > 0) {
-    kill(m.init, SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-      ;
-  }
+  while (runtime > 0 && waitpid(runtime, NULL, 0) < 0 && errno == EINTR)
+    ;
+  pid_t init = m.init > 0 ? m.init : created_pid();
+  siginfo_t info;
+  if (init > 0 && waitid(P_PID, (id_t)init, &info, WEXITED | WNOHANG | WNOWAIT) == 0) /* still our child: nobody else has its pid */
+    kill(init, SIGKILL);
+  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+    ;
   _exit(1);
 }
 
@@ -271,7 +288,6 @@ on_connect(int fd, short revents, int arg)
 static void
 runtime_done(int status)
 {
-  struct text path;
   char text[PT_WIRE_TEXT_MAX];
   bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
@@ -286,9 +302,7 @@ runtime_done(int status)
       wire_send(m.start, PT_WIRE_OK, (uint32_t)m.init, 0, NULL, NULL, 0);
     return;
   }
-  read_file(in_dir(&path, "pid", "", -1), text, sizeof text);
-  for (const char *c = text; *c >= '0' && *c <= '9'; c++)
-    m.init = m.init * 10 + (*c - '0');
+  m.init = created_pid();
   if (m.init <= 0)
     fail("the runtime did not say which process it made");
   write_state();

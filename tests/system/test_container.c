@@ -514,6 +514,64 @@ sweep(Bed *bed, void *data)
   g_assert_true(pt_container_clear(bed->c, survivor->spec->id, true, &error)); /* absent is success */
 }
 
+/* ---- killed at any instant ---- */
+
+static gpointer
+killer(gpointer usec)
+{
+  g_usleep(GPOINTER_TO_UINT(usec));
+  kill(getpid(), SIGKILL);
+  return NULL;
+}
+
+static void
+killed_somewhere(Bed *bed, void *data)
+{
+  g_thread_new("killer", killer, data);
+  for (;;) {
+    pt_container_start(bed->c, &survivor->start, NULL);
+    pt_container_stop(bed->c, survivor->spec->id, survivor->spec, survivor->image, 0, NULL);
+    pt_container_clear(bed->c, survivor->spec->id, true, NULL);
+  }
+}
+
+/* Whatever the dead one left: what runs answers, and all of it can be taken away. */
+static void
+take_over(Bed *bed, void *data)
+{
+  g_autoptr(GError) error = NULL;
+  PtContainerState s;
+
+  (void)data;
+  if (pt_container_state(bed->c, survivor->spec->id, &s, NULL) && s.running) {
+    g_autofree char *said = guest_sh(bed, survivor, "echo here");
+    g_assert_cmpstr(said, ==, "here\n");
+  }
+  pt_container_stop(bed->c, survivor->spec->id, survivor->spec, survivor->image, 0, &error);
+  g_assert_no_error(error);
+  pt_container_clear(bed->c, survivor->spec->id, true, &error);
+  g_assert_no_error(error);
+  g_autoptr(GPtrArray) ids = pt_containers_list(bed->c, &error);
+  g_assert_cmpuint(ids->len, ==, 0);
+}
+
+static void
+test_killed(void)
+{
+  static const char *const idle[] = { "sleep", "1000", NULL };
+  Bed bed;
+
+  if (bed_init(&bed)) {
+    survivor = guest_new(&bed, "any", idle);
+    for (int i = 0; i < 50; i++) {
+      as_killed_daemon(&bed, killed_somewhere, GUINT_TO_POINTER((guint)g_test_rand_int_range(100, 60000)));
+      as_daemon(&bed, take_over, NULL);
+    }
+    guest_free(survivor);
+  }
+  bed_clear(&bed);
+}
+
 static void
 failures(Bed *bed, void *data)
 {
@@ -561,5 +619,6 @@ main(int argc, char **argv)
   g_test_add_func("/container/apps", test_apps);
   g_test_add_func("/container/survives", test_survives);
   g_test_add_func("/container/failures", test_failures);
+  g_test_add_func("/container/killed", test_killed);
   return g_test_run();
 }
