@@ -249,7 +249,7 @@ say_applies(const char *name, const json_t *answer)
 static bool
 apply_patch(PtCli *cli, const PtTarget *t, const json_t *patch, json_t **ret, GError **error)
 {
-  g_autofree char *path = pt_target_path(t, "");
+  g_autofree char *bare = pt_target_path(t, ""), *path = g_strdup_printf("%s?wait=%u", bare, pt_operation_first_wait(cli));
 
   return pt_cli_call(cli, "PATCH", path, patch, ret, error);
 }

@@ -191,22 +191,29 @@ own_name(PtCli *cli, GError **error)
 
   if (!pt_cli_call(cli, "GET", "/v1/session", NULL, &session, error))
     return NULL;
-  return g_strdup(pt_json_str(json_object_get(session, "user"), "name", ""));
+  const char *name = pt_json_str(json_object_get(session, "user"), "name", "");
+  /* Root is whoever comes over the socket with uid 0, and no account. */
+  if (strcmp(name, "root") == 0 && strcmp(pt_cli_server(cli), "local") == 0 && !pt_config_get(cli->config, "local", "token")) {
+    PT_SET(error, PT_ERR_INVALID, "root on the server's own machine has neither password nor tokens: whose do you mean?");
+    pt_error_hint(error, "name the user; see them:  portena user list");
+    return NULL;
+  }
+  return g_strdup(name);
 }
 
 static int
 run_password(PtCli *cli, const PtArgs *args, GError **error)
 {
-  g_autofree char *self = own_name(cli, error);
+  g_autofree char *self = own_name(cli, pt_args_nth(args, 0) ? NULL : error);
   const char *name = pt_args_nth(args, 0) ? pt_args_nth(args, 0) : self;
   g_autoptr(json_t) body = json_object(), answer = NULL;
 
-  if (!self)
+  if (!name)
     return -1;
   g_autofree char *path = user_path(name, "", error), *text = g_strdup_printf("The password of %s is changed.", name);
   if (!path)
     return -1;
-  if (strcmp(name, self) == 0) {
+  if (g_strcmp0(name, self) == 0) {
     char *current = pt_cli_secret(cli, "Current password", error);
     if (!current)
       return -1;
