@@ -22,7 +22,8 @@
 #define THROTTLE_ENTRIES 4096
 
 PtApi *
-pt_api_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, PtAgent *agent, const PtApiConfig *config, GError **error)
+pt_api_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, PtAgent *agent, const PtApiConfig *config,
+           GError **error)
 {
   g_autoptr(PtApi) api = g_new0(PtApi, 1);
   g_autofree char *log = g_build_filename(host->state, "audit.db", NULL);
@@ -79,7 +80,8 @@ pt_api_free(PtApi *api)
 static bool
 write_first_login(PtApi *api, const char *password, GError **error)
 {
-  g_autofree char *path = g_build_filename(api->host->state, "first-login", NULL), *text = g_strdup_printf("admin %s\n", password);
+  g_autofree char *path = g_build_filename(api->host->state, "first-login", NULL),
+                  *text = g_strdup_printf("admin %s\n", password);
   size_t size = strlen(text);
 
   unlink(path);

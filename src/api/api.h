@@ -14,10 +14,10 @@
 typedef struct PtApi PtApi;
 
 typedef struct PtApiConfig {
-  gint64 gateway_uid;       /* whose X-Forwarded-For is believed; -1 = nobody's */
-  const char *group;        /* who may connect besides root; NULL = "portena", if that exists */
-  guint max_connections;    /* 0 = 512; a few of them are kept for root */
-  guint hash_memory;        /* Argon2id memory in bytes; 0 = 64 MiB. For tests */
+  gint64 gateway_uid;    /* whose X-Forwarded-For is believed; -1 = nobody's */
+  const char *group;     /* who may connect besides root; NULL = "portena", if that exists */
+  guint max_connections; /* 0 = 512; a few of them are kept for root */
+  guint hash_memory;     /* Argon2id memory in bytes; 0 = 64 MiB. For tests */
 } PtApiConfig;
 
 /* Reads the store; serves nothing yet. All arguments are borrowed for the life of the result, `config` is copied. */
@@ -33,6 +33,6 @@ void pt_api_free(PtApi *api);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtApi, pt_api_free)
 
 /* On a store without users: makes the user "admin" with a random readable password that is to be changed, written to
- * STATE/first-login (mode 0600: "admin PASSWORD\n"; removed when it has been changed), and the space "home" with admin as its owner.
- * Otherwise nothing. Call it before pt_api_listen(). */
+ * STATE/first-login (mode 0600: "admin PASSWORD\n"; removed when it has been changed), and the space "home" with admin as
+ * its owner. Otherwise nothing. Call it before pt_api_listen(). */
 bool pt_api_first_run(PtApi *api, GError **error);

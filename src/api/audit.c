@@ -24,11 +24,12 @@ struct PtAudit {
 };
 
 static const char schema[] =
-  "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256; PRAGMA journal_size_limit=1048576;"
-  "CREATE TABLE IF NOT EXISTS audit (id TEXT PRIMARY KEY, time INTEGER NOT NULL, user TEXT, source TEXT, method TEXT, path TEXT,"
-  " object TEXT, action TEXT, outcome TEXT NOT NULL, detail TEXT, login INTEGER NOT NULL) WITHOUT ROWID;"
-  "CREATE INDEX IF NOT EXISTS audit_object ON audit (object, id);"
-  "CREATE TRIGGER IF NOT EXISTS audit_fixed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;";
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256; PRAGMA journal_size_limit=1048576;"
+    "CREATE TABLE IF NOT EXISTS audit (id TEXT PRIMARY KEY, time INTEGER NOT NULL, user TEXT, source TEXT, method TEXT, "
+    "path TEXT,"
+    " object TEXT, action TEXT, outcome TEXT NOT NULL, detail TEXT, login INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS audit_object ON audit (object, id);"
+    "CREATE TRIGGER IF NOT EXISTS audit_fixed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append only'); END;";
 
 static bool
 failed(PtAudit *a, const char *what, GError **error)
@@ -74,8 +75,10 @@ pt_audit_close(PtAudit *a)
 static bool
 prune(PtAudit *a, int login, int keep, GError **error)
 {
-  g_autofree char *sql = g_strdup_printf("DELETE FROM audit WHERE login = %d AND id <= (SELECT id FROM audit WHERE login = %d ORDER BY id"
-                                         " DESC LIMIT 1 OFFSET %d)", login, login, keep);
+  g_autofree char *sql =
+      g_strdup_printf("DELETE FROM audit WHERE login = %d AND id <= (SELECT id FROM audit WHERE login = %d ORDER BY id"
+                      " DESC LIMIT 1 OFFSET %d)",
+                      login, login, keep);
 
   return sqlite3_exec(a->db, sql, NULL, NULL, NULL) == SQLITE_OK || failed(a, "prune", error);
 }
@@ -140,9 +143,10 @@ format(sqlite3_stmt *s)
 json_t *
 pt_audit_list(PtAudit *a, gint64 limit, const char *before, const char *user, const char *object, GError **error)
 {
-  static const char sql[] = "SELECT id, time, user, source, method, path, object, action, outcome, detail FROM audit WHERE"
-                            " (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR user = ?2) AND"
-                            " (?3 IS NULL OR object = ?3 OR (object > ?3 || '/' AND object < ?3 || '0')) ORDER BY id DESC LIMIT ?4";
+  static const char sql[] =
+      "SELECT id, time, user, source, method, path, object, action, outcome, detail FROM audit WHERE"
+      " (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR user = ?2) AND"
+      " (?3 IS NULL OR object = ?3 OR (object > ?3 || '/' AND object < ?3 || '0')) ORDER BY id DESC LIMIT ?4";
   sqlite3_stmt *s = NULL;
   g_autoptr(json_t) items = json_array();
   int rc = SQLITE_ERROR;

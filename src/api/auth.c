@@ -14,9 +14,9 @@
 #include "base/id.h"
 #include "base/text.h"
 
-#define USED_STEP (5 * 60 * (gint64)G_USEC_PER_SEC)          /* last_used is written this often at most */
-#define SESSION_IDLE (7 * 86400 * (gint64)G_USEC_PER_SEC)    /* a session ends after so long without use … */
-#define SESSION_LIFE (90 * 86400 * (gint64)G_USEC_PER_SEC)   /* … and after this at the latest */
+#define USED_STEP (5 * 60 * (gint64)G_USEC_PER_SEC)        /* last_used is written this often at most */
+#define SESSION_IDLE (7 * 86400 * (gint64)G_USEC_PER_SEC)  /* a session ends after so long without use … */
+#define SESSION_LIFE (90 * 86400 * (gint64)G_USEC_PER_SEC) /* … and after this at the latest */
 
 void
 pt_who_clear(PtWho *who)
@@ -108,7 +108,8 @@ check_forged(const PtRequest *r, const char *x_portena, GError **error)
   }
   if (g_strcmp0(x_portena, "1") == 0 || (stream && r->origin))
     return true;
-  PT_SET(error, PT_ERR_FORBIDDEN, "cookie: a request that changes something needs the header X-Portena: 1 beside the cookie");
+  PT_SET(error, PT_ERR_FORBIDDEN,
+         "cookie: a request that changes something needs the header X-Portena: 1 beside the cookie");
   return false;
 }
 

@@ -7,7 +7,8 @@ void pt_who_clear(PtWho *who);
 
 /* Fills r->who from the connection's peer and the request's credential. UNAUTHENTICATED where there is none or it does
  * not hold; FORBIDDEN for a forged request. Without any credential on an OPEN route nobody is set. */
-bool pt_auth(PtRequest *r, guint peer_uid, const char *authorization, const char *cookie, const char *x_portena, GError **error);
+bool pt_auth(PtRequest *r, guint peer_uid, const char *authorization, const char *cookie, const char *x_portena,
+             GError **error);
 
 /* Whether r->who may use r->route; reads the space of the route. A space one may not see is NOT_FOUND. */
 bool pt_authz(PtRequest *r, GError **error);
@@ -18,8 +19,8 @@ PtRole pt_who_role(const PtWho *who, const PtSpace *space);
 char *pt_password_hash(PtApi *api, const char *password, GError **error);
 /* *ret_right says whether it matches; `hash` NULL takes as long and never does. */
 bool pt_password_verify(PtApi *api, const char *hash, const char *password, bool *ret_right, GError **error);
-bool pt_password_check(const char *password, GError **error);  /* INVALID: too short, too long, too plain */
-char *pt_password_readable(void);                              /* about 70 bits, to be typed. The caller's */
+bool pt_password_check(const char *password, GError **error); /* INVALID: too short, too long, too plain */
+char *pt_password_readable(void);                             /* about 70 bits, to be typed. The caller's */
 
 PtGate *pt_gate_new(guint at_once, guint waiting);
 void pt_gate_free(PtGate *g);

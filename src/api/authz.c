@@ -26,7 +26,9 @@ static bool
 space_role(PtRequest *r, const char *name, GError **error)
 {
   static const PtRole least[PT_N_ACCESS] = {
-    [PT_ACCESS_VIEWER] = PT_ROLE_VIEWER, [PT_ACCESS_MEMBER] = PT_ROLE_MEMBER, [PT_ACCESS_OWNER] = PT_ROLE_OWNER,
+    [PT_ACCESS_VIEWER] = PT_ROLE_VIEWER,
+    [PT_ACCESS_MEMBER] = PT_ROLE_MEMBER,
+    [PT_ACCESS_OWNER] = PT_ROLE_OWNER,
   };
   g_autofree char *key = NULL;
 
@@ -42,8 +44,8 @@ space_role(PtRequest *r, const char *name, GError **error)
   if (r->who.read_only)
     PT_SET(error, PT_ERR_FORBIDDEN, "space %s: this token may only read", name);
   else
-    PT_SET(error, PT_ERR_FORBIDDEN, "space %s: as its %s you may not do this; it takes %s\nask one of the space's owners", name,
-           pt_role_names[r->role], pt_role_names[least[r->route->access]]);
+    PT_SET(error, PT_ERR_FORBIDDEN, "space %s: as its %s you may not do this; it takes %s\nask one of the space's owners",
+           name, pt_role_names[r->role], pt_role_names[least[r->route->access]]);
   return false;
 }
 
@@ -69,8 +71,9 @@ pt_authz(PtRequest *r, GError **error)
   if (access == PT_ACCESS_OPEN)
     return true;
   if (r->who.must_change && !(r->route->flags & PT_R_UNCHANGED)) {
-    PT_SET(error, PT_ERR_FORBIDDEN, "user %s: the first password has to be changed before anything else\nportena user password %s",
-           r->who.name, r->who.name);
+    PT_SET(error, PT_ERR_FORBIDDEN,
+           "user %s: the first password has to be changed before anything else\nportena user password %s", r->who.name,
+           r->who.name);
     return false;
   }
   bool reads = strcmp(r->route->method, "GET") == 0 && !(r->route->flags & PT_R_STREAM);

@@ -8,7 +8,8 @@
 #define MAY PT_F_USER
 #define PASSWORD_MAX 1024 /* what is looked at; the rule for a new one is stricter */
 
-#define TYPE(v, n, f, d) const PtType v = { .name = n, .size = sizeof(f##_t), .fields = f, .n_fields = G_N_ELEMENTS(f), .defaults = d }
+#define TYPE(v, n, f, d)                                                                                                    \
+  const PtType v = { .name = n, .size = sizeof(f##_t), .fields = f, .n_fields = G_N_ELEMENTS(f), .defaults = d }
 
 typedef PtBodySession session_t;
 static const PtField session[] = {
@@ -105,12 +106,17 @@ static const PtField exec_fields[] = {
   PT_INT(PtBodyExec, rows, MAY, 1, 1000, "rows of the terminal"),
 };
 const PtType pt_body_exec = {
-  .name = "exec", .size = sizeof(exec_t), .fields = exec_fields, .n_fields = G_N_ELEMENTS(exec_fields), .defaults = exec_defaults,
+  .name = "exec",
+  .size = sizeof(exec_t),
+  .fields = exec_fields,
+  .n_fields = G_N_ELEMENTS(exec_fields),
+  .defaults = exec_defaults,
 };
 
 typedef PtBodyImage image_t;
 static const PtField image[] = {
-  PT_STR(PtBodyImage, source, NEED, 512, NULL, "recipe:NAME, docker://REGISTRY/REPOSITORY:TAG, oci:…, docker-archive:…, rootfs:…"),
+  PT_STR(PtBodyImage, source, NEED, 512, NULL,
+         "recipe:NAME, docker://REGISTRY/REPOSITORY:TAG, oci:…, docker-archive:…, rootfs:…"),
   PT_STR(PtBodyImage, name, MAY, 255, pt_check_image_name, "name it gets; without one, from the source"),
   PT_STR(PtBodyImage, arch, MAY, 32, NULL, "architecture; without one, this node's"),
 };

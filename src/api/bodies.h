@@ -29,7 +29,15 @@ typedef struct PtBodyVolume {
   gint64 size;
 } PtBodyVolume;
 
-typedef enum { PT_ACTION_NONE, PT_ACTION_START, PT_ACTION_STOP, PT_ACTION_RESTART, PT_ACTION_PAUSE, PT_ACTION_RESUME, PT_N_ACTIONS } PtAction;
+typedef enum {
+  PT_ACTION_NONE,
+  PT_ACTION_START,
+  PT_ACTION_STOP,
+  PT_ACTION_RESTART,
+  PT_ACTION_PAUSE,
+  PT_ACTION_RESUME,
+  PT_N_ACTIONS
+} PtAction;
 extern const char *const pt_action_names[];
 
 typedef struct PtBodyAction {
@@ -60,5 +68,5 @@ typedef struct PtBodyLaunch { /* beside the user fields of an instance */
   bool start;
 } PtBodyLaunch;
 
-extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_token, pt_body_member, pt_body_volume,
-  pt_body_action, pt_body_exec, pt_body_image, pt_body_names, pt_body_launch;
+extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_token, pt_body_member,
+    pt_body_volume, pt_body_action, pt_body_exec, pt_body_image, pt_body_names, pt_body_launch;

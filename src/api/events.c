@@ -8,7 +8,7 @@
 #include "api/view.h"
 #include "base/clock.h"
 
-#define QUIET (15 * G_USEC_PER_SEC) /* then a comment keeps proxies from closing */
+#define QUIET (15 * G_USEC_PER_SEC)  /* then a comment keeps proxies from closing */
 #define RECHECK (5 * G_USEC_PER_SEC) /* whether the credential still holds */
 
 typedef struct {
@@ -16,9 +16,9 @@ typedef struct {
   PtLink *link;
   PtSubscriber *sub;
   PtWho who;
-  char *only;           /* ?space= */
-  GHashTable *spaces;   /* names of those one may see; NULL = to be read */
-  GString *out;         /* not yet sent */
+  char *only;         /* ?space= */
+  GHashTable *spaces; /* names of those one may see; NULL = to be read */
+  GString *out;       /* not yet sent */
   gsize sent;
   gint64 checked;
 } Stream;
@@ -75,8 +75,8 @@ static void
 append(Stream *s, const PtEvent *e)
 {
   g_autofree char *time = pt_time_format(e->time);
-  g_autoptr(json_t) head = json_pack("{s:s, s:s, s:s?, s:s?, s:s?}", "time", time, "type", e->type, "space", e->space, "object", e->object,
-                                     "action", e->action);
+  g_autoptr(json_t) head = json_pack("{s:s, s:s, s:s?, s:s?, s:s?}", "time", time, "type", e->type, "space", e->space,
+                                     "object", e->object, "action", e->action);
   g_autofree char *text = pt_json_dump(head);
 
   text[strlen(text) - 1] = '\0';

@@ -81,7 +81,8 @@ type_name(mode_t mode)
 static void
 describe(PtRequest *r, const struct stat *st, gint64 idbase)
 {
-  g_autofree char *mode = g_strdup_printf("%04o", st->st_mode & 07777), *mtime = pt_time_format(st->st_mtim.tv_sec * G_USEC_PER_SEC);
+  g_autofree char *mode = g_strdup_printf("%04o", st->st_mode & 07777),
+                  *mtime = pt_time_format(st->st_mtim.tv_sec * G_USEC_PER_SEC);
   g_autofree char *uid = g_strdup_printf("%" G_GINT64_FORMAT, inner(st->st_uid, idbase)),
                   *gid = g_strdup_printf("%" G_GINT64_FORMAT, inner(st->st_gid, idbase));
 
@@ -171,10 +172,11 @@ entry_view(int dir, const char *name, gint64 idbase)
     n = readlinkat(dir, name, target, TARGET_MAX);
   target[MAX(n, 0)] = '\0';
   g_autofree char *shown = g_utf8_make_valid(name, -1), *leads = g_utf8_make_valid(target, -1),
-                  *mode = g_strdup_printf("%04o", st.st_mode & 07777), *mtime = pt_time_format(st.st_mtim.tv_sec * G_USEC_PER_SEC);
-  return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:s, s:s?}", "name", shown, "type", type_name(st.st_mode), "size", (json_int_t)st.st_size,
-                   "mode", mode, "uid", (json_int_t)inner(st.st_uid, idbase), "gid", (json_int_t)inner(st.st_gid, idbase), "mtime", mtime,
-                   "target", S_ISLNK(st.st_mode) ? leads : NULL);
+                  *mode = g_strdup_printf("%04o", st.st_mode & 07777),
+                  *mtime = pt_time_format(st.st_mtim.tv_sec * G_USEC_PER_SEC);
+  return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:s, s:s?}", "name", shown, "type", type_name(st.st_mode), "size",
+                   (json_int_t)st.st_size, "mode", mode, "uid", (json_int_t)inner(st.st_uid, idbase), "gid",
+                   (json_int_t)inner(st.st_gid, idbase), "mtime", mtime, "target", S_ISLNK(st.st_mode) ? leads : NULL);
 }
 
 static gint
@@ -343,8 +345,8 @@ pt_files_upload(PtRequest *r, GError **error)
   r->upload_data = p;
   r->upload_free = put_free;
   p->path = path_of(r, error);
-  if (!p->path || !tree_open(r, &p->tree, error) || !put_options(r, p, error) || !pt_query_bool(r, "parents", false, &parents, error) ||
-      (parents && !make_parents(p, error)))
+  if (!p->path || !tree_open(r, &p->tree, error) || !put_options(r, p, error) ||
+      !pt_query_bool(r, "parents", false, &parents, error) || (parents && !make_parents(p, error)))
     return false;
   bool file = strcmp(p->type, "file") == 0;
   if (file && !pt_path_write_begin(&p->write, p->tree.root, p->path, p->uid, p->gid, error))

@@ -11,7 +11,8 @@ pt_instance_json(const PtInstance *spec, const PtStatus *status, gint64 revision
   json_t *view = pt_instance_view(spec, status, revision), *port;
   size_t i;
 
-  json_array_foreach(json_object_get(view, "ports"), i, port) {
+  json_array_foreach(json_object_get(view, "ports"), i, port)
+  {
     if (!json_object_get(port, "address"))
       json_object_set_new(port, "address", json_null());
   }
@@ -29,7 +30,7 @@ pt_usage_text(const PtInstance *spec, void *agent)
   if (!pt_agent_sample(agent, spec, &s, NULL))
     return NULL;
   gint64 milli = (gint64)(MAX(s.cpu, 0) + 0.5); /* not %f: that would follow the locale */
-  return g_strdup_printf("{\"cpu\":%" G_GINT64_FORMAT ".%03d,\"memory\":%" G_GINT64_FORMAT ",\"disk\":%" G_GINT64_FORMAT ",\"rx\":%" G_GINT64_FORMAT
-                         ",\"tx\":%" G_GINT64_FORMAT "}",
+  return g_strdup_printf("{\"cpu\":%" G_GINT64_FORMAT ".%03d,\"memory\":%" G_GINT64_FORMAT ",\"disk\":%" G_GINT64_FORMAT
+                         ",\"rx\":%" G_GINT64_FORMAT ",\"tx\":%" G_GINT64_FORMAT "}",
                          milli / 1000, (int)(milli % 1000), s.memory, s.disk_used, s.rx, s.tx);
 }

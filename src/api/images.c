@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/auth.h"
 #include "api/bodies.h"
 #include "api/handlers.h"
 #include "api/view.h"
-#include "api/auth.h"
 #include "base/id.h"
 #include "base/text.h"
 #include "model/field.h"
@@ -30,8 +30,8 @@ begins(const PtImage *image, const char *ref)
 {
   const char *hex = g_str_has_prefix(ref, "sha256:") ? ref + 7 : ref;
 
-  return strlen(hex) >= PREFIX_MIN && strspn(hex, "0123456789abcdef") == strlen(hex) && g_str_has_prefix(image->digest, "sha256:") &&
-         g_str_has_prefix(image->digest + 7, hex);
+  return strlen(hex) >= PREFIX_MIN && strspn(hex, "0123456789abcdef") == strlen(hex) &&
+         g_str_has_prefix(image->digest, "sha256:") && g_str_has_prefix(image->digest + 7, hex);
 }
 
 static bool
@@ -130,7 +130,8 @@ bool
 pt_images_get_all(PtRequest *r, GError **error)
 {
   gint64 revision = 0;
-  g_autoptr(GPtrArray) all = pt_view_sync(r->api->view, NULL, error) ? pt_store_list(r->api->store, "images/", &revision, error) : NULL;
+  g_autoptr(GPtrArray) all =
+      pt_view_sync(r->api->view, NULL, error) ? pt_store_list(r->api->store, "images/", &revision, error) : NULL;
 
   if (!all)
     return false;
@@ -172,7 +173,8 @@ pt_recipes_get(PtRequest *r, GError **error)
       if (image && named(image, *name))
         digest = json_string(image->digest);
     }
-    json_array_append_new(items, json_pack("{s:s, s:s?, s:o}", "name", *name, "description", pt_images_recipe_help(*name), "image", digest));
+    json_array_append_new(
+        items, json_pack("{s:s, s:s?, s:o}", "name", *name, "description", pt_images_recipe_help(*name), "image", digest));
   }
   return pt_reply_items(r, items, revision);
 }
@@ -198,8 +200,13 @@ upload_free(void *data)
 bool
 pt_images_upload(PtRequest *r, GError **error)
 {
-  static const char *const types[] = { "application/x-tar", "application/gzip", "application/x-gzip", "application/zstd", "application/x-xz",
-                                       "application/octet-stream", NULL };
+  static const char *const types[] = { "application/x-tar",
+                                       "application/gzip",
+                                       "application/x-gzip",
+                                       "application/zstd",
+                                       "application/x-xz",
+                                       "application/octet-stream",
+                                       NULL };
   static const char *const formats[] = { "rootfs", "docker-archive", "oci-archive", NULL };
   const char *format = pt_query(r, "format", NULL), *name = pt_query(r, "name", NULL);
 
@@ -231,7 +238,8 @@ pt_images_upload(PtRequest *r, GError **error)
 }
 
 static bool
-begin(PtRequest *r, const char *kind, const char *source, const char *name, const char *arch, const char *take, GError **error)
+begin(PtRequest *r, const char *kind, const char *source, const char *name, const char *arch, const char *take,
+      GError **error)
 {
   g_autofree char *target = g_strdup_printf("images/%s", name ? name : source);
   PtOperation op = { .kind = (char *)kind, .target = target, .user = r->who.name };
@@ -256,7 +264,8 @@ from_source(PtRequest *r, const PtBodyImage *b, GError **error)
     known |= g_str_has_prefix(b->source, schemes[i]) && b->source[strlen(schemes[i])];
   if (!known) {
     g_autofree char *shown = pt_text_safe(b->source, 80);
-    PT_SET(error, PT_ERR_INVALID, "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:… or rootfs:… is wanted", shown);
+    PT_SET(error, PT_ERR_INVALID,
+           "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:… or rootfs:… is wanted", shown);
     return false;
   }
   bool recipe = g_str_has_prefix(b->source, "recipe:");
@@ -307,7 +316,8 @@ take_names(PtRequest *r, PtTxn *txn, const PtImage *mine, GError **error)
     for (char **n = image->names; n && *n; n++) {
       if (!named(mine, *n))
         continue;
-      PT_SET(error, PT_ERR_CONFLICT, "name %s: is that of another image, %.19s…\ntake it from there first", *n, image->digest);
+      PT_SET(error, PT_ERR_CONFLICT, "name %s: is that of another image, %.19s…\ntake it from there first", *n,
+             image->digest);
       return false;
     }
     pt_txn_require(txn, e->key, e->revision);
@@ -357,7 +367,8 @@ note_used(const PtInstance *spec, const PtStatus *status, void *data)
 bool
 pt_images_prune(PtRequest *r, GError **error)
 {
-  g_autoptr(GPtrArray) all = pt_view_sync(r->api->view, NULL, error) ? pt_store_list(r->api->store, "images/", NULL, error) : NULL;
+  g_autoptr(GPtrArray) all =
+      pt_view_sync(r->api->view, NULL, error) ? pt_store_list(r->api->store, "images/", NULL, error) : NULL;
   g_autoptr(GHashTable) used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   gint64 freed = 0;
 

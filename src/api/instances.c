@@ -86,7 +86,8 @@ pt_instances_all(PtRequest *r, GError **error)
   GString *items = g_string_sized_new(64 << 10);
   g_string_append(items, "{\"items\":[");
   for (guint i = 0; i < spaces->len; i++)
-    pt_view_instances(r->api->view, ((const PtSpace *)g_ptr_array_index(spaces, i))->name, pt_usage_text, r->api->agent, items);
+    pt_view_instances(r->api->view, ((const PtSpace *)g_ptr_array_index(spaces, i))->name, pt_usage_text, r->api->agent,
+                      items);
   return reply_list(r, items, revision);
 }
 
@@ -121,14 +122,14 @@ pt_instances_get(PtRequest *r, GError **error)
 typedef struct Change {
   PtRequest *r;
   PtInstance *spec;
-  PtStatus *status;  /* may be NULL */
+  PtStatus *status; /* may be NULL */
   gint64 revision;
-  const char *kind;  /* of the operation */
-  bool undoes;       /* need not wait for what is at work */
+  const char *kind; /* of the operation */
+  bool undoes;      /* need not wait for what is at work */
   PtTxn *txn;
   void *data;
-  char *old_name;    /* a rename: the record's name until now */
-  char *op;          /* made by commit() */
+  char *old_name; /* a rename: the record's name until now */
+  char *op;       /* made by commit() */
 } Change;
 
 /* Changes c->spec (and adds to c->txn). */
@@ -148,7 +149,8 @@ busy(Change *c, GError **error)
       return true;
     if (pt_mono() < end && !pt_link_gone(c->r->link))
       continue;
-    PT_SET(error, PT_ERR_CONFLICT, "%s: a %s is at work\nwait for its end: portena operation wait %s", c->spec->name, o->kind, op);
+    PT_SET(error, PT_ERR_CONFLICT, "%s: a %s is at work\nwait for its end: portena operation wait %s", c->spec->name,
+           o->kind, op);
     return false;
   }
 }
@@ -249,7 +251,8 @@ act(Change *c, GError **error)
   PtInstance *s = c->spec;
   int state = state_of(c);
   bool still = state == PT_RUN_STOPPED || state == PT_RUN_FAILED;
-  g_autofree char *resume = g_strdup_printf("portena resume %s", s->name), *start = g_strdup_printf("portena start %s", s->name);
+  g_autofree char *resume = g_strdup_printf("portena resume %s", s->name),
+                  *start = g_strdup_printf("portena start %s", s->name);
 
   switch ((PtAction)b->action) {
   case PT_ACTION_START:
@@ -275,7 +278,9 @@ act(Change *c, GError **error)
   }
   if (b->action == PT_ACTION_START || b->action == PT_ACTION_RESTART)
     s->boot++;
-  s->power = b->action == PT_ACTION_STOP ? PT_POWER_STOPPED : b->action == PT_ACTION_PAUSE ? PT_POWER_PAUSED : PT_POWER_RUNNING;
+  s->power = b->action == PT_ACTION_STOP    ? PT_POWER_STOPPED
+             : b->action == PT_ACTION_PAUSE ? PT_POWER_PAUSED
+                                            : PT_POWER_RUNNING;
   s->force = b->force;
   s->deadline = b->deadline;
   return true;
@@ -307,7 +312,8 @@ mark_deleting(Change *c, GError **error)
   int state = state_of(c);
 
   if (!*force && state != PT_RUN_STOPPED && state != PT_RUN_FAILED) {
-    g_autofree char *advice = g_strdup_printf("stop it first (portena stop %s), or use --force: what it holds in memory is lost", c->spec->name);
+    g_autofree char *advice =
+        g_strdup_printf("stop it first (portena stop %s), or use --force: what it holds in memory is lost", c->spec->name);
     return wrong_state(c, advice, error);
   }
   c->spec->deleting = true;
@@ -368,7 +374,8 @@ recheck_quota(Change *c, const PtInstance *before, GError **error)
   pt_use_add(api->host, c->spec, &now);
   /* somebody whose quota was lowered meanwhile can still ask for less */
   if (now.cpu > was.cpu || now.memory > was.memory || now.disk > was.disk) {
-    const PtUse then = { use.instances, use.cpu - was.cpu + now.cpu, use.memory - was.memory + now.memory, use.disk - was.disk + now.disk };
+    const PtUse then = { use.instances, use.cpu - was.cpu + now.cpu, use.memory - was.memory + now.memory,
+                         use.disk - was.disk + now.disk };
     if (!pt_quota_check(c->r->space, &then, error))
       return false;
   }
@@ -430,9 +437,11 @@ applies(PtRequest *r, const Edit *e)
   json_t *out = json_object(), *value;
   const char *key;
 
-  json_object_foreach(e->patch, key, value) {
+  json_object_foreach(e->patch, key, value)
+  {
     const PtField *f = pt_field_find(&pt_instance_type, key);
-    bool later = e->running && f && ((f->flags & PT_F_STOPPED) || (strcmp(key, "disk") == 0 && !r->api->host->cap_sys_resource));
+    bool later =
+        e->running && f && ((f->flags & PT_F_STOPPED) || (strcmp(key, "disk") == 0 && !r->api->host->cap_sys_resource));
     json_object_set_new(out, key, json_string(later ? "at the next start" : "now"));
   }
   if (e->name)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From a request to a new instance: image, checks, addresses, and one transaction that writes spec, root volume and operation
- * together.
+/* From a request to a new instance: image, checks, addresses, and one transaction that writes spec, root volume and
+ * operation together.
  *
  * Two launches at the same moment must not get the same address, nor together overrun the quota. What is taken is
- * counted from the instances themselves, so nothing can drift; to make the count hold until the commit, every allocation of a
- * space requires and rewrites one record, its guard. Within this daemon a mutex keeps them from failing each other. */
+ * counted from the instances themselves, so nothing can drift; to make the count hold until the commit, every allocation of
+ * a space requires and rewrites one record, its guard. Within this daemon a mutex keeps them from failing each other. */
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -106,7 +106,8 @@ choose_address(const PtSpace *space, const Taken *taken, gint64 *last, PtInstanc
     *last = host;
     return true;
   }
-  PT_SET(error, PT_ERR_OVER_QUOTA, "space %s: no address of %s is free\ndelete an instance, or use a space with a larger subnet", space->name,
+  PT_SET(error, PT_ERR_OVER_QUOTA,
+         "space %s: no address of %s is free\ndelete an instance, or use a space with a larger subnet", space->name,
          space->subnet);
   return false;
 }
@@ -193,8 +194,9 @@ pt_ports_free(PtRequest *r, const PtInstance *spec, GError **error)
     return true;
   /* whose it is, is said only to those who could see it anyway */
   if (r->who.owner_everywhere || strcmp(space, spec->space) == 0)
-    PT_SET(error, PT_ERR_CONFLICT, "ports: port %" G_GINT64_FORMAT "/%s of the node leads to %s in space %s already\nchoose another port",
-           c.listen, c.protocol ? "udp" : "tcp", name, space);
+    PT_SET(error, PT_ERR_CONFLICT,
+           "ports: port %" G_GINT64_FORMAT "/%s of the node leads to %s in space %s already\nchoose another port", c.listen,
+           c.protocol ? "udp" : "tcp", name, space);
   else
     PT_SET(error, PT_ERR_CONFLICT, "ports: port %" G_GINT64_FORMAT "/%s of the node is taken\nchoose another port", c.listen,
            c.protocol ? "udp" : "tcp");
@@ -217,7 +219,8 @@ parse(PtRequest *r, Wanted *w, GError **error)
   g_autoptr(json_t) rest = body ? json_copy((json_t *)body) : NULL;
   g_autoptr(PtInstance) spec = NULL;
 
-  if (!rest || !pt_json_get_string(body, "image", NULL, &w->image, error) || !pt_json_get_bool(body, "start", true, &w->start, error))
+  if (!rest || !pt_json_get_string(body, "image", NULL, &w->image, error) ||
+      !pt_json_get_bool(body, "start", true, &w->start, error))
     return NULL;
   const char *name = json_string_value(json_object_get(body, "name"));
   if (name)
@@ -281,8 +284,16 @@ static void
 put_volume(PtTxn *txn, const PtInstance *spec)
 {
   const PtVolume v = {
-    .id = spec->volume, .name = spec->name, .space = spec->space, .pool = (char *)"local", .instance = spec->name, .image = spec->image,
-    .size = spec->disk, .owner = spec->owner, .epoch = spec->epoch, .created = spec->created,
+    .id = spec->volume,
+    .name = spec->name,
+    .space = spec->space,
+    .pool = (char *)"local",
+    .instance = spec->name,
+    .image = spec->image,
+    .size = spec->disk,
+    .owner = spec->owner,
+    .epoch = spec->epoch,
+    .created = spec->created,
   };
   g_autofree char *key = pt_key_volume(v.space, v.id), *text = pt_record_dump(&pt_volume_type, &v);
 
@@ -318,7 +329,8 @@ name_free(PtRequest *r, const PtInstance *spec, GError **error)
   g_autoptr(PtEntry) e = pt_store_get(r->api->store, key, NULL);
 
   if (e)
-    PT_SET(error, PT_ERR_CONFLICT, "space %s has an instance called %s already\nchoose another name, or remove it first: portena delete %s",
+    PT_SET(error, PT_ERR_CONFLICT,
+           "space %s has an instance called %s already\nchoose another name, or remove it first: portena delete %s",
            spec->space, spec->name, spec->name);
   return !e;
 }
@@ -334,12 +346,13 @@ try_once(PtRequest *r, PtInstance *spec, GError **error)
     PT_SET(error, PT_ERR_CONFLICT, "space %s: it is being deleted", spec->space);
     return false;
   }
-  if (!name_free(r, spec, error) || !pt_guard_read(api, spec->space, &guard, &last, error) || !pt_view_sync(api->view, NULL, error))
+  if (!name_free(r, spec, error) || !pt_guard_read(api, spec->space, &guard, &last, error) ||
+      !pt_view_sync(api->view, NULL, error))
     return false;
   pt_space_use(api, spec->space, &use);
   pt_use_add(api->host, spec, &use);
-  return pt_quota_check(r->space, &use, error) && pt_ports_free(r, spec, error) && choose(api, r->space, &last, spec, error) &&
-         write_all(r, spec, guard, last, error);
+  return pt_quota_check(r->space, &use, error) && pt_ports_free(r, spec, error) &&
+         choose(api, r->space, &last, spec, error) && write_all(r, spec, guard, last, error);
 }
 
 /* Again, where another node allocated in the same space, or the space was changed, in between. */

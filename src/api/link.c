@@ -21,7 +21,7 @@ struct PtLink {
 struct PtLinks {
   GMutex lock;
   GCond wake;
-  GHashTable *all; /* set of PtLink */
+  GHashTable *all;     /* set of PtLink */
   GHashTable *at_work; /* user → count of requests (GUINT_TO_POINTER) */
   GThread *reaper;
   bool stopping;

@@ -38,13 +38,15 @@ pt_samples_get(PtRequest *r, GError **error)
 static void
 append_process(json_t *items, const PtInstance *spec, const PtProcess *p)
 {
-  g_autofree char *started = p->started ? pt_time_format(p->started) : NULL, *user = g_utf8_make_valid(p->user ? p->user : "", -1),
+  g_autofree char *started = p->started ? pt_time_format(p->started) : NULL,
+                  *user = g_utf8_make_valid(p->user ? p->user : "", -1),
                   *command = g_utf8_make_valid(p->command ? p->command : "", -1);
   const char state[2] = { p->state > ' ' && p->state < 127 ? p->state : '?', '\0' };
 
-  json_array_append_new(items, json_pack("{s:s, s:I, s:I, s:s, s:s, s:I, s:I, s:s?, s:s}", "instance", spec->name, "pid", (json_int_t)p->pid,
-                                         "ppid", (json_int_t)p->ppid, "user", user, "state", state, "cpu_usec", (json_int_t)p->cpu_usec,
-                                         "memory", (json_int_t)p->memory, "started", started, "command", command));
+  json_array_append_new(items, json_pack("{s:s, s:I, s:I, s:s, s:s, s:I, s:I, s:s?, s:s}", "instance", spec->name, "pid",
+                                         (json_int_t)p->pid, "ppid", (json_int_t)p->ppid, "user", user, "state", state,
+                                         "cpu_usec", (json_int_t)p->cpu_usec, "memory", (json_int_t)p->memory, "started",
+                                         started, "command", command));
 }
 
 static bool
@@ -76,7 +78,8 @@ note_running(const PtInstance *spec, const PtStatus *status, void *data)
 static GPtrArray *
 running(PtRequest *r, GError **error)
 {
-  GPtrArray *out = pt_view_sync(r->api->view, NULL, error) ? g_ptr_array_new_with_free_func((GDestroyNotify)pt_instance_free) : NULL;
+  GPtrArray *out =
+      pt_view_sync(r->api->view, NULL, error) ? g_ptr_array_new_with_free_func((GDestroyNotify)pt_instance_free) : NULL;
 
   if (out)
     pt_view_foreach(r->api->view, r->space->name, note_running, out);
@@ -221,8 +224,8 @@ note_network(const PtInstance *spec, const PtStatus *status, void *data)
   Net *n = data;
   int state = status ? status->state : PT_RUN_STOPPED;
 
-  json_array_append_new(n->leases, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name", spec->name, "address", spec->address, "address6",
-                                             spec->address6, "mac", spec->mac, "state", pt_run_names[state]));
+  json_array_append_new(n->leases, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name", spec->name, "address", spec->address,
+                                             "address6", spec->address6, "mac", spec->mac, "state", pt_run_names[state]));
   for (guint i = 0; spec->ports && i < spec->ports->len; i++) {
     json_t *port = pt_record_view(&pt_port_type, g_ptr_array_index(spec->ports, i), 0);
     json_object_set_new(port, "instance", json_string(spec->name));
@@ -237,8 +240,9 @@ pt_network_get(PtRequest *r, GError **error)
     return false;
   Net n = { json_array(), json_array() };
   pt_view_foreach(r->api->view, r->space->name, note_network, &n);
-  return pt_reply_json(r, 200, json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "subnet", r->space->subnet, "prefix6", r->space->prefix6, "uplink",
-                                         pt_agent_uplink(r->api->agent), "leases", n.leases, "ports", n.ports));
+  return pt_reply_json(r, 200,
+                       json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "subnet", r->space->subnet, "prefix6", r->space->prefix6,
+                                 "uplink", pt_agent_uplink(r->api->agent), "leases", n.leases, "ports", n.ports));
 }
 
 /* ── volumes ── */

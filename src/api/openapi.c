@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /v1/openapi.json (OpenAPI 3.1): paths from the table of routes, schemas from the records' tables of fields, so that neither can
- * say something else than what is served. Only what is no record is written down here. Made once, on first use. */
+/* /v1/openapi.json (OpenAPI 3.1): paths from the table of routes, schemas from the records' tables of fields, so that
+ * neither can say something else than what is served. Only what is no record is written down here. Made once, on first use.
+ */
 #include <string.h>
 
 #include "api/bodies.h"
@@ -17,15 +18,18 @@ static const struct {
   { "Session", "user User spaces array server object" },
   { "Totp", "secret string uri string" },
   { "Network", "subnet string? prefix6 string? uplink string? leases array ports array" },
-  { "Process", "instance string pid integer ppid integer user string state string cpu_usec integer memory integer started string? "
-               "command string" },
+  { "Process",
+    "instance string pid integer ppid integer user string state string cpu_usec integer memory integer started string? "
+    "command string" },
   { "Samples", "step integer items array" },
   { "Recipe", "name string description string? image string?" },
   { "Pruned", "removed array freed integer" },
-  { "Audit", "id string time string user string? from string? method string? path string? object string? action string? outcome string "
+  { "Audit", "id string time string user string? from string? method string? path string? object string? action string? "
+             "outcome string "
              "detail string?" },
-  { "Node", "name string cpus integer memory integer version string uplink string? pool object instances integer running integer "
-            "load number pressure object" },
+  { "Node",
+    "name string cpus integer memory integer version string uplink string? pool object instances integer running integer "
+    "load number pressure object" },
   { "Check", "check string state string detail string hint string?" },
   { "Usage", "cpu number memory integer disk integer rx integer tx integer" },
   { "OperationError", "code string detail string hint string?" },
@@ -151,7 +155,8 @@ instance_schema(void)
   json_t *properties = json_object(), *required = json_array(), *value;
   const char *key;
 
-  json_object_foreach(view, key, value) {
+  json_object_foreach(view, key, value)
+  {
     const PtField *f = pt_field_find(&pt_instance_type, key);
     if (!f)
       f = pt_field_find(&pt_status_type, key);
@@ -218,7 +223,8 @@ schemas(void)
   json_object_set_new(out, "Instance", instance_schema());
   json_object_set_new(out, "Launch", launch_schema());
   json_object_set_new(out, "Change", type_schema(&pt_instance_type, PT_F_LIVE | PT_F_STOPPED));
-  json_object_set_new(json_object_get(json_object_get(out, "Change"), "properties"), "name", json_pack("{s:s}", "type", "string"));
+  json_object_set_new(json_object_get(json_object_get(out, "Change"), "properties"), "name",
+                      json_pack("{s:s}", "type", "string"));
   json_object_set_new(out, "Operation", with(operation, "error OperationError?"));
   json_object_set_new(out, "Space", with(space, "used object role string revision integer"));
   json_object_set_new(out, "User", with(type_schema(&pt_user_type, 0), "totp boolean revision integer"));
@@ -240,8 +246,8 @@ answer_schema(const char *answer)
 
   if (*answer == '[') {
     g_autofree char *name = g_strndup(answer + 1, strlen(answer) - 2);
-    return json_pack("{s:s, s:{s:{s:s, s:o}, s:{s:s}}, s:[s]}", "type", "object", "properties", "items", "type", "array", "items",
-                     reference(name), "revision", "type", "integer", "required", "items");
+    return json_pack("{s:s, s:{s:{s:s, s:o}, s:{s:s}}, s:[s]}", "type", "object", "properties", "items", "type", "array",
+                     "items", reference(name), "revision", "type", "integer", "required", "items");
   }
   if (plus) {
     g_autofree char *first = g_strndup(answer, (gsize)(plus - answer));
@@ -264,17 +270,19 @@ responses(const PtRoute *route)
     json_object_set_new(ok, "content", json_pack("{s:{}}", route->answer));
   else if (*route->answer)
     json_object_set_new(ok, "content", json_pack("{s:{s:o}}", "application/json", "schema", answer_schema(route->answer)));
-  json_object_set_new(out, strcmp(route->path, "/v1/operations/{id}") == 0 && strcmp(route->method, "DELETE") == 0 ? "202" : status, ok);
-  json_object_set_new(out, "default", json_pack("{s:s, s:{s:{s:o}}}", "description", "A problem", "content", "application/problem+json",
-                                                "schema", reference("Problem")));
+  json_object_set_new(
+      out, strcmp(route->path, "/v1/operations/{id}") == 0 && strcmp(route->method, "DELETE") == 0 ? "202" : status, ok);
+  json_object_set_new(out, "default",
+                      json_pack("{s:s, s:{s:{s:o}}}", "description", "A problem", "content", "application/problem+json",
+                                "schema", reference("Problem")));
   return out;
 }
 
 static void
 add_parameter(json_t *list, const char *name, const char *in)
 {
-  json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", in, "required", strcmp(in, "path") == 0, "schema",
-                                        "type", "string"));
+  json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", in, "required",
+                                        strcmp(in, "path") == 0, "schema", "type", "string"));
 }
 
 static json_t *
@@ -311,13 +319,13 @@ body_schema(const PtRoute *route)
 static json_t *
 operation_of(const PtRoute *route)
 {
-  json_t *op = json_pack("{s:s, s:s, s:o, s:o}", "summary", route->summary, "x-portena-access", pt_access_names[route->access], "parameters",
-                         parameters(route), "responses", responses(route));
+  json_t *op = json_pack("{s:s, s:s, s:o, s:o}", "summary", route->summary, "x-portena-access",
+                         pt_access_names[route->access], "parameters", parameters(route), "responses", responses(route));
 
   if (route->flags & PT_R_BODY)
     json_object_set_new(op, "requestBody",
-                        json_pack("{s:b, s:{s:{s:o}}}", "required", !(route->flags & PT_R_OPTIONAL), "content", "application/json", "schema",
-                                  body_schema(route)));
+                        json_pack("{s:b, s:{s:{s:o}}}", "required", !(route->flags & PT_R_OPTIONAL), "content",
+                                  "application/json", "schema", body_schema(route)));
   else if (route->upload)
     json_object_set_new(op, "requestBody", json_pack("{s:{s:{}}}", "content", "application/octet-stream"));
   if (route->access == PT_ACCESS_OPEN)
@@ -340,11 +348,12 @@ document(void)
     }
     json_object_set_new(path, method, operation_of(route));
   }
-  g_autoptr(json_t) doc = json_pack(
-    "{s:s, s:{s:s, s:s, s:s}, s:O, s:{s:o, s:{s:{s:s, s:s}, s:{s:s, s:s, s:s}}}, s:[{s:[]},{s:[]}]}", "openapi", "3.1.0", "info", "title",
-    "Portena", "version", PORTENA_VERSION, "description", "Virtual personal computers on one's own servers.", "paths", paths, "components",
-    "schemas", schemas(), "securitySchemes", "token", "type", "http", "scheme", "bearer", "cookie", "type", "apiKey", "in", "cookie", "name",
-    "portena", "security", "token", "cookie");
+  g_autoptr(json_t) doc =
+      json_pack("{s:s, s:{s:s, s:s, s:s}, s:O, s:{s:o, s:{s:{s:s, s:s}, s:{s:s, s:s, s:s}}}, s:[{s:[]},{s:[]}]}", "openapi",
+                "3.1.0", "info", "title", "Portena", "version", PORTENA_VERSION, "description",
+                "Virtual personal computers on one's own servers.", "paths", paths, "components", "schemas", schemas(),
+                "securitySchemes", "token", "type", "http", "scheme", "bearer", "cookie", "type", "apiKey", "in", "cookie",
+                "name", "portena", "security", "token", "cookie");
   return pt_json_dump(doc);
 }
 

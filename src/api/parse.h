@@ -5,16 +5,16 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#define PT_TARGET_MAX 8192  /* bytes of a request target */
+#define PT_TARGET_MAX 8192 /* bytes of a request target */
 #define PT_SEGMENTS_MAX 16
-#define PT_QUERY_MAX 24     /* parameters */
+#define PT_QUERY_MAX 24 /* parameters */
 
 /* Decodes %XX (and '+' as a blank where `plus`). Refuses broken escapes, NUL, control characters and what is not UTF-8
  * afterwards. The result is the caller's. */
 char *pt_percent_decode(const char *text, gsize size, bool plus, GError **error);
 
-/* "/v1/spaces/a%20b?x=1" → decoded segments (NULL-ended, the caller's; an escaped '/' stays inside its segment) and the query
- * as a table of char * to char *. An empty segment, a parameter given twice and a fragment are refused. */
+/* "/v1/spaces/a%20b?x=1" → decoded segments (NULL-ended, the caller's; an escaped '/' stays inside its segment) and the
+ * query as a table of char * to char *. An empty segment, a parameter given twice and a fragment are refused. */
 bool pt_target_parse(const char *target, char ***ret_segments, GHashTable **ret_query, GError **error);
 
 /* "pt_<id>_<secret>" taken apart; UNAUTHENTICATED where it has another form. Both are the caller's. */
@@ -30,5 +30,6 @@ bool pt_origin_matches(const char *origin, const char *host);
 /* If-Match: "17" → 17; "*" → -1 (anything). */
 bool pt_if_match_parse(const char *header, gint64 *ret, GError **error);
 
-/* The last address of an X-Forwarded-For: the one that our own gateway has added. NULL where it is no address. The caller's. */
+/* The last address of an X-Forwarded-For: the one that our own gateway has added. NULL where it is no address. The caller's.
+ */
 char *pt_forwarded_last(const char *header);

@@ -116,7 +116,8 @@ wait_operation(PtRequest *r, const char *op, gint64 seconds, GError **error)
 
   for (;;) {
     gint64 left = end - pt_mono();
-    g_autoptr(PtOperation) o = left > 0 ? pt_ops_wait(r->api->ops, op, MIN(left, WAIT_SLICE), error) : pt_ops_get(r->api->ops, op, error);
+    g_autoptr(PtOperation) o =
+        left > 0 ? pt_ops_wait(r->api->ops, op, MIN(left, WAIT_SLICE), error) : pt_ops_get(r->api->ops, op, error);
     if (!o || left <= 0 || o->state >= PT_OP_DONE || pt_link_gone(r->link))
       return g_steal_pointer(&o);
   }
@@ -141,7 +142,8 @@ pt_reply_operation(PtRequest *r, const char *op, PtRefresh refresh, GError **err
 {
   gint64 wait = 0, ready = 0, revision = 0;
 
-  if (!pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &wait, error) || !pt_query_int(r, "wait_ready", 0, 0, PT_WAIT_MAX, &ready, error))
+  if (!pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &wait, error) ||
+      !pt_query_int(r, "wait_ready", 0, 0, PT_WAIT_MAX, &ready, error))
     return false;
   g_autoptr(PtOperation) o = wait_operation(r, op, MAX(wait, ready), error);
   if (!o)

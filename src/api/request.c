@@ -58,8 +58,8 @@ pt_request_clear(PtRequest *r)
 char *
 pt_request_object(const PtRequest *r)
 {
-  static const char *const deeds[] = { "actions", "exec", "console", "desktop", "files", "logs", "samples", "processes", "thumbnail", "network",
-                                       NULL };
+  static const char *const deeds[] = { "actions", "exec",      "console",   "desktop", "files", "logs",
+                                       "samples", "processes", "thumbnail", "network", NULL };
   g_autoptr(GString) s = g_string_new(NULL);
 
   for (guint i = 1; r->segments && r->segments[i]; i++) {
@@ -109,7 +109,8 @@ pt_query_int(const PtRequest *r, const char *name, gint64 fallback, gint64 min, 
   *ret = fallback;
   if (!v || g_ascii_string_to_signed(v, 10, min, max, ret, NULL))
     return true;
-  PT_SET(error, PT_ERR_INVALID, "%s: a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " is wanted", name, min, max);
+  PT_SET(error, PT_ERR_INVALID, "%s: a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " is wanted", name, min,
+         max);
   return false;
 }
 
@@ -185,8 +186,10 @@ pt_if_match(const PtRequest *r, const char *what, gint64 revision, GError **erro
 {
   if (r->if_match < 0 || r->if_match == revision)
     return true;
-  PT_SET(error, PT_ERR_STALE, "%s: it was changed by somebody else meanwhile (revision %" G_GINT64_FORMAT ", not %" G_GINT64_FORMAT
-         ")\nread it again and repeat the change", what, revision, r->if_match);
+  PT_SET(error, PT_ERR_STALE,
+         "%s: it was changed by somebody else meanwhile (revision %" G_GINT64_FORMAT ", not %" G_GINT64_FORMAT
+         ")\nread it again and repeat the change",
+         what, revision, r->if_match);
   return false;
 }
 

@@ -24,7 +24,7 @@ struct PtApi {
   PtBus *bus;
   PtOps *ops;
   PtAgent *agent;
-  PtApiConfig config;   /* `group` is owned */
+  PtApiConfig config; /* `group` is owned */
   PtAudit *audit;
   PtThrottle *throttle; /* logins */
   PtGate *hashing;      /* how many Argon2id computations run at once */
@@ -37,72 +37,72 @@ struct PtApi {
 
 /* Who asks, with what the credential's scope leaves of the user's rights. */
 typedef struct PtWho {
-  char *name;         /* "root" or a user; NULL = nobody has been authenticated */
-  bool root;          /* uid 0 on the socket, without a credential */
+  char *name; /* "root" or a user; NULL = nobody has been authenticated */
+  bool root;  /* uid 0 on the socket, without a credential */
   bool admin;
   bool owner_everywhere; /* the user is an administrator, whatever is left of that by the scope */
-  bool must_change;   /* the password is to be changed before anything else */
-  bool cookie;        /* came as a cookie: the rules against forged requests hold */
-  bool read_only;     /* scope "read" or "space:NAME:read" */
-  char *only_space;   /* scope "space:…" */
-  char *token;        /* id; NULL for root */
-  int token_kind;     /* PtTokenKind */
+  bool must_change;      /* the password is to be changed before anything else */
+  bool cookie;           /* came as a cookie: the rules against forged requests hold */
+  bool read_only;        /* scope "read" or "space:NAME:read" */
+  char *only_space;      /* scope "space:…" */
+  char *token;           /* id; NULL for root */
+  int token_kind;        /* PtTokenKind */
 } PtWho;
 
 typedef gssize (*PtReplyRead)(void *data, guint64 pos, char *buf, gsize size); /* 0 = later, -1 = end, -2 = broken */
 
 typedef struct PtReply {
   guint status;
-  const char *type;      /* Content-Type */
-  char *text;            /* the body; or … */
+  const char *type; /* Content-Type */
+  char *text;       /* the body; or … */
   gsize size;
-  PtReplyRead read;      /* … a stream, of `size` bytes or (0) of unknown length; or … */
+  PtReplyRead read; /* … a stream, of `size` bytes or (0) of unknown length; or … */
   void *read_data;
   GDestroyNotify read_free;
-  int stream_fd;         /* … a descriptor to hand over after a 101 */
-  guint stream_type;     /* PT_WIRE_* */
-  GPtrArray *headers;    /* char *: name, value, name, value … */
+  int stream_fd;      /* … a descriptor to hand over after a 101 */
+  guint stream_type;  /* PT_WIRE_* */
+  GPtrArray *headers; /* char *: name, value, name, value … */
 } PtReply;
 
 #define PT_PARAMS_MAX 4
 
 typedef struct PtRequest {
   PtApi *api;
-  PtLink *link;          /* its connection */
+  PtLink *link; /* its connection */
   const PtRoute *route;
   char *method;
-  char *target;          /* as it came */
+  char *target; /* as it came */
   char **segments;
   GHashTable *query;
   const char *param_names[PT_PARAMS_MAX]; /* of the route's pattern, ended by '}' */
   const char *params[PT_PARAMS_MAX];      /* borrowed from segments */
   PtWho who;
-  char *from;            /* address or "unix:UID" */
-  char *host;            /* Host header */
+  char *from; /* address or "unix:UID" */
+  char *host; /* Host header */
   char *origin;
-  gint64 if_match;       /* -1 = none */
+  gint64 if_match; /* -1 = none */
   GByteArray *body;
-  gint64 body_size;      /* as announced; -1 = not */
-  json_t *json;          /* NULL where the body was empty */
-  int upload_fd;         /* where an upload's bytes go; -1 = none */
+  gint64 body_size; /* as announced; -1 = not */
+  json_t *json;     /* NULL where the body was empty */
+  int upload_fd;    /* where an upload's bytes go; -1 = none */
   gint64 upload_size;
-  gint64 upload_max;     /* 0 = none */
-  void *upload_data;     /* of the route's upload function */
+  gint64 upload_max; /* 0 = none */
+  void *upload_data; /* of the route's upload function */
   GDestroyNotify upload_free;
-  gint64 last_event;     /* Last-Event-ID of an event stream that comes back */
-  char *content_type;    /* without parameters */
-  PtSpace *space;        /* of the route's {space}, read by authz.c */
+  gint64 last_event;  /* Last-Event-ID of an event stream that comes back */
+  char *content_type; /* without parameters */
+  PtSpace *space;     /* of the route's {space}, read by authz.c */
   gint64 space_revision;
-  PtRole role;           /* in that space */
-  char *object;          /* for the audit log; NULL = from the address */
-  char *action;          /* what an action was, for the audit log */
+  PtRole role;  /* in that space */
+  char *object; /* for the audit log; NULL = from the address */
+  char *action; /* what an action was, for the audit log */
   char *audit_detail;
-  char *login_user;      /* who tried to log in */
-  guint status;          /* instead of what the error's code says; 0 = that */
-  json_t *problem;       /* more members of the problem details */
-  json_t *extra;         /* more members of an operation's answer */
-  guint retry_after;     /* seconds; 0 = none */
-  char *allow;           /* methods, with a 405 */
+  char *login_user;  /* who tried to log in */
+  guint status;      /* instead of what the error's code says; 0 = that */
+  json_t *problem;   /* more members of the problem details */
+  json_t *extra;     /* more members of an operation's answer */
+  guint retry_after; /* seconds; 0 = none */
+  char *allow;       /* methods, with a 405 */
   PtReply reply;
 } PtRequest;
 
@@ -116,7 +116,8 @@ const char *pt_param(const PtRequest *r, const char *name);
 void pt_param_set(PtRequest *r, const char *name, const char *value); /* borrowed */
 const char *pt_query(const PtRequest *r, const char *name, const char *fallback);
 /* INVALID, naming the parameter, where it is no such value or outside. */
-bool pt_query_int(const PtRequest *r, const char *name, gint64 fallback, gint64 min, gint64 max, gint64 *ret, GError **error);
+bool pt_query_int(const PtRequest *r, const char *name, gint64 fallback, gint64 min, gint64 max, gint64 *ret,
+                  GError **error);
 bool pt_query_bool(const PtRequest *r, const char *name, bool fallback, bool *ret, GError **error);
 
 #define PT_WAIT_MAX 600 /* seconds */
@@ -148,4 +149,5 @@ bool pt_if_match(const PtRequest *r, const char *what, gint64 revision, GError *
 /* The record behind `key`, parsed; NOT_FOUND says `what`. */
 typedef void *(*PtParse)(const json_t *json, GError **error);
 void *pt_load(PtApi *api, const char *key, PtParse parse, const char *what, gint64 *ret_revision, GError **error);
-#define PT_LOAD(api, key, parse, what, ret_revision, error) pt_load(api, key, (PtParse)(void (*)(void))(parse), what, ret_revision, error)
+#define PT_LOAD(api, key, parse, what, ret_revision, error)                                                                 \
+  pt_load(api, key, (PtParse)(void (*)(void))(parse), what, ret_revision, error)

@@ -7,12 +7,12 @@ typedef struct PtRequest PtRequest;
 
 /* The least that one must be. Roles are those in the space of {space}. */
 typedef enum {
-  PT_ACCESS_OPEN,    /* no credential */
-  PT_ACCESS_USER,    /* anybody who is authenticated; the handler shows what that user may see */
+  PT_ACCESS_OPEN, /* no credential */
+  PT_ACCESS_USER, /* anybody who is authenticated; the handler shows what that user may see */
   PT_ACCESS_VIEWER,
   PT_ACCESS_MEMBER,
   PT_ACCESS_OWNER,
-  PT_ACCESS_SELF,    /* the user {user}, or an administrator; never by a scoped token */
+  PT_ACCESS_SELF, /* the user {user}, or an administrator; never by a scoped token */
   PT_ACCESS_ADMIN,
   PT_N_ACCESS
 } PtAccess;
@@ -30,16 +30,16 @@ enum {
 
 typedef struct PtRoute {
   const char *method;
-  const char *path;       /* "/v1/spaces/{space}" */
+  const char *path; /* "/v1/spaces/{space}" */
   PtAccess access;
   guint flags;
   bool (*handle)(PtRequest *r, GError **error);
   /* Takes the body as it comes, instead of JSON: sets r->upload_fd. NULL = JSON only. Called once authorised. With
    * `upload_fd` still -1 after success the body is JSON. */
   bool (*upload)(PtRequest *r, GError **error);
-  const char *query;      /* names of the parameters it knows, blanks between; beside wait, wait_ready */
-  const PtType *body;     /* of the JSON body; NULL with PT_R_BODY = the user fields of an instance */
-  const char *answer;     /* name of a schema of openapi.c, "[Name]" for a list, "" = none, else a media type */
+  const char *query;  /* names of the parameters it knows, blanks between; beside wait, wait_ready */
+  const PtType *body; /* of the JSON body; NULL with PT_R_BODY = the user fields of an instance */
+  const char *answer; /* name of a schema of openapi.c, "[Name]" for a list, "" = none, else a media type */
   const char *summary;
 } PtRoute;
 

@@ -29,14 +29,14 @@
 #define HEADERS_MAX 100
 #define HEADERS_BYTES (16u << 10)
 #define BODY_MAX PT_JSON_MAX_BYTES
-#define POOL (64u << 10)         /* libmicrohttpd's memory for one connection: headers and buffers */
+#define POOL (64u << 10) /* libmicrohttpd's memory for one connection: headers and buffers */
 #define STACK (512u << 10)
 #define CONNECTIONS 512
 #define KEPT_FOR_ROOT 16
-#define AT_WORK_MAX 128          /* requests of one user at the same time, event streams too */
+#define AT_WORK_MAX 128 /* requests of one user at the same time, event streams too */
 #define T_HEADERS (10 * G_USEC_PER_SEC)
-#define T_BODY (30 * G_USEC_PER_SEC)  /* between two pieces */
-#define T_IDLE (75 * G_USEC_PER_SEC)  /* between two requests */
+#define T_BODY (30 * G_USEC_PER_SEC) /* between two pieces */
+#define T_IDLE (75 * G_USEC_PER_SEC) /* between two requests */
 
 struct PtServer {
   PtApi *api;
@@ -50,9 +50,10 @@ typedef struct Call { /* a request and its connection */
   PtRequest r;
   PtServer *server;
   struct MHD_Connection *conn;
-  bool begun;   /* the first call has been made */
-  char *counted; /* user among whose requests at work it is; NULL = nobody's */
-  bool done;    /* an answer is on its way, or will be: take no more */
+  bool thumbnail;  /* the gateway looks at a desktop to draw its picture, every few seconds: not worth a line in the log */
+  bool begun;      /* the first call has been made */
+  char *counted;   /* user among whose requests at work it is; NULL = nobody's */
+  bool done;       /* an answer is on its way, or will be: take no more */
   GError *failure; /* of the body, to be told at its end */
 } Call;
 
@@ -107,8 +108,8 @@ check_headers(Call *c, GError **error)
   if (sum.count <= HEADERS_MAX && sum.bytes <= HEADERS_BYTES)
     return true;
   c->r.status = 431;
-  PT_SET(error, PT_ERR_TOO_LARGE, "headers: %u of them with %" G_GSIZE_FORMAT " bytes; at most %u with %u bytes are allowed", sum.count,
-         sum.bytes, HEADERS_MAX, HEADERS_BYTES);
+  PT_SET(error, PT_ERR_TOO_LARGE, "headers: %u of them with %" G_GSIZE_FORMAT " bytes; at most %u with %u bytes are allowed",
+         sum.count, sum.bytes, HEADERS_MAX, HEADERS_BYTES);
   return false;
 }
 
@@ -168,7 +169,8 @@ check_stream(Call *c, GError **error)
   if (!(c->r.route->flags & PT_R_STREAM) || (upgrade && strcmp(upgrade, "portena-stream/1") == 0))
     return true;
   c->r.status = 426;
-  PT_SET(error, PT_ERR_INVALID, "stream: this address gives a stream; send Upgrade: portena-stream/1 on the socket, or open a WebSocket");
+  PT_SET(error, PT_ERR_INVALID,
+         "stream: this address gives a stream; send Upgrade: portena-stream/1 on the socket, or open a WebSocket");
   return false;
 }
 
@@ -192,7 +194,8 @@ check_share(Call *c, GError **error)
     return true;
   }
   c->r.retry_after = 1;
-  PT_SET(error, PT_ERR_RATE, "user %s: %u requests are at work already\nwait for some of them to end", c->r.who.name, AT_WORK_MAX);
+  PT_SET(error, PT_ERR_RATE, "user %s: %u requests are at work already\nwait for some of them to end", c->r.who.name,
+         AT_WORK_MAX);
   return false;
 }
 
@@ -205,12 +208,14 @@ begin(Call *c, const char *method, GError **error)
   const char *if_match = header(c, "If-Match"), *last = header(c, "Last-Event-ID");
 
   r->from = source(c, uid);
+  c->thumbnail =
+      g_strcmp0(header(c, "X-Portena-Purpose"), "thumbnail") == 0 && (gint64)uid == c->server->api->config.gateway_uid;
   r->host = g_strdup(header(c, "Host"));
   r->origin = g_strdup(header(c, "Origin"));
   r->method = g_strdup(method);
   r->last_event = MAX(g_ascii_strtoll(last ? last : "0", NULL, 10), 0);
-  return check_headers(c, error) && check_crowd(c, uid, error) && pt_target_parse(r->target, &r->segments, &r->query, error) &&
-         pt_route(r, method, error) &&
+  return check_headers(c, error) && check_crowd(c, uid, error) &&
+         pt_target_parse(r->target, &r->segments, &r->query, error) && pt_route(r, method, error) &&
          pt_auth(r, uid, header(c, "Authorization"), header(c, "Cookie"), header(c, "X-Portena"), error) &&
          check_share(c, error) && pt_authz(r, error) && (!if_match || pt_if_match_parse(if_match, &r->if_match, error)) &&
          pt_query_known(r, error) && check_stream(c, error) && check_body(c, error);
@@ -270,15 +275,21 @@ audit(Call *c, const GError *error)
   PtRequest *r = &c->r;
   g_autoptr(GError) err = NULL;
 
-  if (!r->route || (strcmp(r->route->method, "GET") == 0 && !(r->route->flags & PT_R_AUDIT)))
+  if (!r->route || (c->thumbnail && !error) || (strcmp(r->route->method, "GET") == 0 && !(r->route->flags & PT_R_AUDIT)))
     return;
   if (!r->who.name && !r->login_user) /* noise from outside that reached nothing */
     return;
   g_autofree char *object = r->object ? g_strdup(r->object) : pt_request_object(r);
   g_autofree char *detail = error ? pt_error_summary(error) : g_strdup(r->audit_detail);
   const PtAuditEntry e = {
-    .user = r->who.name ? r->who.name : r->login_user, .from = r->from, .method = r->method, .path = r->target, .object = object,
-    .action = r->action, .outcome = error ? pt_err_name(pt_error_code(error)) : "ok", .detail = detail,
+    .user = r->who.name ? r->who.name : r->login_user,
+    .from = r->from,
+    .method = r->method,
+    .path = r->target,
+    .object = object,
+    .action = r->action,
+    .outcome = error ? pt_err_name(pt_error_code(error)) : "ok",
+    .detail = detail,
     .login = error && r->login_user,
   };
   if (!pt_audit_add(c->server->api->audit, &e, &err))
@@ -304,8 +315,8 @@ answer(Call *c, GError *error)
 }
 
 static enum MHD_Result
-on_request(void *data, struct MHD_Connection *conn, const char *url, const char *method, const char *version, const char *upload,
-           size_t *upload_size, void **call)
+on_request(void *data, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
+           const char *upload, size_t *upload_size, void **call)
 {
   Call *c = *call;
   g_autoptr(GError) err = NULL;
@@ -418,7 +429,8 @@ open_socket(PtServer *s, GError **error)
   strcpy(a.sun_path, s->path);
   fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0) {
-    PT_SET(error, PT_ERR_CONFLICT, "socket %s: another daemon answers there\nstop it, or choose another run directory", s->path);
+    PT_SET(error, PT_ERR_CONFLICT, "socket %s: another daemon answers there\nstop it, or choose another run directory",
+           s->path);
     close(fd);
     return -1;
   }
@@ -458,13 +470,14 @@ pt_server_new(PtApi *api, const char *path, GError **error)
     return NULL;
   }
   s->links = pt_links_new();
-  s->mhd = MHD_start_daemon(
-    MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0,
-    NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-    s->max, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
-    MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-    MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-    on_connection, s, MHD_OPTION_END);
+  s->mhd = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+                                MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC,
+                            0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+                            fd, MHD_OPTION_CONNECTION_LIMIT, s->max, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+                            MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
   if (!s->mhd) { /* it has closed the socket */
     PT_SET(error, PT_ERR_INTERNAL, "socket %s: the server could not be started", path);
     unlink(s->path);

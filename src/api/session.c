@@ -86,8 +86,8 @@ tidy(PtApi *api, PtTxn *txn, const char *user, GError **error)
 static void
 set_cookie(PtRequest *r, const char *value, gint64 life)
 {
-  g_autofree char *cookie = g_strdup_printf("portena=%s; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=%" G_GINT64_FORMAT, value,
-                                            life / G_USEC_PER_SEC);
+  g_autofree char *cookie = g_strdup_printf(
+      "portena=%s; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=%" G_GINT64_FORMAT, value, life / G_USEC_PER_SEC);
 
   pt_reply_header(r, "Set-Cookie", cookie);
 }
@@ -98,7 +98,12 @@ begin(PtRequest *r, PtUser *u, gint64 revision, const PtBodySession *b, GError *
   gint64 life = b->token ? TOKEN_LIFE : COOKIE_LIFE, now = pt_now(), written = 0;
   g_autoptr(PtTxn) txn = pt_txn_new();
   PtToken token = {
-    .user = u->name, .kind = PT_TOKEN_SESSION, .name = b->name, .expires = now + life, .last_used = now, .last_from = r->from,
+    .user = u->name,
+    .kind = PT_TOKEN_SESSION,
+    .name = b->name,
+    .expires = now + life,
+    .last_used = now,
+    .last_from = r->from,
   };
 
   u->last_login = now;
@@ -177,8 +182,9 @@ pt_session_create(PtRequest *r, GError **error)
 static json_t *
 root_view(void)
 {
-  return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:n, s:n, s:i}", "name", "root", "full_name", "the server's administrator", "admin", 1,
-                   "disabled", 0, "totp", 0, "must_change", 0, "created", "last_login", "revision", 0);
+  return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:n, s:n, s:i}", "name", "root", "full_name",
+                   "the server's administrator", "admin", 1, "disabled", 0, "totp", 0, "must_change", 0, "created",
+                   "last_login", "revision", 0);
 }
 
 bool
@@ -204,8 +210,8 @@ pt_session_get(PtRequest *r, GError **error)
     const PtSpace *s = g_ptr_array_index(spaces, i);
     json_array_append_new(list, json_pack("{s:s, s:s}", "name", s->name, "role", pt_role_names[pt_who_role(&r->who, s)]));
   }
-  json_t *answer = json_pack("{s:O, s:o, s:{s:s, s:s}}", "user", user, "spaces", list, "server", "name", r->api->host->node, "version",
-                             PORTENA_VERSION);
+  json_t *answer = json_pack("{s:O, s:o, s:{s:s, s:s}}", "user", user, "spaces", list, "server", "name", r->api->host->node,
+                             "version", PORTENA_VERSION);
   return pt_reply_json(r, 200, answer);
 }
 

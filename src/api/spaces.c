@@ -82,7 +82,8 @@ pt_quota_check(const PtSpace *space, const PtUse *use, GError **error)
   }
   if (!text)
     return true;
-  PT_SET(error, PT_ERR_OVER_QUOTA, "space %s: this would be %s that its quota allows\nask for less, delete something, or have the quota raised",
+  PT_SET(error, PT_ERR_OVER_QUOTA,
+         "space %s: this would be %s that its quota allows\nask for less, delete something, or have the quota raised",
          space->name, text);
   return false;
 }
@@ -123,7 +124,8 @@ pt_spaces_list(PtRequest *r, GError **error)
   g_autoptr(GPtrArray) spaces = pt_view_spaces(r->api->view, &r->who, &revisions);
   json_t *items = json_array();
   for (guint i = 0; i < spaces->len; i++)
-    json_array_append_new(items, pt_space_view(r->api, &r->who, g_ptr_array_index(spaces, i), g_array_index(revisions, gint64, i)));
+    json_array_append_new(items,
+                          pt_space_view(r->api, &r->who, g_ptr_array_index(spaces, i), g_array_index(revisions, gint64, i)));
   g_array_unref(revisions);
   return pt_reply_items(r, items, revision);
 }
@@ -224,13 +226,14 @@ pt_spaces_delete(PtRequest *r, GError **error)
     if (!s)
       return false;
   }
-  if (!pt_query_bool(r, "force", false, &force, error) || !alive(s, error) || !pt_if_match(r, s->name, r->space_revision, error) ||
-      !pt_view_sync(r->api->view, NULL, error))
+  if (!pt_query_bool(r, "force", false, &force, error) || !alive(s, error) ||
+      !pt_if_match(r, s->name, r->space_revision, error) || !pt_view_sync(r->api->view, NULL, error))
     return false;
   pt_space_use(r->api, s->name, &use);
   if (use.instances > 0 && !force) {
-    PT_SET(error, PT_ERR_CONFLICT, "space %s: has %" G_GINT64_FORMAT " instances\ndelete them first, or use --force: their data goes too",
-           s->name, use.instances);
+    PT_SET(error, PT_ERR_CONFLICT,
+           "space %s: has %" G_GINT64_FORMAT " instances\ndelete them first, or use --force: their data goes too", s->name,
+           use.instances);
     return false;
   }
   g_autofree char *target = g_strdup_printf("spaces/%s", s->name);

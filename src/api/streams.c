@@ -18,7 +18,12 @@ static bool
 exec(PtRequest *r, const PtBodyExec *b, GError **error)
 {
   const PtExec e = {
-    .command = b->shell ? NULL : b->command, .env = b->env, .cwd = b->cwd, .user = b->user, .tty = b->tty, .cols = (guint)b->cols,
+    .command = b->shell ? NULL : b->command,
+    .env = b->env,
+    .cwd = b->cwd,
+    .user = b->user,
+    .tty = b->tty,
+    .cols = (guint)b->cols,
     .rows = (guint)b->rows,
   };
 
@@ -77,6 +82,7 @@ pt_thumbnail_get(PtRequest *r, GError **error)
   g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
 
   if (spec)
-    PT_SET(error, PT_ERR_NOT_FOUND, "%s: there is no picture of it here\nask the gateway over HTTPS: it makes them", spec->name);
+    PT_SET(error, PT_ERR_NOT_FOUND, "%s: there is no picture of it here\nask the gateway over HTTPS: it makes them",
+           spec->name);
   return false;
 }

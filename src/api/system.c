@@ -23,7 +23,8 @@ bool
 pt_server_get(PtRequest *r, GError **error)
 {
   (void)error;
-  return pt_reply_json(r, 200, json_pack("{s:s, s:s, s:i}", "name", r->api->host->node, "version", PORTENA_VERSION, "api", 1));
+  return pt_reply_json(r, 200,
+                       json_pack("{s:s, s:s, s:i}", "name", r->api->host->node, "version", PORTENA_VERSION, "api", 1));
 }
 
 typedef struct {
@@ -69,12 +70,12 @@ pt_node_get(PtRequest *r, GError **error)
   if (getloadavg(load, 3) < 0)
     load[0] = -1;
   return pt_reply_json(
-    r, 200,
-    json_pack("{s:s, s:I, s:I, s:s, s:s?, s:{s:I, s:I, s:I}, s:I, s:I, s:f, s:{s:f, s:f, s:f}}", "name", h->node, "cpus",
-              (json_int_t)h->cpus, "memory", (json_int_t)h->memory, "version", PORTENA_VERSION, "uplink", pt_agent_uplink(r->api->agent),
-              "pool", "size", (json_int_t)pool.size, "used", (json_int_t)pool.used, "available", (json_int_t)pool.available, "instances",
-              (json_int_t)c.all, "running", (json_int_t)c.running, "load", load[0], "pressure", "cpu", pressure("cpu"), "memory",
-              pressure("memory"), "io", pressure("io")));
+      r, 200,
+      json_pack("{s:s, s:I, s:I, s:s, s:s?, s:{s:I, s:I, s:I}, s:I, s:I, s:f, s:{s:f, s:f, s:f}}", "name", h->node, "cpus",
+                (json_int_t)h->cpus, "memory", (json_int_t)h->memory, "version", PORTENA_VERSION, "uplink",
+                pt_agent_uplink(r->api->agent), "pool", "size", (json_int_t)pool.size, "used", (json_int_t)pool.used,
+                "available", (json_int_t)pool.available, "instances", (json_int_t)c.all, "running", (json_int_t)c.running,
+                "load", load[0], "pressure", "cpu", pressure("cpu"), "memory", pressure("memory"), "io", pressure("io")));
 }
 
 /* ── doctor ── */
@@ -86,8 +87,8 @@ check(json_t *items, const char *name, Verdict verdict, const char *detail, cons
 {
   static const char *const verdicts[] = { "ok", "warn", "bad" };
 
-  json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s?}", "check", name, "state", verdicts[verdict], "detail", detail, "hint",
-                                         verdict == OK ? NULL : hint));
+  json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s?}", "check", name, "state", verdicts[verdict], "detail",
+                                         detail, "hint", verdict == OK ? NULL : hint));
 }
 
 static void
@@ -101,10 +102,14 @@ check_pool(PtApi *api, json_t *items)
     return;
   }
   g_autofree char *free = pt_size_format(p.available), *size = pt_size_format(p.size);
-  g_autofree char *detail = g_strdup_printf("%s of %s free, %s", free, size, p.reflink ? "clones by reflink" : "clones by copying");
+  g_autofree char *detail =
+      g_strdup_printf("%s of %s free, %s", free, size, p.reflink ? "clones by reflink" : "clones by copying");
   bool full = p.size > 0 && p.available < p.size / 20;
-  check(items, "pool", full ? BAD : p.reflink ? OK : WARN, detail,
-        full ? "make room, or give the pool more" : "put the state directory on XFS or btrfs");
+  check(items, "pool",
+        full        ? BAD
+        : p.reflink ? OK
+                    : WARN,
+        detail, full ? "make room, or give the pool more" : "put the state directory on XFS or btrfs");
 }
 
 static void
@@ -114,16 +119,16 @@ check_programs(json_t *items)
     const char *name, *use;
     Verdict missing;
   } programs[] = {
-    { "crun", "runs containers", BAD },          { "dnsmasq", "gives addresses and names in spaces", BAD },
-    { "mkfs.erofs", "makes images", BAD },       { "mkfs.ext4", "makes volumes", BAD },
+    { "crun", "runs containers", BAD },           { "dnsmasq", "gives addresses and names in spaces", BAD },
+    { "mkfs.erofs", "makes images", BAD },        { "mkfs.ext4", "makes volumes", BAD },
     { "mmdebstrap", "builds the recipes", WARN }, { "skopeo", "fetches images from registries", WARN },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
     g_autofree char *path = g_find_program_in_path(programs[i].name);
     g_autofree char *detail = g_strdup_printf("%s: %s", programs[i].use, path ? path : "not installed");
-    g_autofree char *hint = g_strdup_printf("install it: apt install %s",
-                                            g_str_has_prefix(programs[i].name, "mkfs.er") ? "erofs-utils" : programs[i].name);
+    g_autofree char *hint = g_strdup_printf(
+        "install it: apt install %s", g_str_has_prefix(programs[i].name, "mkfs.er") ? "erofs-utils" : programs[i].name);
     check(items, programs[i].name, path ? OK : programs[i].missing, detail, hint);
   }
 }
@@ -147,7 +152,8 @@ check_host(PtApi *api, json_t *items)
   check(items, "uplink", isolated ? WARN : OK, isolated ? "none: instances reach nothing outside" : uplink,
         "set the uplink in portena.conf if they should");
   bool sockets = access("/proc/pressure/cpu", R_OK) == 0;
-  check(items, "pressure", sockets ? OK : WARN, sockets ? "the kernel tells it (PSI)" : "the kernel does not tell it", "boot with psi=1");
+  check(items, "pressure", sockets ? OK : WARN, sockets ? "the kernel tells it (PSI)" : "the kernel does not tell it",
+        "boot with psi=1");
   check(items, "gateway", api->config.gateway_uid >= 0 ? OK : WARN,
         api->config.gateway_uid >= 0 ? "its user exists" : "there is no user for it: addresses of clients are not believed",
         "install the package, or make the user portena-gateway");
@@ -249,8 +255,8 @@ pt_metrics_get(PtRequest *r, GError **error)
   PtApi *api = r->api;
   PtPoolInfo pool = { 0 };
   Count c = { 0 };
-  Rows m = { g_string_new(NULL), g_string_new(NULL), g_string_new(NULL), g_string_new(NULL), g_string_new(NULL), g_string_new(NULL),
-             api->agent };
+  Rows m = { g_string_new(NULL), g_string_new(NULL), g_string_new(NULL), g_string_new(NULL),
+             g_string_new(NULL), g_string_new(NULL), api->agent };
   GString *out = g_string_new(NULL);
 
   (void)error;

@@ -67,7 +67,10 @@ create(PtRequest *r, const PtBodyToken *b, GError **error)
   gint64 life = LIFE_DEFAULT;
   g_autoptr(PtTxn) txn = pt_txn_new();
   PtToken token = {
-    .user = (char *)pt_param(r, "user"), .kind = PT_TOKEN_API, .name = b->name, .scope = b->scope ? b->scope : (char *)"full",
+    .user = (char *)pt_param(r, "user"),
+    .kind = PT_TOKEN_API,
+    .name = b->name,
+    .scope = b->scope ? b->scope : (char *)"full",
   };
 
   if (b->expires_in && !pt_duration_parse(b->expires_in, &life, error))
@@ -80,7 +83,8 @@ create(PtRequest *r, const PtBodyToken *b, GError **error)
   if (!present)
     return false;
   if (present->len >= TOKENS_MAX) {
-    PT_SET(error, PT_ERR_CONFLICT, "user %s: has %u tokens and sessions already\nrevoke some: portena token list", token.user, present->len);
+    PT_SET(error, PT_ERR_CONFLICT, "user %s: has %u tokens and sessions already\nrevoke some: portena token list",
+           token.user, present->len);
     return false;
   }
   token.expires = pt_now() + life;

@@ -131,7 +131,8 @@ other_admin(PtRequest *r, const char *but, GError **error)
       return true;
   }
   if (all)
-    PT_SET(error, PT_ERR_CONFLICT, "user %s: is the only administrator\nmake another one first: portena user set NAME admin=true", but);
+    PT_SET(error, PT_ERR_CONFLICT,
+           "user %s: is the only administrator\nmake another one first: portena user set NAME admin=true", but);
   return false;
 }
 
@@ -314,8 +315,8 @@ pt_totp_begin(PtRequest *r, GError **error)
   if (!pt_user_put(r->api, txn, u, revision, NULL, error))
     return false;
   g_autofree char *server = g_uri_escape_string(r->api->host->node, NULL, false);
-  g_autofree char *uri = g_strdup_printf("otpauth://totp/Portena%%20%s:%s?secret=%s&issuer=Portena%%20%s", server, u->name, u->totp_pending,
-                                         server);
+  g_autofree char *uri = g_strdup_printf("otpauth://totp/Portena%%20%s:%s?secret=%s&issuer=Portena%%20%s", server, u->name,
+                                         u->totp_pending, server);
   return pt_reply_json(r, 200, json_pack("{s:s, s:s}", "secret", u->totp_pending, "uri", uri));
 }
 

@@ -27,9 +27,9 @@ typedef struct {
 
 struct PtView {
   PtStore *store;
-  PtWatch *watch;  /* under `loading` */
+  PtWatch *watch; /* under `loading` */
   GMutex loading;
-  GMutex lock;     /* what follows; taken after `loading` */
+  GMutex lock; /* what follows; taken after `loading` */
   GCond changed;
   GTree *groups;  /* space's name → Group */
   gint64 reached; /* revision of the newest change seen */

@@ -7,7 +7,8 @@
 PtView *pt_view_new(PtStore *store, GError **error);
 void pt_view_free(PtView *v);
 
-/* Waits (2 s at most, TIMEOUT then) until all that is in the store now is in the view: after it, one reads what one wrote. */
+/* Waits (2 s at most, TIMEOUT then) until all that is in the store now is in the view: after it, one reads what one wrote.
+ */
 bool pt_view_sync(PtView *v, gint64 *ret_revision, GError **error);
 
 /* Appends the JSON of all instances of `space`, sorted by name, separated by commas, to `out`. Those running are given
@@ -19,8 +20,8 @@ void pt_view_instances(PtView *v, const char *space, PtUsageFunc usage, void *da
 typedef void (*PtViewFunc)(const PtInstance *spec, const PtStatus *status, void *data);
 void pt_view_foreach(PtView *v, const char *space, PtViewFunc func, void *data);
 
-/* Spaces in which `who` is something, sorted: copies of PtSpace, the caller's with the array. `ret_revisions`, if not NULL, is
- * an array of gint64 beside it. */
+/* Spaces in which `who` is something, sorted: copies of PtSpace, the caller's with the array. `ret_revisions`, if not NULL,
+ * is an array of gint64 beside it. */
 GPtrArray *pt_view_spaces(PtView *v, const PtWho *who, GArray **ret_revisions);
 
 /* True once the instance runs and is ready, or has failed or ended; false after `timeout` µs. */

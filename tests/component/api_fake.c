@@ -31,8 +31,16 @@ reach(PtAgent *a, const PtInstance *s)
   } else {
     static const int states[] = { PT_RUN_STOPPED, PT_RUN_RUNNING, PT_RUN_PAUSED };
     const PtStatus status = {
-      .name = s->name, .space = s->space, .id = s->id, .node = s->owner, .generation = s->generation, .boot = s->boot,
-      .state = states[s->power], .ready = s->power == PT_POWER_RUNNING, .exit_code = -1, .idbase = a->idbase,
+      .name = s->name,
+      .space = s->space,
+      .id = s->id,
+      .node = s->owner,
+      .generation = s->generation,
+      .boot = s->boot,
+      .state = states[s->power],
+      .ready = s->power == PT_POWER_RUNNING,
+      .exit_code = -1,
+      .idbase = a->idbase,
     };
     g_autofree char *text = pt_record_dump(&pt_status_type, &status);
     pt_txn_put(txn, status_key, text);
@@ -241,7 +249,8 @@ pt_images_recipe_help(const char *recipe)
 char *
 fixture_user(Fixture *f, const char *name, bool admin)
 {
-  g_autofree char *body = g_strdup_printf("{\"name\":\"%s\",\"password\":\"correct horse\",\"admin\":%s}", name, admin ? "true" : "false");
+  g_autofree char *body =
+      g_strdup_printf("{\"name\":\"%s\",\"password\":\"correct horse\",\"admin\":%s}", name, admin ? "true" : "false");
   g_autofree char *login = g_strdup_printf("{\"user\":\"%s\",\"password\":\"correct horse\",\"token\":true}", name);
   g_autoptr(Reply) made = ask(f, f->admin, "POST", "/v1/users", body, NULL);
   expect(made, 201, name);
@@ -278,8 +287,14 @@ fixture_up(Fixture *f, bool root)
   memset(f, 0, sizeof *f);
   f->dir = g_dir_make_tmp("api-XXXXXX", &error);
   g_assert_no_error(error);
-  f->host = (PtHost){ .state = f->dir, .run = f->dir, .node = (char *)"n1", .cgroup = (char *)"x", .uplink = (char *)"none", .cpus = 4,
-                      .memory = (gint64)8 << 30, .cap_sys_resource = true };
+  f->host = (PtHost){ .state = f->dir,
+                      .run = f->dir,
+                      .node = (char *)"n1",
+                      .cgroup = (char *)"x",
+                      .uplink = (char *)"none",
+                      .cpus = 4,
+                      .memory = (gint64)8 << 30,
+                      .cap_sys_resource = true };
   g_autofree char *db = g_build_filename(f->dir, "store.db", NULL);
   f->store = pt_store_open_sqlite(db, &error);
   g_assert_no_error(error);
@@ -355,8 +370,14 @@ fixture_image(Fixture *f, const char *name, const char *digit, PtInit init, bool
   memset(hex, *digit, 64);
   hex[64] = '\0';
   g_autofree char *digest = g_strconcat("sha256:", hex, NULL);
-  PtImage image = { .digest = digest, .names = names, .kinds = kinds, .source = (char *)"recipe:x", .init = init, .desktop = desktop,
-                    .size = 100, .created = pt_now() };
+  PtImage image = { .digest = digest,
+                    .names = names,
+                    .kinds = kinds,
+                    .source = (char *)"recipe:x",
+                    .init = init,
+                    .desktop = desktop,
+                    .size = 100,
+                    .created = pt_now() };
   g_autofree char *key = pt_key_image(digest), *text = pt_record_dump(&pt_image_type, &image);
   g_autoptr(PtTxn) txn = pt_txn_new();
   pt_txn_put(txn, key, text);

@@ -10,10 +10,10 @@ struct PtAgent {
   PtStore *store;
   PtOps *ops;
   PtWatch *watch;
-  char *tree;     /* what instances have as their root directory */
-  gint64 idbase;  /* 0 = as if stopped */
-  bool idle;      /* does not bring anything to its state */
-  gint roots;     /* opened and not yet released */
+  char *tree;    /* what instances have as their root directory */
+  gint64 idbase; /* 0 = as if stopped */
+  bool idle;     /* does not bring anything to its state */
+  gint roots;    /* opened and not yet released */
 };
 
 typedef struct Fixture {

@@ -17,9 +17,11 @@ up(Fixture *f)
 {
   fixture_up(f, false);
   fixture_image(f, "debian", "a", PT_INIT_SYSTEM, true);
-  g_autoptr(Reply) made = ask(f, f->admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
+  g_autoptr(Reply) made =
+      ask(f, f->admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
-  g_autoptr(Reply) still = ask(f, f->admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"still\",\"image\":\"debian\",\"start\":false}", NULL);
+  g_autoptr(Reply) still = ask(f, f->admin, "POST", "/v1/spaces/home/instances?wait=5",
+                               "{\"name\":\"still\",\"image\":\"debian\",\"start\":false}", NULL);
   expect(still, 202, "launch");
   g_assert_cmpstr(text_of(still, "state"), ==, "stopped");
 }
@@ -55,15 +57,16 @@ test_files(void)
   g_autoptr(Reply) back = ask(&f, f.admin, "GET", FILES "/a/b/c.txt", NULL, NULL);
   expect(back, 200, "read");
   g_assert_cmpstr(back->body, ==, "hello");
-  g_autofree char *mode = header_of(back, "X-Portena-Mode"), *type = header_of(back, "X-Portena-Type"), *uid = header_of(back, "X-Portena-Uid"),
-                  *shown = header_of(back, "Content-Disposition");
+  g_autofree char *mode = header_of(back, "X-Portena-Mode"), *type = header_of(back, "X-Portena-Type"),
+                  *uid = header_of(back, "X-Portena-Uid"), *shown = header_of(back, "Content-Disposition");
   g_assert_cmpstr(mode, ==, "0640");
   g_assert_cmpstr(type, ==, "file");
   g_assert_cmpstr(uid, ==, "0");
   g_assert_cmpstr(shown, ==, "attachment");
   g_autoptr(Reply) link = put(&f, FILES "/a/l&type=symlink", "b/c.txt");
   expect(link, 204, "link");
-  g_autoptr(Reply) through = ask(&f, f.admin, "GET", FILES "/a/l", NULL, NULL), itself = ask(&f, f.admin, "GET", FILES "/a/l&follow=false", NULL, NULL);
+  g_autoptr(Reply) through = ask(&f, f.admin, "GET", FILES "/a/l", NULL, NULL),
+                   itself = ask(&f, f.admin, "GET", FILES "/a/l&follow=false", NULL, NULL);
   g_assert_cmpstr(through->body, ==, "hello");
   g_assert_cmpstr(itself->body, ==, "b/c.txt");
   g_autoptr(Reply) dir = put(&f, FILES "/a/d&type=directory&mode=0700", "");
@@ -71,7 +74,8 @@ test_files(void)
   g_autoptr(Reply) list = ask(&f, f.admin, "GET", FILES "/a", NULL, NULL);
   expect(list, 200, "list");
   g_assert_cmpuint(json_array_size(json_object_get(list->json, "items")), ==, 3);
-  g_assert_cmpstr(json_string_value(json_object_get(json_array_get(json_object_get(list->json, "items"), 2), "target")), ==, "b/c.txt");
+  g_assert_cmpstr(json_string_value(json_object_get(json_array_get(json_object_get(list->json, "items"), 2), "target")), ==,
+                  "b/c.txt");
   g_autoptr(Reply) full = ask(&f, f.admin, "DELETE", FILES "/a", NULL, NULL);
   g_assert_cmpint(full->status, >=, 400);
   g_autoptr(Reply) gone = ask(&f, f.admin, "DELETE", FILES "/a&recursive=true", NULL, NULL);
@@ -88,15 +92,17 @@ test_hostile_tree(void)
   Fixture f;
 
   up(&f);
-  g_autofree char *secret = g_build_filename(f.dir, "secret", NULL), *link = in_tree(&f, "link"), *abs = in_tree(&f, "abs"), *fifo = in_tree(&f, "fifo"),
-                  *dir = in_tree(&f, "dir"), *out = in_tree(&f, "out");
+  g_autofree char *secret = g_build_filename(f.dir, "secret", NULL), *link = in_tree(&f, "link"), *abs = in_tree(&f, "abs"),
+                  *fifo = in_tree(&f, "fifo"), *dir = in_tree(&f, "dir"), *out = in_tree(&f, "out");
   g_assert_true(g_file_set_contents(secret, "secret", -1, NULL));
   g_assert_cmpint(symlink("../secret", link), ==, 0);
   g_assert_cmpint(symlink(secret, abs), ==, 0);
   g_assert_cmpint(symlink(f.dir, dir), ==, 0); /* no link of a test leads outside the test's own directory */
   g_assert_cmpint(symlink("..", out), ==, 0);
   g_assert_cmpint(mkfifo(fifo, 0644), ==, 0);
-  static const char *const reads[] = { "/link", "/abs", "/../secret", "/x/../../secret", "/out/secret", "/dir/secret", "/fifo", "relative", "" };
+  static const char *const reads[] = { "/link",           "/abs",        "/../secret",
+                                       "/x/../../secret", "/out/secret", "/dir/secret",
+                                       "/fifo",           "relative",    "" };
   for (guint i = 0; i < G_N_ELEMENTS(reads); i++) {
     g_autofree char *path = g_strconcat(FILES, reads[i], NULL);
     g_autoptr(Reply) r = ask(&f, f.admin, "GET", path, NULL, NULL);
@@ -146,8 +152,9 @@ test_broken_upload(void)
   Fixture f;
 
   up(&f);
-  g_autofree char *head = g_strdup_printf("PUT " FILES "/part HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer %s\r\nContent-Length: 1000000\r\n\r\nsome bytes",
-                                          f.admin);
+  g_autofree char *head = g_strdup_printf(
+      "PUT " FILES "/part HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer %s\r\nContent-Length: 1000000\r\n\r\nsome bytes",
+      f.admin);
   int fd = dial(&f);
   g_assert_cmpint(send(fd, head, strlen(head), 0), >, 0);
   g_usleep(100 * 1000);
@@ -166,7 +173,8 @@ test_image_upload(void)
   Fixture f;
 
   up(&f);
-  g_autoptr(Reply) r = ask(&f, f.admin, "POST", "/v1/images?name=mine&format=rootfs&wait=5", "not really a tarball", "Content-Type: application/x-tar\r\n");
+  g_autoptr(Reply) r = ask(&f, f.admin, "POST", "/v1/images?name=mine&format=rootfs&wait=5", "not really a tarball",
+                           "Content-Type: application/x-tar\r\n");
   expect(r, 202, "upload");
   g_autoptr(Reply) no = ask(&f, f.admin, "POST", "/v1/images?name=mine", "x", "Content-Type: application/x-tar\r\n");
   expect(no, 400, "without a format");
@@ -183,7 +191,9 @@ static int
 take(Fixture *f, const char *request, struct pt_wire *ret)
 {
   char head[2048] = "", control[CMSG_SPACE(sizeof(int))];
-  g_autofree char *text = g_strdup_printf("%sHost: server\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: portena-stream/1\r\n", request, f->admin);
+  g_autofree char *text =
+      g_strdup_printf("%sHost: server\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: portena-stream/1\r\n",
+                      request, f->admin);
   gsize n = 0;
   int fd = dial(f), out = -1;
 
@@ -230,7 +240,8 @@ test_streams(void)
     g_assert_cmpstr(text, ==, "hello");
     close(fd);
   }
-  g_autoptr(Reply) still = ask(&f, f.admin, "POST", "/v1/spaces/home/instances/still/exec", "{\"shell\":true}", "Connection: Upgrade\r\nUpgrade: portena-stream/1\r\n");
+  g_autoptr(Reply) still = ask(&f, f.admin, "POST", "/v1/spaces/home/instances/still/exec", "{\"shell\":true}",
+                               "Connection: Upgrade\r\nUpgrade: portena-stream/1\r\n");
   expect(still, 409, "one that is stopped");
   g_assert_nonnull(text_of(still, "hint"));
   g_autoptr(Reply) plain = ask(&f, f.admin, "GET", "/v1/spaces/home/instances/web/desktop", NULL, NULL);
@@ -246,7 +257,8 @@ test_streams(void)
 static int
 listen_to(Fixture *f, const char *token, const char *path)
 {
-  g_autofree char *text = g_strdup_printf("GET %s HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer %s\r\n\r\n", path, token);
+  g_autofree char *text =
+      g_strdup_printf("GET %s HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer %s\r\n\r\n", path, token);
   int fd = dial(f);
 
   g_assert_cmpint(send(fd, text, strlen(text), 0), >, 0);
@@ -282,19 +294,22 @@ test_events(void)
   int a = listen_to(&f, f.admin, "/v1/events"), b = listen_to(&f, otto, "/v1/events");
   g_assert_true(hear(a, mine, ": events", 5));
   g_assert_true(hear(b, his, ": events", 5));
-  g_autoptr(Reply) r = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"new words\"}", NULL);
+  g_autoptr(Reply) r =
+      ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"new words\"}", NULL);
   expect(r, 202, "change");
   g_assert_true(hear(a, mine, "event: instance\ndata: {", 5));
   g_assert_true(hear(a, mine, "new words", 5));
   g_assert_false(hear(b, his, "new words", 1)); /* not his space */
   g_autoptr(Reply) in = ask(&f, f.admin, "PUT", "/v1/spaces/home/members/otto", "{\"role\":\"viewer\"}", NULL);
   expect(in, 200, "now it is");
-  g_autoptr(Reply) r2 = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"other words\"}", NULL);
+  g_autoptr(Reply) r2 =
+      ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"other words\"}", NULL);
   expect(r2, 202, "change");
   g_assert_true(hear(b, his, "other words", 5));
   g_autoptr(Reply) out = ask(&f, f.admin, "DELETE", "/v1/spaces/home/members/otto", NULL, NULL);
   expect(out, 204, "and no more");
-  g_autoptr(Reply) r3 = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"last words\"}", NULL);
+  g_autoptr(Reply) r3 =
+      ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"description\":\"last words\"}", NULL);
   expect(r3, 202, "change");
   g_assert_true(hear(a, mine, "last words", 5));
   g_assert_false(hear(b, his, "last words", 1));
@@ -302,7 +317,8 @@ test_events(void)
   g_assert_null(strstr(mine->str, "\"hash\""));
   close(a);
   close(b);
-  g_autoptr(Reply) none = ask(&f, otto, "GET", "/v1/events?space=home", NULL, NULL), nothing = ask(&f, otto, "GET", "/v1/events?space=nothing", NULL, NULL);
+  g_autoptr(Reply) none = ask(&f, otto, "GET", "/v1/events?space=home", NULL, NULL),
+                   nothing = ask(&f, otto, "GET", "/v1/events?space=nothing", NULL, NULL);
   expect(none, 404, "a space that is not his");
   g_assert_cmpstr(none->body, ==, nothing->body);
   fixture_down(&f);

@@ -18,7 +18,8 @@ resolve(const json_t *schema)
   if (!ref)
     return schema;
   g_assert_true(g_str_has_prefix(ref, "#/components/schemas/"));
-  const json_t *found = json_object_get(json_object_get(json_object_get(doc, "components"), "schemas"), ref + strlen("#/components/schemas/"));
+  const json_t *found =
+      json_object_get(json_object_get(json_object_get(doc, "components"), "schemas"), ref + strlen("#/components/schemas/"));
   if (!found)
     g_error("there is no schema %s", ref);
   return found;
@@ -46,11 +47,13 @@ conform_object(const json_t *schema, const json_t *value, const char *where)
   json_t *v;
   size_t i;
 
-  json_array_foreach((json_t *)required, i, v) {
+  json_array_foreach((json_t *)required, i, v)
+  {
     if (!json_object_get(value, json_string_value(v)))
       g_error("%s: has no %s", where, json_string_value(v));
   }
-  json_object_foreach((json_t *)properties, key, v) {
+  json_object_foreach((json_t *)properties, key, v)
+  {
     const json_t *member = json_object_get(value, key);
     g_autofree char *deeper = g_strdup_printf("%s.%s", where, key);
     if (member)
@@ -63,7 +66,8 @@ static void
 conform(const json_t *schema, const json_t *value, const char *where)
 {
   schema = resolve(schema);
-  const json_t *type = json_object_get(schema, "type"), *all = json_object_get(schema, "allOf"), *any = json_object_get(schema, "anyOf");
+  const json_t *type = json_object_get(schema, "type"), *all = json_object_get(schema, "allOf"),
+               *any = json_object_get(schema, "anyOf");
   json_t *one;
   size_t i;
   bool fits = !type || (json_is_string(type) && type_fits(json_string_value(type), value));
@@ -73,17 +77,16 @@ conform(const json_t *schema, const json_t *value, const char *where)
       conform(json_array_get(any, 0), value, where);
     return;
   }
-  json_array_foreach((json_t *)all, i, one)
-    conform(one, value, where);
-  json_array_foreach((json_t *)type, i, one)
-    fits |= type_fits(json_string_value(one), value);
+  json_array_foreach((json_t *)all, i, one) conform(one, value, where);
+  json_array_foreach((json_t *)type, i, one) fits |= type_fits(json_string_value(one), value);
   if (!fits) {
     g_autofree char *text = pt_json_dump(value), *want = pt_json_dump(type);
     g_error("%s: %s is not %s", where, text, want);
   }
   if (json_is_object(value))
     conform_object(schema, value, where);
-  json_array_foreach((json_t *)(json_is_array(value) ? value : NULL), i, one) {
+  json_array_foreach((json_t *)(json_is_array(value) ? value : NULL), i, one)
+  {
     if (json_object_get(schema, "items"))
       conform(json_object_get(schema, "items"), one, where);
   }
@@ -113,7 +116,8 @@ ask_checked(Fixture *f, const char *method, const char *pattern, const char *pat
   if (!response)
     g_error("%s: %d is not documented", where, status);
   const json_t *content = json_object_get(response, "content");
-  const json_t *schema = json_object_get(json_object_get(content, status >= 400 ? "application/problem+json" : "application/json"), "schema");
+  const json_t *schema =
+      json_object_get(json_object_get(content, status >= 400 ? "application/problem+json" : "application/json"), "schema");
   if (schema)
     conform(schema, r->json, where);
   else if (!content)
@@ -147,9 +151,9 @@ test_document(void)
     g_assert_nonnull(o);
     g_assert_cmpstr(json_string_value(json_object_get(o, "summary")), ==, pt_routes[i].summary);
   }
-  json_object_foreach(json_object_get(doc, "paths"), path, methods) {
-    json_object_foreach(methods, method, op)
-      n++;
+  json_object_foreach(json_object_get(doc, "paths"), path, methods)
+  {
+    json_object_foreach(methods, method, op) n++;
   }
   g_assert_cmpuint(n, ==, pt_n_routes);
   fixture_down(&f);
@@ -185,7 +189,9 @@ test_answers(void)
     { "PUT", "/v1/spaces/{space}/members/{user}", "/v1/spaces/lab/members/otto", "{\"role\":\"member\"}", 200 },
     { "DELETE", "/v1/spaces/{space}/members/{user}", "/v1/spaces/lab/members/otto", NULL, 204 },
     { "POST", "/v1/spaces/{space}/instances", "/v1/spaces/lab/instances?wait=5&wait_ready=5",
-      "{\"name\":\"web\",\"image\":\"debian\",\"memory\":\"1GiB\",\"cpu\":0.5,\"ports\":[{\"listen\":8080,\"to\":80}],\"env\":{\"A\":\"b\"}}", 202 },
+      "{\"name\":\"web\",\"image\":\"debian\",\"memory\":\"1GiB\",\"cpu\":0.5,\"ports\":[{\"listen\":8080,\"to\":80}],"
+      "\"env\":{\"A\":\"b\"}}",
+      202 },
     { "GET", "/v1/instances", "/v1/instances", NULL, 200 },
     { "GET", "/v1/spaces/{space}/instances", "/v1/spaces/lab/instances", NULL, 200 },
     { "GET", I, "/v1/spaces/lab/instances/web", NULL, 200 },
@@ -196,7 +202,8 @@ test_answers(void)
     { "GET", I "/samples", "/v1/spaces/lab/instances/web/samples", NULL, 200 },
     { "GET", I "/logs", "/v1/spaces/lab/instances/web/logs?bytes=100", NULL, 200 },
     { "GET", I "/thumbnail", "/v1/spaces/lab/instances/web/thumbnail", NULL, 404 },
-    { "PATCH", I, "/v1/spaces/lab/instances/web?wait=5", "{\"memory\":\"2GiB\",\"command\":[\"/bin/sh\"],\"disk\":\"30GiB\"}", 202 },
+    { "PATCH", I, "/v1/spaces/lab/instances/web?wait=5",
+      "{\"memory\":\"2GiB\",\"command\":[\"/bin/sh\"],\"disk\":\"30GiB\"}", 202 },
     { "PATCH", I, "/v1/spaces/lab/instances/web", "{\"disk\":\"3GiB\"}", 400 },
     { "POST", I "/actions", "/v1/spaces/lab/instances/web/actions?wait=5", "{\"action\":\"pause\"}", 202 },
     { "POST", I "/actions", "/v1/spaces/lab/instances/web/actions?wait=5", "{\"action\":\"resume\"}", 202 },
@@ -249,7 +256,8 @@ test_change_says_when(void)
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
   f.host.cap_sys_resource = false;
-  g_autoptr(Reply) made = ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
+  g_autoptr(Reply) made =
+      ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   g_autoptr(Reply) r = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5",
                            "{\"memory\":1073741824,\"user\":\"root\",\"disk\":\"30GiB\"}", NULL);
@@ -279,7 +287,8 @@ wait_long(gpointer data)
 {
   Fixture *f = data;
 
-  reply_free(ask(f, f->admin, "POST", "/v1/spaces/home/instances?wait=300", "{\"name\":\"slow\",\"image\":\"debian\"}", NULL));
+  reply_free(
+      ask(f, f->admin, "POST", "/v1/spaces/home/instances?wait=300", "{\"name\":\"slow\",\"image\":\"debian\"}", NULL));
   return NULL;
 }
 
@@ -324,8 +333,8 @@ static gint64
 time_list(Fixture *f)
 {
   char buf[65536];
-  g_autofree char *request = g_strdup_printf("GET /v1/instances HTTP/1.1\r\nHost: server\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n",
-                                             f->admin);
+  g_autofree char *request = g_strdup_printf(
+      "GET /v1/instances HTTP/1.1\r\nHost: server\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", f->admin);
   gint64 start = g_get_monotonic_time(), size = 0;
   int fd = dial(f);
   ssize_t n;

@@ -59,15 +59,19 @@ test_quota(void)
 
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
-  g_autoptr(Reply) space = ask(&f, f.admin, "POST", "/v1/spaces", "{\"name\":\"lab\",\"quota\":{\"instances\":7,\"memory\":\"64GiB\"}}", NULL);
+  g_autoptr(Reply) space =
+      ask(&f, f.admin, "POST", "/v1/spaces", "{\"name\":\"lab\",\"quota\":{\"instances\":7,\"memory\":\"64GiB\"}}", NULL);
   expect(space, 201, "space");
-  g_assert_cmpuint(run(&f, "POST", "/v1/spaces/lab/instances", "{\"name\":\"w%u\",\"image\":\"debian\",\"memory\":\"1GiB\"}", NULL, 202, 422), ==, 7);
+  g_assert_cmpuint(run(&f, "POST", "/v1/spaces/lab/instances", "{\"name\":\"w%u\",\"image\":\"debian\",\"memory\":\"1GiB\"}",
+                       NULL, 202, 422),
+                   ==, 7);
   g_autoptr(Reply) list = ask(&f, f.admin, "GET", "/v1/spaces/lab/instances", NULL, NULL);
   const json_t *items = json_object_get(list->json, "items");
   json_t *item;
   size_t i;
   g_assert_cmpuint(json_array_size(items), ==, 7);
-  json_array_foreach((json_t *)items, i, item) {
+  json_array_foreach((json_t *)items, i, item)
+  {
     static const char *const fields[] = { "address", "address6", "mac", "id", "volume" };
     for (guint k = 0; k < G_N_ELEMENTS(fields); k++)
       g_assert_true(g_hash_table_add(seen, (gpointer)json_string_value(json_object_get(item, fields[k]))));
@@ -90,7 +94,8 @@ test_addresses(void)
   g_autoptr(Reply) space = ask(&f, f.admin, "POST", "/v1/spaces", "{\"name\":\"lab\",\"subnet\":\"10.1.2.0/28\"}", NULL);
   expect(space, 201, "space");
   /* 16, without network, gateway and broadcast */
-  g_assert_cmpuint(run(&f, "POST", "/v1/spaces/lab/instances", "{\"name\":\"w%u\",\"image\":\"debian\"}", NULL, 202, 422), ==, 13);
+  g_assert_cmpuint(run(&f, "POST", "/v1/spaces/lab/instances", "{\"name\":\"w%u\",\"image\":\"debian\"}", NULL, 202, 422),
+                   ==, 13);
   fixture_down(&f);
 }
 
@@ -101,9 +106,11 @@ test_names(void)
 
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
-  g_assert_cmpuint(run(&f, "POST", "/v1/spaces/home/instances", "{\"name\":\"web\",\"image\":\"debian\"}", NULL, 202, 409), ==, 1);
+  g_assert_cmpuint(run(&f, "POST", "/v1/spaces/home/instances", "{\"name\":\"web\",\"image\":\"debian\"}", NULL, 202, 409),
+                   ==, 1);
   g_assert_cmpuint(run(&f, "POST", "/v1/spaces", "{\"name\":\"lab\"}", NULL, 201, 409), ==, 1);
-  g_assert_cmpuint(run(&f, "POST", "/v1/users", "{\"name\":\"otto\",\"password\":\"correct horse\"}", NULL, 201, 409), <=, 1);
+  g_assert_cmpuint(run(&f, "POST", "/v1/users", "{\"name\":\"otto\",\"password\":\"correct horse\"}", NULL, 201, 409), <=,
+                   1);
   fixture_down(&f);
 }
 
@@ -115,7 +122,8 @@ test_if_match(void)
 
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
-  g_autoptr(Reply) made = ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
+  g_autoptr(Reply) made =
+      ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   g_autofree char *tag = header_of(made, "ETag"), *header = g_strdup_printf("If-Match: %s\r\n", tag);
   const char *path = "/v1/spaces/home/instances/web";
@@ -152,7 +160,9 @@ test_members(void)
   }
   g_atomic_int_set(&barrier, THREADS);
   for (guint i = 0; i < THREADS; i++) {
-    r[i] = (Racer){ .f = &f, .method = "PUT", .path = g_strdup_printf("/v1/spaces/home/members/u%u", i), .body = "{\"role\":\"viewer\"}" };
+    r[i] = (Racer){
+      .f = &f, .method = "PUT", .path = g_strdup_printf("/v1/spaces/home/members/u%u", i), .body = "{\"role\":\"viewer\"}"
+    };
     t[i] = g_thread_new("race", race, &r[i]);
   }
   for (guint i = 0; i < THREADS; i++) {
@@ -176,8 +186,9 @@ test_ports(void)
   g_assert_cmpuint(run(&f, "POST", "/v1/spaces/home/instances",
                        "{\"name\":\"w%u\",\"image\":\"debian\",\"ports\":[{\"listen\":8080,\"to\":80}]}", NULL, 202, 409),
                    ==, 1);
-  g_autoptr(Reply) udp = ask(&f, f.admin, "POST", "/v1/spaces/home/instances",
-                             "{\"name\":\"dns\",\"image\":\"debian\",\"ports\":[{\"listen\":8080,\"to\":53,\"protocol\":\"udp\"}]}", NULL);
+  g_autoptr(Reply) udp =
+      ask(&f, f.admin, "POST", "/v1/spaces/home/instances",
+          "{\"name\":\"dns\",\"image\":\"debian\",\"ports\":[{\"listen\":8080,\"to\":53,\"protocol\":\"udp\"}]}", NULL);
   expect(udp, 202, "the same number, another protocol");
   fixture_down(&f);
 }
@@ -191,7 +202,8 @@ test_operations(void)
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
   f.agent.idle = true;
-  g_autoptr(Reply) made = ask(&f, f.admin, "POST", "/v1/spaces/home/instances", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
+  g_autoptr(Reply) made =
+      ask(&f, f.admin, "POST", "/v1/spaces/home/instances", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   g_autofree char *location = header_of(made, "Location");
   g_usleep(200 * 1000); /* the agent has not looked at it, and never will */

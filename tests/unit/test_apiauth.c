@@ -34,7 +34,7 @@ test_totp_vectors(void)
     guint64 time;
     guint32 code;
   } v[] = {
-    { 59, 94287082 },         { 1111111109, 7081804 },   { 1111111111, 14050471 },
+    { 59, 94287082 },         { 1111111109, 7081804 },  { 1111111111, 14050471 },
     { 1234567890, 89005924 }, { 2000000000, 69279037 }, { 20000000000, 65353130 },
   };
 
@@ -50,9 +50,9 @@ test_totp_once(void)
 
   g_assert_cmpstr(secret, ==, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
   g_assert_cmpint(pt_totp_check(secret, "287082", t, 0), ==, 1);
-  g_assert_cmpint(pt_totp_check(secret, "287082", t, 1), ==, -1);                              /* used */
-  g_assert_cmpint(pt_totp_check(secret, "287082", t + 30 * G_USEC_PER_SEC, 0), ==, 1);         /* late by one */
-  g_assert_cmpint(pt_totp_check(secret, "287082", t + 61 * G_USEC_PER_SEC, 0), ==, -1);        /* by two */
+  g_assert_cmpint(pt_totp_check(secret, "287082", t, 1), ==, -1);                       /* used */
+  g_assert_cmpint(pt_totp_check(secret, "287082", t + 30 * G_USEC_PER_SEC, 0), ==, 1);  /* late by one */
+  g_assert_cmpint(pt_totp_check(secret, "287082", t + 61 * G_USEC_PER_SEC, 0), ==, -1); /* by two */
   g_assert_cmpint(pt_totp_check(secret, "28708", t, 0), ==, -1);
   g_assert_cmpint(pt_totp_check("not base 32!", "287082", t, 0), ==, -1);
 }
@@ -82,7 +82,7 @@ test_throttle(void)
   g_assert_cmpuint(pt_throttle_wait(t, "anna", "x"), ==, 0);
   now += 3600 * (gint64)G_USEC_PER_SEC;
   g_assert_cmpuint(pt_throttle_wait(t, "bert", "1.2.3.4"), ==, 0); /* forgotten */
-  for (guint i = 0; i < 1000; i++) { /* bounded: a flood of names makes no entry stay */
+  for (guint i = 0; i < 1000; i++) {                               /* bounded: a flood of names makes no entry stay */
     g_autofree char *name = g_strdup_printf("u%u", i);
     pt_throttle_failed(t, name, "9.9.9.9");
     now++;
@@ -95,9 +95,17 @@ test_throttle(void)
 static void
 test_target(void)
 {
-  static const char *const bad[] = { "",      "v1",       "//",      "/v1//x", "/v1/",      "/%",      "/%1",       "/%zz",     "/%00",
-                                     "/%0a",  "/a%7fb",   "/%ff",    "/%c3",   "/x?a=1&a=2", "/x?a=%",  "/x?%=1",    "/x#frag",  "/a?b=%C0%80",
-                                     "/\xff", "/x?y=\x01", "/%ed%a0%80", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q" };
+  static const char *const bad[] = { "",           "v1",
+                                     "//",         "/v1//x",
+                                     "/v1/",       "/%",
+                                     "/%1",        "/%zz",
+                                     "/%00",       "/%0a",
+                                     "/a%7fb",     "/%ff",
+                                     "/%c3",       "/x?a=1&a=2",
+                                     "/x?a=%",     "/x?%=1",
+                                     "/x#frag",    "/a?b=%C0%80",
+                                     "/\xff",      "/x?y=\x01",
+                                     "/%ed%a0%80", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q" };
   g_auto(GStrv) s = NULL;
   g_autoptr(GHashTable) q = NULL;
 
@@ -127,9 +135,15 @@ test_target(void)
 static void
 test_credentials(void)
 {
-  static const char *const bad[] = { "", "Bearer", "Bearer ", "Basic YTpi", "Bearer pt_" ID, "Bearer pt_" ID "_" HEX "0",
+  static const char *const bad[] = { "",
+                                     "Bearer",
+                                     "Bearer ",
+                                     "Basic YTpi",
+                                     "Bearer pt_" ID,
+                                     "Bearer pt_" ID "_" HEX "0",
                                      "Bearer pt_" ID "_G123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",
-                                     "Bearer pt_01m7vpr2nxqw9hgvg3mhqr8a0i_" HEX, "Bearer pt_../../../../../../../a_" HEX };
+                                     "Bearer pt_01m7vpr2nxqw9hgvg3mhqr8a0i_" HEX,
+                                     "Bearer pt_../../../../../../../a_" HEX };
   g_autofree char *id = NULL, *secret = NULL;
 
   g_assert_true(pt_credential_bearer("bearer   pt_" ID "_" HEX " ", &id, &secret, NULL));
@@ -160,7 +174,8 @@ static void
 test_headers(void)
 {
   gint64 v = 0;
-  g_autofree char *a = pt_forwarded_last("evil, 10.1.2.3"), *b = pt_forwarded_last("2001:db8::1"), *c = pt_forwarded_last("10.0.0.1, <script>");
+  g_autofree char *a = pt_forwarded_last("evil, 10.1.2.3"), *b = pt_forwarded_last("2001:db8::1"),
+                  *c = pt_forwarded_last("10.0.0.1, <script>");
 
   g_assert_cmpstr(a, ==, "10.1.2.3");
   g_assert_cmpstr(b, ==, "2001:db8::1");
