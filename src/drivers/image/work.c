@@ -25,10 +25,10 @@
 #define HOUR (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC)
 #define REPORT_EVERY (G_USEC_PER_SEC / 4)
 
-/* Host ids of builds: 256 ranges far above those that instances and distributions use. One that is taken twice at a
- * time would let two builds' tools signal nothing and see nothing of each other still: they share no namespace. */
-#define IDS_FIRST 0x70000000u
-#define IDS_RANGES 256u
+/* Host ids of builds: 96 ranges behind those of instances (node/agent_impl.h), below 2^31. One that is taken twice at a time does no
+ * harm: two builds' tools share no namespace, so they cannot name each other's processes or files. */
+#define IDS_FIRST 0x7fa00000u
+#define IDS_RANGES 96u
 
 static bool
 make_dir(const char *path, mode_t mode, GError **error)
