@@ -23,9 +23,9 @@ typedef struct Value {
 
 struct PtArgs {
   const PtCommand *command;
-  GPtrArray *pos;  /* char *, borrowed */
-  GArray *values;  /* Value */
-  char **rest;     /* into argv, or NULL */
+  GPtrArray *pos; /* char *, borrowed */
+  GArray *values; /* Value */
+  char **rest;    /* into argv, or NULL */
 };
 
 guint

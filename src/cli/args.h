@@ -9,7 +9,7 @@ typedef struct PtOption {
   char letter;       /* 0 = none */
   const char *value; /* "N": takes a value, named so in the help; NULL = a flag */
   const char *help;
-  bool list;         /* may be given several times */
+  bool list; /* may be given several times */
 } PtOption;
 
 typedef struct PtArgs PtArgs;
@@ -25,11 +25,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtArgs, pt_args_free)
 
 const struct PtCommand *pt_args_command(const PtArgs *args); /* NULL: no words at all */
 guint pt_args_n(const PtArgs *args);
-const char *pt_args_nth(const PtArgs *args, guint i);        /* NULL beyond the end */
-char **pt_args_rest(const PtArgs *args);                     /* after "--", NULL-ended; NULL = there was none */
+const char *pt_args_nth(const PtArgs *args, guint i);            /* NULL beyond the end */
+char **pt_args_rest(const PtArgs *args);                         /* after "--", NULL-ended; NULL = there was none */
 const char *pt_args_get(const PtArgs *args, const char *option); /* the last value, "" of a flag, or NULL */
 bool pt_args_has(const PtArgs *args, const char *option);
-char **pt_args_all(const PtArgs *args, const char *option);  /* every value; free the array alone (g_free) */
+char **pt_args_all(const PtArgs *args, const char *option); /* every value; free the array alone (g_free) */
 
 /* The options that every command takes. Ends with a NULL name. */
 extern const PtOption pt_args_global[];

@@ -95,7 +95,8 @@ open_https(PtCli *cli, const char *url, GError **error)
 
   if (!g_str_has_prefix(url, "https://")) {
     g_autofree char *shown = pt_safe(url);
-    PT_SET(error, PT_ERR_INVALID, "server '%s': an address starts with https://\nsuch as https://server:8443, or 'local'", shown);
+    PT_SET(error, PT_ERR_INVALID, "server '%s': an address starts with https://\nsuch as https://server:8443, or 'local'",
+           shown);
     return NULL;
   }
   s.token = pt_config_get(cli->config, url, "token");
@@ -127,10 +128,15 @@ pt_cli_transport(PtCli *cli, GError **error)
 }
 
 PtApiReply *
-pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers, const json_t *body, GError **error)
+pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers, const json_t *body,
+               GError **error)
 {
   g_autofree char *text = body ? pt_json_dump(body) : NULL;
-  PtApiRequest r = { .method = method, .path = path, .headers = headers, .body = text, .body_size = text ? strlen(text) : 0,
+  PtApiRequest r = { .method = method,
+                     .path = path,
+                     .headers = headers,
+                     .body = text,
+                     .body_size = text ? strlen(text) : 0,
                      .timeout = ANSWER_WITHIN };
   PtTransport *t = pt_cli_transport(cli, error);
 
@@ -209,9 +215,11 @@ pt_cli_space(PtCli *cli, GError **error)
     return cli->default_space;
   }
   if (json_array_size(json_object_get(session, "spaces")) == 0)
-    PT_SET(error, PT_ERR_NOT_FOUND, "there is no space that you may use\nan administrator makes one:  portena space create NAME");
+    PT_SET(error, PT_ERR_NOT_FOUND,
+           "there is no space that you may use\nan administrator makes one:  portena space create NAME");
   else
-    PT_SET(error, PT_ERR_INVALID, "you have several spaces: say which\nonce: --space NAME, or from now on:  portena use NAME");
+    PT_SET(error, PT_ERR_INVALID,
+           "you have several spaces: say which\nonce: --space NAME, or from now on:  portena use NAME");
   return NULL;
 }
 

@@ -20,16 +20,16 @@ enum {
 };
 
 typedef struct PtCli {
-  bool json, quiet;           /* --json, -q */
+  bool json, quiet; /* --json, -q */
   bool in_tty, out_tty, err_tty;
-  bool color;                 /* standard output takes colours */
-  guint width;                /* columns of the terminal; 0 = not a terminal, nothing is cut */
-  const char *server;         /* --server, or NULL */
-  const char *space;          /* --space, or NULL */
-  char *default_space;        /* found out once */
-  PtConfig *config;           /* read when first needed */
-  PtTransport *transport;     /* opened when first needed */
-  bool refused;               /* the last answer was a 400: a refusal, no mistake in the command line's form */
+  bool color;             /* standard output takes colours */
+  guint width;            /* columns of the terminal; 0 = not a terminal, nothing is cut */
+  const char *server;     /* --server, or NULL */
+  const char *space;      /* --space, or NULL */
+  char *default_space;    /* found out once */
+  PtConfig *config;       /* read when first needed */
+  PtTransport *transport; /* opened when first needed */
+  bool refused;           /* the last answer was a 400: a refusal, no mistake in the command line's form */
   char *missed_space, *missed_instance, *missed_image; /* last asked for: for suggestions when not found */
 } PtCli;
 
@@ -60,7 +60,8 @@ char *pt_target_path(const PtTarget *t, const char *suffix);
  * error with the server's own words. `body` may be NULL. Blocks. */
 bool pt_cli_call(PtCli *cli, const char *method, const char *path, const json_t *body, json_t **ret, GError **error);
 /* The whole answer, refusals included (pt_api_reply_check()). `headers` as in PtApiRequest, may be NULL. */
-PtApiReply *pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers, const json_t *body, GError **error);
+PtApiReply *pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers, const json_t *body,
+                           GError **error);
 PtTransport *pt_cli_transport(PtCli *cli, GError **error);
 
 /* Prints the error the way portena does and returns the exit status of its code. */

@@ -33,8 +33,8 @@ parse_place(PtCli *cli, const char *text, PtPlace *ret, GError **error)
     return true;
   }
   g_autofree char *shown = pt_safe(text);
-  PT_SET(error, PT_ERR_INVALID, "'%s': a path inside a computer begins with /\nfor example:  %s:/root/%s", shown, ret->target.name,
-         *colon && colon[1] ? colon + 1 : "");
+  PT_SET(error, PT_ERR_INVALID, "'%s': a path inside a computer begins with /\nfor example:  %s:/root/%s", shown,
+         ret->target.name, *colon && colon[1] ? colon + 1 : "");
   return false;
 }
 
@@ -109,7 +109,8 @@ run_cp(PtCli *cli, const PtArgs *args, GError **error)
     PtPlace from = { 0 };
     ok = parse_place(cli, pt_args_nth(args, i), &from, error);
     if (ok && !from.remote && !to.remote) {
-      PT_SET(error, PT_ERR_INVALID, "cp: both are files of this machine\nsay which computer:  portena cp %s NAME:/path", pt_args_nth(args, i));
+      PT_SET(error, PT_ERR_INVALID, "cp: both are files of this machine\nsay which computer:  portena cp %s NAME:/path",
+             pt_args_nth(args, i));
       ok = false;
     }
     c.into = n > 1;
@@ -125,10 +126,17 @@ run_cp(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 const PtCommand pt_cmds_copy[] = {
-  { .name = "cp", .args = "FROM… TO", .summary = "Copy files to, from and between computers", .min = 2, .max = G_MAXUINT, .completes = "f",
+  { .name = "cp",
+    .args = "FROM… TO",
+    .summary = "Copy files to, from and between computers",
+    .min = 2,
+    .max = G_MAXUINT,
+    .completes = "f",
     .run = run_cp,
-    .text = "A place in a computer is written NAME:/path, or SPACE/NAME:/path. Directories are copied with all that is in them; "
-            "modes and symbolic links are kept. What is copied in belongs to root there.",
-    .examples = { { "portena cp report.pdf studio:/home/user/", "into a computer" }, { "portena cp web:/var/log ./web-logs", "a directory out of one" } } },
+    .text =
+      "A place in a computer is written NAME:/path, or SPACE/NAME:/path. Directories are copied with all that is in them; "
+      "modes and symbolic links are kept. What is copied in belongs to root there.",
+    .examples = { { "portena cp report.pdf studio:/home/user/", "into a computer" },
+                  { "portena cp web:/var/log ./web-logs", "a directory out of one" } } },
   { NULL },
 };

@@ -104,7 +104,8 @@ run_exec(PtCli *cli, const PtArgs *args, GError **error)
   }
   if (json_array_size(command) == 0) {
     PT_SET(error, PT_ERR_INVALID, "exec: which command?");
-    pt_error_hint(error, "for example:  portena exec %s -- ls /     or a shell:  portena shell %s", pt_args_nth(args, 0), pt_args_nth(args, 0));
+    pt_error_hint(error, "for example:  portena exec %s -- ls /     or a shell:  portena shell %s", pt_args_nth(args, 0),
+                  pt_args_nth(args, 0));
     return -1;
   }
   json_object_set(body, "command", command);
@@ -206,7 +207,8 @@ static const PtOption shell_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption console_options[] = {
-  { "no-history", 0, NULL, "Do not show what was there before", false }, { NULL, 0, NULL, NULL, false },
+  { "no-history", 0, NULL, "Do not show what was there before", false },
+  { NULL, 0, NULL, NULL, false },
 };
 static const PtOption logs_options[] = {
   { "follow", 'f', NULL, "Go on with what comes; end with Ctrl-C", false },
@@ -216,19 +218,46 @@ static const PtOption logs_options[] = {
 };
 
 const PtCommand pt_cmds_exec[] = {
-  { .name = "exec", .args = "NAME [--] COMMAND…", .summary = "Run a command in a computer", .options = exec_options, .min = 1, .max = 1,
-    .flags = PT_CMD_REST, .completes = "i", .run = run_exec,
-    .text = "The exit status is the command's; 128 and the signal's number if a signal ended it; 127 if there is no such command.\nSignals that reach portena are passed on.",
+  { .name = "exec",
+    .args = "NAME [--] COMMAND…",
+    .summary = "Run a command in a computer",
+    .options = exec_options,
+    .min = 1,
+    .max = 1,
+    .flags = PT_CMD_REST,
+    .completes = "i",
+    .run = run_exec,
+    .text = "The exit status is the command's; 128 and the signal's number if a signal ended it; 127 if there is no such "
+            "command.\nSignals that reach portena are passed on.",
     .examples = { { "portena exec web -- systemctl status nginx", "see how a service does" },
                   { "portena exec db pg_dump app > app.sql", "its output into a file here" } } },
-  { .name = "shell", .args = "NAME", .summary = "Open a shell in a computer", .options = shell_options, .min = 1, .max = 1, .completes = "i",
+  { .name = "shell",
+    .args = "NAME",
+    .summary = "Open a shell in a computer",
+    .options = shell_options,
+    .min = 1,
+    .max = 1,
+    .completes = "i",
     .run = run_shell,
     .examples = { { "portena shell studio", "as the image's user" }, { "portena shell studio --user root", "as root" } } },
-  { .name = "console", .args = "NAME", .summary = "Sit down at a computer's console; leave with Ctrl-]", .options = console_options, .min = 1,
-    .max = 1, .completes = "i", .run = run_console,
-    .examples = { { "portena console web", "with what it said before" }, { "portena console web --no-history", "from now on" } } },
-  { .name = "logs", .args = "NAME", .summary = "Show what a computer's console said", .options = logs_options, .min = 1, .max = 1,
-    .completes = "i", .run = run_logs,
+  { .name = "console",
+    .args = "NAME",
+    .summary = "Sit down at a computer's console; leave with Ctrl-]",
+    .options = console_options,
+    .min = 1,
+    .max = 1,
+    .completes = "i",
+    .run = run_console,
+    .examples = { { "portena console web", "with what it said before" },
+                  { "portena console web --no-history", "from now on" } } },
+  { .name = "logs",
+    .args = "NAME",
+    .summary = "Show what a computer's console said",
+    .options = logs_options,
+    .min = 1,
+    .max = 1,
+    .completes = "i",
+    .run = run_logs,
     .examples = { { "portena logs web", "the last 64 KiB" }, { "portena logs web -f", "and what comes" } } },
   { NULL },
 };

@@ -45,13 +45,20 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, i) {
+  json_array_foreach (json_object_get(answer, "items"), n, i) {
     const char *digest = pt_json_str(i, "digest", "");
-    g_autofree char *name = image_name(i), *size = pt_member_size(i, "size"), *age = pt_since(pt_json_str(i, "created", NULL)),
+    g_autofree char *name = image_name(i), *size = pt_member_size(i, "size"),
+                    *age = pt_since(pt_json_str(i, "created", NULL)),
                     *begin = g_strndup(g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest, 12),
                     *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by")));
-    const char *cells[] = { name, begin, size, age, pt_json_str(i, "arch", ""), pt_json_str(i, "init", ""),
-                            pt_json_bool(i, "desktop", false) ? "yes" : "", used };
+    const char *cells[] = { name,
+                            begin,
+                            size,
+                            age,
+                            pt_json_str(i, "arch", ""),
+                            pt_json_str(i, "init", ""),
+                            pt_json_bool(i, "desktop", false) ? "yes" : "",
+                            used };
     if (cli->quiet)
       pt_say("%s", name);
     else
@@ -125,9 +132,10 @@ run_recipes(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, r) {
+  json_array_foreach (json_object_get(answer, "items"), n, r) {
     g_autofree char *name = pt_safe(pt_json_str(r, "name", ""));
-    const char *cells[] = { name, json_is_string(json_object_get(r, "image")) ? "yes" : "no", pt_json_str(r, "description", "") };
+    const char *cells[] = { name, json_is_string(json_object_get(r, "image")) ? "yes" : "no",
+                            pt_json_str(r, "description", "") };
     if (cli->quiet)
       pt_say("%s", name);
     else
@@ -198,7 +206,8 @@ static bool
 import_file(PtCli *cli, const char *file, const char *name, const char *format, json_t **ret, GError **error)
 {
   static const char *const headers[] = { "Content-Type", "application/octet-stream", NULL };
-  g_autofree char *query = pt_api_path("/v1/images?name=%s&format=%s", name, format), *title = g_strdup_printf("Sending %s", file);
+  g_autofree char *query = pt_api_path("/v1/images?name=%s&format=%s", name, format),
+                  *title = g_strdup_printf("Sending %s", file);
   Upload u = { .fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC) };
   struct stat st;
 
@@ -208,7 +217,9 @@ import_file(PtCli *cli, const char *file, const char *name, const char *format, 
   }
   u.total = S_ISREG(st.st_mode) ? st.st_size : 0;
   u.progress = pt_progress_new(cli, title);
-  PtApiRequest r = { .method = "POST", .path = query, .headers = headers, .source = read_upload, .source_data = &u, .timeout = -1 };
+  PtApiRequest r = {
+    .method = "POST", .path = query, .headers = headers, .source = read_upload, .source_data = &u, .timeout = -1
+  };
   PtTransport *t = pt_cli_transport(cli, error);
   g_autoptr(PtApiReply) reply = t ? t->ops->send(t, &r, error) : NULL;
   pt_progress_free(u.progress);
@@ -310,11 +321,12 @@ dry_prune(PtCli *cli, GError **error)
   gsize n, k;
   json_t *i, *r;
 
-  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &images, error) || !pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &recipes, error))
+  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &images, error) ||
+      !pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &recipes, error))
     return -1;
-  json_array_foreach(json_object_get(images, "items"), n, i) {
+  json_array_foreach (json_object_get(images, "items"), n, i) {
     bool kept = json_array_size(json_object_get(i, "used_by")) > 0;
-    json_array_foreach(json_object_get(recipes, "items"), k, r)
+    json_array_foreach (json_object_get(recipes, "items"), k, r)
       kept |= g_strcmp0(pt_json_str(r, "image", ""), pt_json_str(i, "digest", NULL)) == 0;
     if (kept)
       continue;
@@ -383,33 +395,81 @@ static const PtOption import_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption dry_options[] = {
-  { "dry-run", 'n', NULL, "Say what would go, and change nothing", false }, { NULL, 0, NULL, NULL, false },
+  { "dry-run", 'n', NULL, "Say what would go, and change nothing", false },
+  { NULL, 0, NULL, NULL, false },
 };
 
 const PtCommand pt_cmds_image[] = {
-  { .name = "image list", .args = "", .summary = "Show the images on the server", .completes = "", .run = run_list,
+  { .name = "image list",
+    .args = "",
+    .summary = "Show the images on the server",
+    .completes = "",
+    .run = run_list,
     .examples = { { "portena image list", "with size and age" }, { "portena image list -q", "names only" } } },
-  { .name = "image show", .args = "IMAGE", .summary = "Tell all about an image", .min = 1, .max = 1, .completes = "m", .run = run_show,
-    .examples = { { "portena image show desktop", "by its name" }, { "portena image show 3f9a1c", "by the beginning of its digest" } } },
-  { .name = "image recipes", .args = "", .summary = "Show what can be built", .completes = "", .run = run_recipes,
-    .examples = { { "portena image recipes", "names and what they are for" }, { "portena image recipes -q", "names only" } } },
-  { .name = "image build", .args = "RECIPE…", .summary = "Build images from recipes", .min = 1, .max = G_MAXUINT, .completes = "r",
+  { .name = "image show",
+    .args = "IMAGE",
+    .summary = "Tell all about an image",
+    .min = 1,
+    .max = 1,
+    .completes = "m",
+    .run = run_show,
+    .examples = { { "portena image show desktop", "by its name" },
+                  { "portena image show 3f9a1c", "by the beginning of its digest" } } },
+  { .name = "image recipes",
+    .args = "",
+    .summary = "Show what can be built",
+    .completes = "",
+    .run = run_recipes,
+    .examples = { { "portena image recipes", "names and what they are for" },
+                  { "portena image recipes -q", "names only" } } },
+  { .name = "image build",
+    .args = "RECIPE…",
+    .summary = "Build images from recipes",
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "r",
     .run = run_build,
-    .examples = { { "portena image build desktop", "takes some minutes" }, { "portena image build debian desktop", "one after the other" } } },
-  { .name = "image import", .args = "SOURCE [NAME]", .summary = "Bring an image in from a registry or a file", .options = import_options,
-    .min = 1, .max = 2, .completes = "fm", .run = run_import,
-    .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server oci:PATH, docker-archive:PATH, "
+    .examples = { { "portena image build desktop", "takes some minutes" },
+                  { "portena image build debian desktop", "one after the other" } } },
+  { .name = "image import",
+    .args = "SOURCE [NAME]",
+    .summary = "Bring an image in from a registry or a file",
+    .options = import_options,
+    .min = 1,
+    .max = 2,
+    .completes = "fm",
+    .run = run_import,
+    .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server oci:PATH, "
+            "docker-archive:PATH, "
             "oci-archive:PATH, rootfs:PATH.",
     .examples = { { "portena image import docker://alpine:3.20 alpine", "from a registry" },
                   { "portena image import rootfs.tar.zst mine", "from a file here" } } },
-  { .name = "image delete", .alias = "image rm", .args = "IMAGE…", .summary = "Delete images that nobody uses", .options = dry_options, .min = 1,
-    .max = G_MAXUINT, .completes = "m", .run = run_delete,
-    .examples = { { "portena image delete alpine", "refused while in use" }, { "portena image delete alpine -n", "say what would happen" } } },
-  { .name = "image prune", .args = "", .summary = "Remove images that nobody uses and no recipe names", .options = dry_options, .completes = "",
+  { .name = "image delete",
+    .alias = "image rm",
+    .args = "IMAGE…",
+    .summary = "Delete images that nobody uses",
+    .options = dry_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "m",
+    .run = run_delete,
+    .examples = { { "portena image delete alpine", "refused while in use" },
+                  { "portena image delete alpine -n", "say what would happen" } } },
+  { .name = "image prune",
+    .args = "",
+    .summary = "Remove images that nobody uses and no recipe names",
+    .options = dry_options,
+    .completes = "",
     .run = run_prune,
     .examples = { { "portena image prune", "free the space" }, { "portena image prune --dry-run", "see what would go" } } },
-  { .name = "image rename", .args = "IMAGE NAME…", .summary = "Give an image other names", .min = 2, .max = G_MAXUINT, .completes = "m",
+  { .name = "image rename",
+    .args = "IMAGE NAME…",
+    .summary = "Give an image other names",
+    .min = 2,
+    .max = G_MAXUINT,
+    .completes = "m",
     .run = run_rename,
-    .examples = { { "portena image rename 3f9a1c base", "name one by its digest" }, { "portena image rename base base stable", "two names" } } },
+    .examples = { { "portena image rename 3f9a1c base", "name one by its digest" },
+                  { "portena image rename base base stable", "two names" } } },
   { NULL },
 };

@@ -31,8 +31,16 @@ add_instance(PtTable *t, const json_t *i, bool with_space)
   bool up = strcmp(state, "running") == 0 || strcmp(state, "paused") == 0;
   g_autofree char *cpu = cpu_share(usage), *memory = pt_member_size(usage, "memory"), *disk = pt_member_size(usage, "disk"),
                   *since = up ? pt_since(pt_json_str(i, "started", NULL)) : NULL;
-  const char *cells[] = { pt_json_str(i, "space", ""), pt_json_str(i, "name", ""), pt_json_str(i, "kind", ""), state,
-                          pt_json_str(i, "image_name", ""), pt_json_str(i, "address", ""), cpu, memory, disk, since };
+  const char *cells[] = { pt_json_str(i, "space", ""),
+                          pt_json_str(i, "name", ""),
+                          pt_json_str(i, "kind", ""),
+                          state,
+                          pt_json_str(i, "image_name", ""),
+                          pt_json_str(i, "address", ""),
+                          cpu,
+                          memory,
+                          disk,
+                          since };
 
   pt_table_add(t, with_space ? cells : cells + 1);
   pt_table_look(t, with_space ? 3 : 2, pt_look_of_state(state));
@@ -41,13 +49,14 @@ add_instance(PtTable *t, const json_t *i, bool with_space)
 static int
 print_instances(PtCli *cli, const json_t *answer, bool all, const char *space)
 {
-  static const char *const headings[] = { "SPACE", "NAME", "KIND", "STATE", "IMAGE", "ADDRESS", "CPU", "MEMORY", "DISK", "UP", NULL };
+  static const char *const headings[] = { "SPACE", "NAME",   "KIND", "STATE", "IMAGE", "ADDRESS",
+                                          "CPU",   "MEMORY", "DISK", "UP",    NULL };
   g_autoptr(PtTable) t = pt_table_new(all ? headings : headings + 1);
   const json_t *items = json_object_get(answer, "items");
   gsize n;
   json_t *i;
 
-  json_array_foreach((json_t *)items, n, i) {
+  json_array_foreach ((json_t *)items, n, i) {
     g_autofree char *name = pt_safe(pt_json_str(i, "name", "")), *in = pt_safe(pt_json_str(i, "space", ""));
     if (cli->quiet)
       pt_say(all ? "%s/%s" : "%s%s", all ? in : name, all ? name : "");
@@ -132,10 +141,11 @@ ports_line(const json_t *i)
   gsize n;
   json_t *p;
 
-  json_array_foreach(json_object_get(i, "ports"), n, p) {
+  json_array_foreach (json_object_get(i, "ports"), n, p) {
     const char *address = pt_json_str(p, "address", NULL);
     g_string_append_printf(s, "%s%s%s%" G_GINT64_FORMAT " → %" G_GINT64_FORMAT "/%s", n ? ", " : "", address ? address : "",
-                           address ? ":" : "", pt_json_int(p, "listen", 0), pt_json_int(p, "to", 0), pt_json_str(p, "protocol", "tcp"));
+                           address ? ":" : "", pt_json_int(p, "listen", 0), pt_json_int(p, "to", 0),
+                           pt_json_str(p, "protocol", "tcp"));
   }
   return s->len ? g_strdup(s->str) : NULL;
 }
@@ -159,7 +169,7 @@ add_env(PtFacts *f, const json_t *env)
   const char *key;
   json_t *v;
 
-  json_object_foreach((json_t *)env, key, v)
+  json_object_foreach ((json_t *)env, key, v)
     if (json_is_string(v))
       pt_facts_addf(f, "env", "%s=%s", key, json_string_value(v));
 }
@@ -236,7 +246,7 @@ say_applies(const char *name, const json_t *answer)
   const char *key;
   json_t *v;
 
-  json_object_foreach(json_object_get(answer, "applies"), key, v) {
+  json_object_foreach (json_object_get(answer, "applies"), key, v) {
     g_autofree char *field = pt_safe(key), *when = pt_safe(json_string_value(v));
     g_string_append_printf(s, "%s%s applies %s", s->len ? ", " : "", field, when);
   }
@@ -322,7 +332,8 @@ open_link(const char *link, GError **error)
 {
   char *argv[] = { (char *)"xdg-open", (char *)link, NULL };
 
-  if (g_spawn_async(NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL))
+  if (g_spawn_async(NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                    NULL, NULL, NULL))
     return true;
   PT_SET(error, PT_ERR_UNSUPPORTED, "there is no program here that opens links (xdg-open)\nopen it yourself:  %s", link);
   return false;
@@ -363,32 +374,74 @@ run_desktop(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 static const PtOption list_options[] = {
-  { "all", 'a', NULL, "Of every space that you may see", false }, { NULL, 0, NULL, NULL, false },
+  { "all", 'a', NULL, "Of every space that you may see", false },
+  { NULL, 0, NULL, NULL, false },
 };
 static const PtOption desktop_options[] = {
-  { "open", 'o', NULL, "Open the link in this machine's browser", false }, { NULL, 0, NULL, NULL, false },
+  { "open", 'o', NULL, "Open the link in this machine's browser", false },
+  { NULL, 0, NULL, NULL, false },
 };
 
 const PtCommand pt_cmds_instance[] = {
-  { .name = "launch", .args = "IMAGE NAME [-- COMMAND…]", .summary = "Make a computer from an image and start it",
-    .options = pt_launch_options, .min = 2, .max = 2, .flags = PT_CMD_DASHES, .completes = "ri", .run = pt_launch_run, .text = pt_launch_text,
+  { .name = "launch",
+    .args = "IMAGE NAME [-- COMMAND…]",
+    .summary = "Make a computer from an image and start it",
+    .options = pt_launch_options,
+    .min = 2,
+    .max = 2,
+    .flags = PT_CMD_DASHES,
+    .completes = "ri",
+    .run = pt_launch_run,
+    .text = pt_launch_text,
     .examples = { { "portena launch desktop studio", "a desktop called studio" },
                   { "portena launch debian web --memory 2GiB --publish 8080:80", "a server, reachable at port 8080" } } },
-  { .name = "list", .alias = "ls", .args = "", .summary = "Show your computers", .options = list_options, .run = run_list, .completes = "",
+  { .name = "list",
+    .alias = "ls",
+    .args = "",
+    .summary = "Show your computers",
+    .options = list_options,
+    .run = run_list,
+    .completes = "",
     .examples = { { "portena list", "those of your space" }, { "portena list --all -q", "the names of all, one a line" } } },
-  { .name = "show", .args = "NAME…", .summary = "Tell all about a computer", .min = 1, .max = G_MAXUINT, .completes = "i", .run = run_show,
-    .examples = { { "portena show studio", "what it is, has and uses" }, { "portena show studio --json", "the same for programs" } } },
-  { .name = "set", .args = "NAME FIELD=VALUE…", .summary = "Change a computer, while it runs where that is possible", .min = 2,
-    .max = G_MAXUINT, .completes = "i=", .run = run_set,
-    .text = "Fields: description cpu memory disk pids io_read io_write priority command env.NAME cwd user restart autostart ports init.\n"
+  { .name = "show",
+    .args = "NAME…",
+    .summary = "Tell all about a computer",
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_show,
+    .examples = { { "portena show studio", "what it is, has and uses" },
+                  { "portena show studio --json", "the same for programs" } } },
+  { .name = "set",
+    .args = "NAME FIELD=VALUE…",
+    .summary = "Change a computer, while it runs where that is possible",
+    .min = 2,
+    .max = G_MAXUINT,
+    .completes = "i=",
+    .run = run_set,
+    .text = "Fields: description cpu memory disk pids io_read io_write priority command env.NAME cwd user restart autostart "
+            "ports init.\n"
             "An empty value takes the default back.",
     .examples = { { "portena set studio memory=4GiB cpu=2", "at once, it goes on running" },
                   { "portena set web env.MODE=live restart=always", "one variable; start it again when it ends" } } },
-  { .name = "rename", .args = "NAME NEW", .summary = "Give a stopped computer another name", .min = 2, .max = 2, .completes = "i",
+  { .name = "rename",
+    .args = "NAME NEW",
+    .summary = "Give a stopped computer another name",
+    .min = 2,
+    .max = 2,
+    .completes = "i",
     .run = run_rename,
-    .examples = { { "portena rename studio atelier", "it keeps its disk and address" }, { "portena rename home/db home2", "one of space home" } } },
-  { .name = "desktop", .args = "NAME", .summary = "Give the link to a computer's desktop", .options = desktop_options, .min = 1, .max = 1,
-    .completes = "i", .run = run_desktop,
-    .examples = { { "portena desktop studio", "print the link" }, { "portena desktop studio --open", "open it in the browser" } } },
+    .examples = { { "portena rename studio atelier", "it keeps its disk and address" },
+                  { "portena rename home/db home2", "one of space home" } } },
+  { .name = "desktop",
+    .args = "NAME",
+    .summary = "Give the link to a computer's desktop",
+    .options = desktop_options,
+    .min = 1,
+    .max = 1,
+    .completes = "i",
+    .run = run_desktop,
+    .examples = { { "portena desktop studio", "print the link" },
+                  { "portena desktop studio --open", "open it in the browser" } } },
   { NULL },
 };

@@ -11,8 +11,9 @@
 #include "cli/power.h"
 #include "model/instance.h"
 
-const char pt_launch_text[] = "IMAGE is the name of an image, or of a recipe (portena image recipes), which is built first if need be.\n"
-                              "An image that runs one command takes it after --.";
+const char pt_launch_text[] =
+  "IMAGE is the name of an image, or of a recipe (portena image recipes), which is built first if need be.\n"
+  "An image that runs one command takes it after --.";
 
 const PtOption pt_launch_options[] = {
   { "kind", 0, "KIND", "container (others follow)", false },
@@ -42,7 +43,8 @@ const PtOption pt_launch_options[] = {
 static bool
 add_fields(const PtArgs *args, json_t *body, GError **error)
 {
-  static const char *const fields[] = { "kind", "init", "cpu", "memory", "disk", "pids", "priority", "cwd", "user", "restart", "description" };
+  static const char *const fields[] = { "kind",     "init", "cpu",  "memory",  "disk",       "pids",
+                                        "priority", "cwd",  "user", "restart", "description" };
 
   for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
     const char *v = pt_args_get(args, fields[i]);
@@ -162,7 +164,7 @@ is_unbuilt_recipe(PtCli *cli, const char *image)
 
   if (!pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &answer, NULL))
     return false;
-  json_array_foreach(json_object_get(answer, "items"), n, r)
+  json_array_foreach (json_object_get(answer, "items"), n, r)
     if (g_strcmp0(pt_json_str(r, "name", NULL), image) == 0)
       return !json_is_string(json_object_get(r, "image"));
   return false;
@@ -178,7 +180,8 @@ build_missing(PtCli *cli, const PtArgs *args, const char *image, GError *missing
     g_propagate_error(error, g_steal_pointer(&why));
     return false;
   }
-  g_autofree char *question = g_strdup_printf("Image %s has not been built yet. Build it now? That takes some minutes.", image);
+  g_autofree char *question =
+    g_strdup_printf("Image %s has not been built yet. Build it now? That takes some minutes.", image);
   if (!pt_args_has(args, "yes") && !pt_cli_confirm(cli, question)) {
     PT_SET(error, PT_ERR_CANCELLED, "%s: its image is not there, nothing was made", image);
     pt_error_hint(error, "build it when it suits you:  portena image build %s", image);
@@ -258,7 +261,8 @@ make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, cons
   if (!pt_operation_timeout(args, &timeout, error))
     return NULL;
   guint first = timeout ? (guint)MIN(timeout, 600) : pt_operation_first_wait(cli);
-  g_autofree char *query = ready ? g_strdup_printf("wait=%u&wait_ready=%u", first, first) : g_strdup_printf("wait=%u", first);
+  g_autofree char *query =
+    ready ? g_strdup_printf("wait=%u&wait_ready=%u", first, first) : g_strdup_printf("wait=%u", first);
   g_autofree char *path = g_strdup_printf("/v1/spaces/%s/instances?%s", t->space, query);
   g_autoptr(json_t) answer = create(cli, args, path, body, error), op = NULL;
   if (!answer)
@@ -297,7 +301,8 @@ pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   g_autofree char *what = describe(body, found);
   if (dry) {
-    pt_say("Would create %s in space %s: %s%s. Nothing was made.", t.name, t.space, what, found ? "" : " (to be built first)");
+    pt_say("Would create %s in space %s: %s%s. Nothing was made.", t.name, t.space, what,
+           found ? "" : " (to be built first)");
     return 0;
   }
   answer = make(cli, args, &t, body, what, error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* login, logout. Trust on first use: where no authority vouches for the server's certificate, its fingerprint is shown and the
- * key is pinned before the password leaves this machine. */
+/* login, logout. Trust on first use: where no authority vouches for the server's certificate, its fingerprint is shown and
+ * the key is pinned before the password leaves this machine. */
 #include <string.h>
 
 #include "base/error.h"
@@ -10,7 +10,8 @@
 
 const char pt_login_text[] =
   "Where no authority vouches for the server's certificate, its fingerprint is shown and has to be confirmed; portenad "
-  "prints the same one when it starts. It is remembered in ~/.config/portena/servers.json, and another one is refused from "
+  "prints the same one when it starts. It is remembered in ~/.config/portena/servers.json, and another one is refused "
+  "from "
   "then on. The password is asked for, or read from standard input. Without an address: the server on this machine.";
 
 const PtOption pt_login_options[] = {
@@ -24,7 +25,8 @@ const PtOption pt_login_options[] = {
 static bool
 is_host(const char *host)
 {
-  return host && *host && strlen(host) <= 253 && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == strlen(host);
+  return host && *host && strlen(host) <= 253 &&
+         strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == strlen(host);
 }
 
 char *
@@ -40,7 +42,8 @@ pt_login_url(const char *text, GError **error)
     return g_strdup_printf("https://%s%s%s:%d", six ? "[" : "", host, six ? "]" : "", port > 0 ? port : 8443);
   }
   g_autofree char *shown = pt_safe(text);
-  PT_SET(error, PT_ERR_INVALID, "'%s': a server's address is https://NAME or https://NAME:PORT\nsuch as https://server:8443", shown);
+  PT_SET(error, PT_ERR_INVALID, "'%s': a server's address is https://NAME or https://NAME:PORT\nsuch as https://server:8443",
+         shown);
   return NULL;
 }
 
@@ -59,7 +62,8 @@ same_fingerprint(const char *a, const char *b)
 }
 
 static bool
-believe(PtCli *cli, const PtArgs *args, const char *url, const char *fingerprint, const char *subject, const char *known, GError **error)
+believe(PtCli *cli, const PtArgs *args, const char *url, const char *fingerprint, const char *subject, const char *known,
+        GError **error)
 {
   const char *wanted = pt_args_get(args, "fingerprint");
   g_autofree char *safe = pt_safe(subject);
@@ -73,13 +77,16 @@ believe(PtCli *cli, const PtArgs *args, const char *url, const char *fingerprint
   if (known && strcmp(known, fingerprint) == 0)
     return true;
   if (known)
-    fprintf(stderr, "The certificate of %s has CHANGED since your last login. Somebody may be in between.\n  before  %s\n", url, known);
+    fprintf(stderr, "The certificate of %s has CHANGED since your last login. Somebody may be in between.\n  before  %s\n",
+            url, known);
   else
     fprintf(stderr, "No authority that this machine knows vouches for %s (%s).\n", url, safe);
   fprintf(stderr, "  SHA-256 %s\n", fingerprint);
   if (!cli->in_tty || !cli->err_tty) {
-    PT_SET(error, PT_ERR_FORBIDDEN, "%s: nobody is here to say whether its certificate is the right one\nif it is:  portena login %s --fingerprint %s",
-           url, url, fingerprint);
+    PT_SET(
+      error, PT_ERR_FORBIDDEN,
+      "%s: nobody is here to say whether its certificate is the right one\nif it is:  portena login %s --fingerprint %s",
+      url, url, fingerprint);
     return false;
   }
   if (pt_cli_confirm(cli, "Is that what the server shows (sudo portena doctor there)? Believe it from now on?"))
@@ -90,7 +97,8 @@ believe(PtCli *cli, const PtArgs *args, const char *url, const char *fingerprint
 
 /* Finds out how to believe the server, and notes it in the settings. */
 static bool
-establish_trust(PtCli *cli, const PtArgs *args, const PtHttpsModule *module, PtConfig *config, const char *url, GError **error)
+establish_trust(PtCli *cli, const PtArgs *args, const PtHttpsModule *module, PtConfig *config, const char *url,
+                GError **error)
 {
   g_autofree char *fingerprint = NULL, *pin = NULL, *subject = NULL;
   const char *ca = pt_args_get(args, "cert");
@@ -99,7 +107,8 @@ establish_trust(PtCli *cli, const PtArgs *args, const PtHttpsModule *module, PtC
   if (!module->probe(url, ca, &fingerprint, &pin, &subject, &trusted, error))
     return false;
   if (ca && !trusted) {
-    PT_SET(error, PT_ERR_FORBIDDEN, "%s: the authorities in %s do not vouch for its certificate\nnothing was sent there", url, ca);
+    PT_SET(error, PT_ERR_FORBIDDEN, "%s: the authorities in %s do not vouch for its certificate\nnothing was sent there",
+           url, ca);
     return false;
   }
   if (!trusted && !believe(cli, args, url, fingerprint, subject, pt_config_get(config, url, "fingerprint"), error))
@@ -179,7 +188,8 @@ int
 pt_login_run(PtCli *cli, const PtArgs *args, GError **error)
 {
   const char *where = pt_args_nth(args, 0);
-  g_autofree char *url = !where || strcmp(where, "local") == 0 ? g_strdup("local") : pt_login_url(where, error), *user = NULL;
+  g_autofree char *url = !where || strcmp(where, "local") == 0 ? g_strdup("local") : pt_login_url(where, error),
+                  *user = NULL;
   PtConfig *config = pt_cli_config(cli, error);
 
   if (!url || !config)

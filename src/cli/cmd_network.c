@@ -17,8 +17,9 @@ print_leases(PtCli *cli, const json_t *leases)
   gsize n;
   json_t *l;
 
-  json_array_foreach((json_t *)leases, n, l) {
-    const char *cells[] = { pt_json_str(l, "name", ""), pt_json_str(l, "address", ""), pt_json_str(l, "mac", ""), pt_json_str(l, "state", "") };
+  json_array_foreach ((json_t *)leases, n, l) {
+    const char *cells[] = { pt_json_str(l, "name", ""), pt_json_str(l, "address", ""), pt_json_str(l, "mac", ""),
+                            pt_json_str(l, "state", "") };
     pt_table_add(t, cells);
     pt_table_look(t, 3, pt_look_of_state(cells[3]));
   }
@@ -36,10 +37,10 @@ print_ports(PtCli *cli, const json_t *ports)
   gsize n;
   json_t *p;
 
-  json_array_foreach((json_t *)ports, n, p) {
+  json_array_foreach ((json_t *)ports, n, p) {
     const char *address = pt_json_str(p, "address", NULL);
-    g_autofree char *listen = g_strdup_printf("%s:%" G_GINT64_FORMAT "/%s", address ? address : "*", pt_json_int(p, "listen", 0),
-                                              pt_json_str(p, "protocol", "tcp"));
+    g_autofree char *listen = g_strdup_printf("%s:%" G_GINT64_FORMAT "/%s", address ? address : "*",
+                                              pt_json_int(p, "listen", 0), pt_json_str(p, "protocol", "tcp"));
     g_autofree char *to = g_strdup_printf("%" G_GINT64_FORMAT, pt_json_int(p, "to", 0));
     const char *cells[] = { listen, pt_json_str(p, "instance", ""), to };
     pt_table_add(t, cells);
@@ -95,12 +96,13 @@ add_port(json_t *ports, const json_t *wanted, const char *text, const char *name
   json_t *p;
 
   (void)text;
-  json_array_foreach(ports, n, p) {
+  json_array_foreach (ports, n, p) {
     if (!same_place(p, wanted))
       continue;
     PT_SET(error, PT_ERR_CONFLICT, "%s: port %" G_GINT64_FORMAT " is published already, to %" G_GINT64_FORMAT, name,
            pt_json_int(wanted, "listen", 0), pt_json_int(p, "to", 0));
-    pt_error_hint(error, "take it back first:  portena network unpublish %s %" G_GINT64_FORMAT, name, pt_json_int(wanted, "listen", 0));
+    pt_error_hint(error, "take it back first:  portena network unpublish %s %" G_GINT64_FORMAT, name,
+                  pt_json_int(wanted, "listen", 0));
     return false;
   }
   json_array_append(ports, (json_t *)wanted);
@@ -124,7 +126,8 @@ remove_port(json_t *ports, const json_t *wanted, const char *text, const char *n
 }
 
 static bool
-change_ports(PtCli *cli, const PtTarget *t, const json_t *wanted, const char *text, PortsChange change, json_t **ret, GError **error)
+change_ports(PtCli *cli, const PtTarget *t, const json_t *wanted, const char *text, PortsChange change, json_t **ret,
+             GError **error)
 {
   g_autofree char *path = pt_target_path(t, "");
   g_autoptr(PtApiReply) read = pt_cli_request(cli, "GET", path, NULL, NULL, error);
@@ -180,10 +183,12 @@ run_publish(PtCli *cli, const PtArgs *args, GError **error)
   g_autoptr(json_t) answer = NULL;
 
   g_autoptr(json_t) port = parse_port(text, error);
-  if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) || !change_ports(cli, &t, port, text, add_port, &answer, error))
+  if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) ||
+      !change_ports(cli, &t, port, text, add_port, &answer, error))
     return -1;
   g_autofree char *said = g_strdup_printf("Port %" G_GINT64_FORMAT "/%s of the node leads to %s:%" G_GINT64_FORMAT " now.",
-                                          pt_json_int(port, "listen", 0), pt_json_str(port, "protocol", "tcp"), t.name, pt_json_int(port, "to", 0));
+                                          pt_json_int(port, "listen", 0), pt_json_str(port, "protocol", "tcp"), t.name,
+                                          pt_json_int(port, "to", 0));
   return tell_ports(cli, &t, answer, said);
 }
 
@@ -212,7 +217,8 @@ run_unpublish(PtCli *cli, const PtArgs *args, GError **error)
   g_auto(PtTarget) t = { 0 };
   g_autoptr(json_t) answer = NULL, port = parse_listen(text, error);
 
-  if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) || !change_ports(cli, &t, port, text, remove_port, &answer, error))
+  if (!port || !pt_target_parse(cli, pt_args_nth(args, 0), &t, error) ||
+      !change_ports(cli, &t, port, text, remove_port, &answer, error))
     return -1;
   g_autofree char *said = g_strdup_printf("Port %" G_GINT64_FORMAT "/%s of the node does not lead to %s any more.",
                                           pt_json_int(port, "listen", 0), pt_json_str(port, "protocol", "tcp"), t.name);
@@ -240,10 +246,13 @@ run_volumes(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, v) {
-    g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"), *actual = pt_member_size(v, "actual"),
-                    *age = pt_since(pt_json_str(v, "created", NULL)), *id = pt_safe(pt_json_str(v, "id", ""));
-    const char *cells[] = { pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, actual, pt_json_str(v, "pool", ""), age, id };
+  json_array_foreach (json_object_get(answer, "items"), n, v) {
+    g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"),
+                    *actual = pt_member_size(v, "actual"), *age = pt_since(pt_json_str(v, "created", NULL)),
+                    *id = pt_safe(pt_json_str(v, "id", ""));
+    const char *cells[] = {
+      pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, actual, pt_json_str(v, "pool", ""), age, id
+    };
     if (cli->quiet)
       pt_say("%s", id);
     else
@@ -271,7 +280,7 @@ find_volume(PtCli *cli, const char *space, const char *word, GError **error)
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
     return NULL;
   for (guint k = 0; k < G_N_ELEMENTS(keys); k++)
-    json_array_foreach(json_object_get(answer, "items"), n, v)
+    json_array_foreach (json_object_get(answer, "items"), n, v)
       if (strcmp(pt_json_str(v, keys[k], ""), word) == 0)
         return json_incref(v);
   g_autofree char *shown = pt_safe(word);
@@ -292,8 +301,8 @@ run_volume_show(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, v);
     return 0;
   }
-  g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"), *actual = pt_member_size(v, "actual"),
-                  *created = pt_when(pt_json_str(v, "created", NULL));
+  g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"),
+                  *actual = pt_member_size(v, "actual"), *created = pt_when(pt_json_str(v, "created", NULL));
   pt_facts_add(f, "name", pt_json_str(v, "name", NULL));
   pt_facts_add(f, "id", pt_json_str(v, "id", NULL));
   pt_facts_add(f, "space", pt_json_str(v, "space", NULL));
@@ -320,7 +329,8 @@ run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
   if (!v)
     return -1;
   gint64 now = pt_json_int(v, "size", 0);
-  g_autofree char *name = pt_safe(pt_json_str(v, "name", pt_json_str(v, "instance", "the volume"))), *was = pt_size_format(now);
+  g_autofree char *name = pt_safe(pt_json_str(v, "name", pt_json_str(v, "instance", "the volume"))),
+                  *was = pt_size_format(now);
   if (more && bytes > G_MAXINT64 - now)
     bytes = G_MAXINT64 - now;
   bytes += more ? now : 0;
@@ -343,22 +353,56 @@ run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 const PtCommand pt_cmds_network[] = {
-  { .name = "network show", .args = "[SPACE]", .summary = "Show a space's network: addresses, ports, the way out", .max = 1, .completes = "s",
+  { .name = "network show",
+    .args = "[SPACE]",
+    .summary = "Show a space's network: addresses, ports, the way out",
+    .max = 1,
+    .completes = "s",
     .run = run_show,
     .examples = { { "portena network show", "of the space you work in" }, { "portena network show lab", "of another" } } },
-  { .name = "network publish", .args = "NAME [ADDRESS:]LISTEN:TO[/udp]", .summary = "Let a port of the node lead to a computer", .min = 2,
-    .max = 2, .completes = "i", .run = run_publish,
+  { .name = "network publish",
+    .args = "NAME [ADDRESS:]LISTEN:TO[/udp]",
+    .summary = "Let a port of the node lead to a computer",
+    .min = 2,
+    .max = 2,
+    .completes = "i",
+    .run = run_publish,
     .examples = { { "portena network publish web 8080:80", "http://node:8080 reaches web" },
                   { "portena network publish dns 10.0.0.5:53:53/udp", "on one address only" } } },
-  { .name = "network unpublish", .args = "NAME LISTEN[/udp]", .summary = "Take a published port back", .min = 2, .max = 2, .completes = "in",
+  { .name = "network unpublish",
+    .args = "NAME LISTEN[/udp]",
+    .summary = "Take a published port back",
+    .min = 2,
+    .max = 2,
+    .completes = "in",
     .run = run_unpublish,
-    .examples = { { "portena network unpublish web 8080", "nobody reaches it there any more" }, { "portena network unpublish dns 53/udp", "a UDP port" } } },
-  { .name = "volume list", .args = "[SPACE]", .summary = "Show the disks of a space", .max = 1, .completes = "s", .run = run_volumes,
-    .examples = { { "portena volume list", "of the space you work in" }, { "portena volume list lab --json", "of another, for programs" } } },
-  { .name = "volume show", .args = "VOLUME", .summary = "Tell all about a disk", .min = 1, .max = 1, .completes = "v", .run = run_volume_show,
-    .examples = { { "portena volume show studio", "the disk of studio" }, { "portena volume show studio --json", "for programs" } } },
-  { .name = "volume grow", .args = "VOLUME SIZE", .summary = "Make a disk larger, while it is in use", .min = 2, .max = 2, .completes = "v",
+    .examples = { { "portena network unpublish web 8080", "nobody reaches it there any more" },
+                  { "portena network unpublish dns 53/udp", "a UDP port" } } },
+  { .name = "volume list",
+    .args = "[SPACE]",
+    .summary = "Show the disks of a space",
+    .max = 1,
+    .completes = "s",
+    .run = run_volumes,
+    .examples = { { "portena volume list", "of the space you work in" },
+                  { "portena volume list lab --json", "of another, for programs" } } },
+  { .name = "volume show",
+    .args = "VOLUME",
+    .summary = "Tell all about a disk",
+    .min = 1,
+    .max = 1,
+    .completes = "v",
+    .run = run_volume_show,
+    .examples = { { "portena volume show studio", "the disk of studio" },
+                  { "portena volume show studio --json", "for programs" } } },
+  { .name = "volume grow",
+    .args = "VOLUME SIZE",
+    .summary = "Make a disk larger, while it is in use",
+    .min = 2,
+    .max = 2,
+    .completes = "v",
     .run = run_volume_grow,
-    .examples = { { "portena volume grow studio 40GiB", "to 40 GiB" }, { "portena volume grow studio +10G", "by 10 GiB" } } },
+    .examples = { { "portena volume grow studio 40GiB", "to 40 GiB" },
+                  { "portena volume grow studio +10G", "by 10 GiB" } } },
   { NULL },
 };

@@ -125,8 +125,8 @@ say_deleted(PtCli *cli, const PtTarget *t, const json_t *answer)
 }
 
 static int
-act(PtCli *cli, const PtArgs *args, const char *action, const char *doing, void (*done)(PtCli *, const PtTarget *, const json_t *),
-    GError **error)
+act(PtCli *cli, const PtArgs *args, const char *action, const char *doing,
+    void (*done)(PtCli *, const PtTarget *, const json_t *), GError **error)
 {
   g_autoptr(json_t) body = json_pack("{s:s}", "action", action);
   const char *deadline = pt_args_get(args, "deadline");
@@ -188,8 +188,8 @@ what_goes(PtCli *cli, const PtTarget *t, GError **error)
   g_autofree char *size = pt_member_size(i, "disk");
   bool known = json_is_number(json_object_get(json_object_get(i, "usage"), "disk"));
   g_autofree char *kind = pt_safe(pt_json_str(i, "kind", "container")), *state = pt_safe(pt_json_str(i, "state", "unknown"));
-  return g_strdup_printf("%s (%s, %s) and its disk of %s%s%s", t->name, kind, state, size, known ? ", of which in use: " : "",
-                         known ? used : "");
+  return g_strdup_printf("%s (%s, %s) and its disk of %s%s%s", t->name, kind, state, size,
+                         known ? ", of which in use: " : "", known ? used : "");
 }
 
 static int
@@ -227,49 +227,99 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
   return pt_each_run(cli, args, &each, error);
 }
 
-#define WAIT_OPTIONS                                                                                                   \
-  { "no-wait", 0, NULL, "Return at once; see portena op list", false }, { "timeout", 0, "TIME", "Give up waiting after TIME", false }
+#define WAIT_OPTIONS                                                                                                        \
+  { "no-wait", 0, NULL, "Return at once; see portena op list", false },                                                     \
+  {                                                                                                                         \
+    "timeout", 0, "TIME", "Give up waiting after TIME", false                                                               \
+  }
 
 static const PtOption start_options[] = {
-  { "wait", 'w', NULL, "Return when it is ready: started up, health check passed", false }, WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
+  { "wait", 'w', NULL, "Return when it is ready: started up, health check passed", false },
+  WAIT_OPTIONS,
+  { NULL, 0, NULL, NULL, false },
 };
 static const PtOption pause_options[] = { WAIT_OPTIONS, { NULL, 0, NULL, NULL, false } };
 static const PtOption stop_options[] = {
   { "force", 'f', NULL, "Do not wait for what runs inside", false },
   { "deadline", 0, "TIME", "Time it has to stop by itself (10s)", false },
-  WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
+  WAIT_OPTIONS,
+  { NULL, 0, NULL, NULL, false },
 };
 static const PtOption restart_options[] = {
   { "force", 'f', NULL, "Do not wait for what runs inside", false },
   { "deadline", 0, "TIME", "Time it has to stop by itself (10s)", false },
   { "wait", 'w', NULL, "Return when it is ready again", false },
-  WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
+  WAIT_OPTIONS,
+  { NULL, 0, NULL, NULL, false },
 };
 static const PtOption delete_options[] = {
   { "force", 'f', NULL, "Delete it although it runs, and do not ask", false },
   { "yes", 'y', NULL, "Do not ask", false },
   { "dry-run", 'n', NULL, "Say what would be deleted, and change nothing", false },
-  WAIT_OPTIONS, { NULL, 0, NULL, NULL, false },
+  WAIT_OPTIONS,
+  { NULL, 0, NULL, NULL, false },
 };
 
 const PtCommand pt_cmds_power[] = {
-  { .name = "start", .args = "NAME…", .summary = "Start computers", .options = start_options, .min = 1, .max = G_MAXUINT,
-    .completes = "i", .run = run_start,
-    .examples = { { "portena start studio", "start it and wait until it runs" }, { "portena start db web --no-wait", "start both, do not wait" } } },
-  { .name = "stop", .args = "NAME…", .summary = "Stop computers", .options = stop_options, .min = 1, .max = G_MAXUINT, .completes = "i",
+  { .name = "start",
+    .args = "NAME…",
+    .summary = "Start computers",
+    .options = start_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_start,
+    .examples = { { "portena start studio", "start it and wait until it runs" },
+                  { "portena start db web --no-wait", "start both, do not wait" } } },
+  { .name = "stop",
+    .args = "NAME…",
+    .summary = "Stop computers",
+    .options = stop_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
     .run = run_stop,
-    .examples = { { "portena stop studio", "let it shut down by itself" }, { "portena stop studio --force", "turn it off at once" } } },
-  { .name = "restart", .args = "NAME…", .summary = "Stop and start computers", .options = restart_options, .min = 1, .max = G_MAXUINT,
-    .completes = "i", .run = run_restart,
-    .examples = { { "portena restart studio", "shut it down, start it again" }, { "portena restart web --deadline 2s", "give it two seconds" } } },
-  { .name = "pause", .args = "NAME…", .summary = "Halt computers where they are", .options = pause_options, .min = 1, .max = G_MAXUINT,
-    .completes = "i", .run = run_pause,
-    .examples = { { "portena pause studio", "it keeps its memory and uses no cpu" }, { "portena pause home/studio", "the same, in space home" } } },
-  { .name = "resume", .args = "NAME…", .summary = "Let paused computers go on", .options = start_options, .min = 1, .max = G_MAXUINT,
-    .completes = "i", .run = run_resume,
+    .examples = { { "portena stop studio", "let it shut down by itself" },
+                  { "portena stop studio --force", "turn it off at once" } } },
+  { .name = "restart",
+    .args = "NAME…",
+    .summary = "Stop and start computers",
+    .options = restart_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_restart,
+    .examples = { { "portena restart studio", "shut it down, start it again" },
+                  { "portena restart web --deadline 2s", "give it two seconds" } } },
+  { .name = "pause",
+    .args = "NAME…",
+    .summary = "Halt computers where they are",
+    .options = pause_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_pause,
+    .examples = { { "portena pause studio", "it keeps its memory and uses no cpu" },
+                  { "portena pause home/studio", "the same, in space home" } } },
+  { .name = "resume",
+    .args = "NAME…",
+    .summary = "Let paused computers go on",
+    .options = start_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_resume,
     .examples = { { "portena resume studio", "it goes on where it was" }, { "portena resume db web", "both" } } },
-  { .name = "delete", .alias = "rm", .args = "NAME…", .summary = "Delete computers and their disks", .options = delete_options, .min = 1,
-    .max = G_MAXUINT, .completes = "i", .run = run_delete,
-    .examples = { { "portena delete studio", "a stopped one; asks on a terminal" }, { "portena delete studio --force", "a running one, without asking" } } },
+  { .name = "delete",
+    .alias = "rm",
+    .args = "NAME…",
+    .summary = "Delete computers and their disks",
+    .options = delete_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_delete,
+    .examples = { { "portena delete studio", "a stopped one; asks on a terminal" },
+                  { "portena delete studio --force", "a running one, without asking" } } },
   { NULL },
 };

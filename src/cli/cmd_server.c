@@ -19,7 +19,7 @@ run_doctor(PtCli *cli, const PtArgs *args, GError **error)
   (void)args;
   if (!pt_cli_call(cli, "GET", "/v1/doctor", NULL, &answer, error))
     return -1;
-  json_array_foreach(json_object_get(answer, "items"), n, c) {
+  json_array_foreach (json_object_get(answer, "items"), n, c) {
     const char *state = pt_json_str(c, "state", "");
     warn += strcmp(state, "warn") == 0;
     bad += strcmp(state, "bad") == 0;
@@ -30,14 +30,15 @@ run_doctor(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return bad ? PT_EXIT_FAILED : PT_EXIT_DONE;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, c) {
+  json_array_foreach (json_object_get(answer, "items"), n, c) {
     PtLook look = pt_look_of_state(pt_json_str(c, "state", ""));
     g_autofree char *state = pt_safe(pt_json_str(c, "state", "")), *name = pt_safe(pt_json_str(c, "check", "")),
-                    *detail = pt_text_safe(pt_json_str(c, "detail", ""), 500), *hint = pt_text_safe(pt_json_str(c, "hint", ""), 500);
+                    *detail = pt_text_safe(pt_json_str(c, "detail", ""), 500),
+                    *hint = pt_text_safe(pt_json_str(c, "hint", ""), 500);
     if (cli->quiet && look == PT_LOOK_GOOD)
       continue;
-    printf("%s%-4s%s  %s%*s  %s\n", pt_look_on(cli, look), state, pt_look_off(cli, look), name, (int)(width - pt_text_width(name)), "",
-           detail);
+    printf("%s%-4s%s  %s%*s  %s\n", pt_look_on(cli, look), state, pt_look_off(cli, look), name,
+           (int)(width - pt_text_width(name)), "", detail);
     if (*hint)
       printf("%*s→ %s\n", (int)width + 8, "", hint);
   }
@@ -56,11 +57,11 @@ add_pressure(PtFacts *f, const json_t *node)
   json_t *v;
 
   if (json_is_array(load) && json_array_size(load) >= 3)
-    pt_facts_addf(f, "load", "%.2f %.2f %.2f", json_number_value(json_array_get(load, 0)), json_number_value(json_array_get(load, 1)),
-                  json_number_value(json_array_get(load, 2)));
+    pt_facts_addf(f, "load", "%.2f %.2f %.2f", json_number_value(json_array_get(load, 0)),
+                  json_number_value(json_array_get(load, 1)), json_number_value(json_array_get(load, 2)));
   else if (json_is_number(load))
     pt_facts_addf(f, "load", "%.2f", json_number_value(load));
-  json_object_foreach((json_t *)pressure, key, v) {
+  json_object_foreach ((json_t *)pressure, key, v) {
     g_autofree char *name = g_strdup_printf("%s pressure", key);
     if (json_is_number(v))
       pt_facts_addf(f, name, "%.1f %%", json_number_value(v));
@@ -81,8 +82,9 @@ run_node(PtCli *cli, const PtArgs *args, GError **error)
     return 0;
   }
   const json_t *pool = json_object_get(node, "pool");
-  g_autofree char *cpus = pt_member_text(node, "cpus"), *memory = pt_member_size(node, "memory"), *size = pt_member_size(pool, "size"),
-                  *used = pt_member_size(pool, "used"), *instances = pt_member_text(node, "instances");
+  g_autofree char *cpus = pt_member_text(node, "cpus"), *memory = pt_member_size(node, "memory"),
+                  *size = pt_member_size(pool, "size"), *used = pt_member_size(pool, "used"),
+                  *instances = pt_member_text(node, "instances");
   pt_facts_add(f, "name", pt_json_str(node, "name", NULL));
   pt_facts_add(f, "version", pt_json_str(node, "version", NULL));
   pt_facts_add(f, "address", pt_json_str(node, "url", NULL));
@@ -145,11 +147,12 @@ run_whoami(PtCli *cli, const PtArgs *args, GError **error)
   GString *spaces = g_string_new(NULL);
   gsize n;
   json_t *sp;
-  json_array_foreach(json_object_get(s, "spaces"), n, sp)
+  json_array_foreach (json_object_get(s, "spaces"), n, sp)
     g_string_append_printf(spaces, "%s%s (%s)", n ? ", " : "", pt_json_str(sp, "name", ""), pt_json_str(sp, "role", ""));
   const char *space = pt_cli_space(cli, NULL);
   pt_facts_addf(f, "user", "%s%s", name, pt_json_bool(user, "admin", false) ? ", administrator" : "");
-  pt_facts_addf(f, "server", "%s (%s, %s)", pt_cli_server(cli), pt_json_str(server, "name", "–"), pt_json_str(server, "version", "–"));
+  pt_facts_addf(f, "server", "%s (%s, %s)", pt_cli_server(cli), pt_json_str(server, "name", "–"),
+                pt_json_str(server, "version", "–"));
   pt_facts_add(f, "spaces", spaces->len ? spaces->str : "none");
   pt_facts_add(f, "works in", space ? space : "no space chosen:  portena use SPACE");
   pt_facts_print(f, cli);
@@ -188,21 +191,55 @@ run_use(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 const PtCommand pt_cmds_server[] = {
-  { .name = "doctor", .args = "", .summary = "Check the server, and say what to do about what is found", .completes = "", .run = run_doctor,
-    .examples = { { "portena doctor", "host, engines, pools, network, clock, certificates" }, { "portena doctor -q", "only what is wrong" } } },
-  { .name = "node", .args = "", .summary = "Show what the server has and how busy it is", .completes = "", .run = run_node,
+  { .name = "doctor",
+    .args = "",
+    .summary = "Check the server, and say what to do about what is found",
+    .completes = "",
+    .run = run_doctor,
+    .examples = { { "portena doctor", "host, engines, pools, network, clock, certificates" },
+                  { "portena doctor -q", "only what is wrong" } } },
+  { .name = "node",
+    .args = "",
+    .summary = "Show what the server has and how busy it is",
+    .completes = "",
+    .run = run_node,
     .examples = { { "portena node", "cpus, memory, pool, pressure" }, { "portena node --json", "for programs" } } },
-  { .name = "login", .args = "[https://SERVER[:PORT]]", .summary = "Log in to a server, and work there from now on", .options = pt_login_options,
-    .max = 1, .flags = PT_CMD_LOCAL, .run = pt_login_run, .text = pt_login_text,
+  { .name = "login",
+    .args = "[https://SERVER[:PORT]]",
+    .summary = "Log in to a server, and work there from now on",
+    .options = pt_login_options,
+    .max = 1,
+    .flags = PT_CMD_LOCAL,
+    .run = pt_login_run,
+    .text = pt_login_text,
     .examples = { { "portena login https://server:8443", "asks for name and password" },
                   { "portena login https://server:8443 --user anna < secret", "password from a file" } } },
-  { .name = "logout", .args = "[SERVER]", .summary = "Log out, and forget the token", .max = 1, .flags = PT_CMD_LOCAL, .run = pt_logout_run,
-    .examples = { { "portena logout", "from the server you work with" }, { "portena logout https://server:8443", "from another" } } },
-  { .name = "whoami", .args = "", .summary = "Say who you are, where, and what you may do", .completes = "", .run = run_whoami,
+  { .name = "logout",
+    .args = "[SERVER]",
+    .summary = "Log out, and forget the token",
+    .max = 1,
+    .flags = PT_CMD_LOCAL,
+    .run = pt_logout_run,
+    .examples = { { "portena logout", "from the server you work with" },
+                  { "portena logout https://server:8443", "from another" } } },
+  { .name = "whoami",
+    .args = "",
+    .summary = "Say who you are, where, and what you may do",
+    .completes = "",
+    .run = run_whoami,
     .examples = { { "portena whoami", "user, server and spaces" }, { "portena whoami -q", "the name alone" } } },
-  { .name = "use", .args = "[SPACE]", .summary = "Choose the space to work in from now on", .max = 1, .completes = "s", .run = run_use,
+  { .name = "use",
+    .args = "[SPACE]",
+    .summary = "Choose the space to work in from now on",
+    .max = 1,
+    .completes = "s",
+    .run = run_use,
     .examples = { { "portena use lab", "commands without --space mean lab" }, { "portena use", "say which it is" } } },
-  { .name = "version", .args = "", .summary = "Show the versions of portena and of the server", .completes = "", .run = run_version,
+  { .name = "version",
+    .args = "",
+    .summary = "Show the versions of portena and of the server",
+    .completes = "",
+    .run = run_version,
     .examples = { { "portena version", "both" }, { "portena version -q", "portena's own" } } },
   { NULL },
 };

@@ -15,7 +15,8 @@ static const char *const quota_keys[] = { "instances", "cpu", "memory", "disk" }
 static char *
 use_of(const json_t *space, const char *key)
 {
-  const json_t *limit = json_object_get(json_object_get(space, "quota"), key), *used = json_object_get(json_object_get(space, "used"), key);
+  const json_t *limit = json_object_get(json_object_get(space, "quota"), key),
+               *used = json_object_get(json_object_get(space, "used"), key);
   bool bytes = strcmp(key, "memory") == 0 || strcmp(key, "disk") == 0;
   double u = json_number_value(used), l = json_number_value(limit);
   g_autofree char *a = bytes ? pt_size_format((gint64)u) : g_strdup_printf("%g", u);
@@ -27,7 +28,9 @@ use_of(const json_t *space, const char *key)
 static int
 run_list(PtCli *cli, const PtArgs *args, GError **error)
 {
-  static const char *const headings[] = { "NAME", "ROLE", "COMPUTERS", "CPU", "MEMORY", "DISK", "SUBNET", "DESCRIPTION", NULL };
+  static const char *const headings[] = {
+    "NAME", "ROLE", "COMPUTERS", "CPU", "MEMORY", "DISK", "SUBNET", "DESCRIPTION", NULL
+  };
   g_autoptr(PtTable) t = pt_table_new(headings);
   g_autoptr(json_t) answer = NULL;
   gsize n;
@@ -40,10 +43,16 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, s) {
-    g_autofree char *name = pt_safe(pt_json_str(s, "name", "")), *instances = use_of(s, "instances"), *cpu = use_of(s, "cpu"),
-                    *memory = use_of(s, "memory"), *disk = use_of(s, "disk");
-    const char *cells[] = { name, pt_json_str(s, "role", ""), instances, cpu, memory, disk, pt_json_str(s, "subnet", ""),
+  json_array_foreach (json_object_get(answer, "items"), n, s) {
+    g_autofree char *name = pt_safe(pt_json_str(s, "name", "")), *instances = use_of(s, "instances"),
+                    *cpu = use_of(s, "cpu"), *memory = use_of(s, "memory"), *disk = use_of(s, "disk");
+    const char *cells[] = { name,
+                            pt_json_str(s, "role", ""),
+                            instances,
+                            cpu,
+                            memory,
+                            disk,
+                            pt_json_str(s, "subnet", ""),
                             pt_json_str(s, "description", "") };
     if (cli->quiet)
       pt_say("%s", name);
@@ -75,7 +84,7 @@ add_members(PtFacts *f, const json_t *members)
   const char *user;
   json_t *role;
 
-  json_object_foreach((json_t *)members, user, role)
+  json_object_foreach ((json_t *)members, user, role)
     pt_facts_addf(f, "member", "%s (%s)", user, json_is_string(role) ? json_string_value(role) : "–");
 }
 
@@ -142,7 +151,8 @@ run_create(PtCli *cli, const PtArgs *args, GError **error)
   if (!name)
     return -1;
   g_autoptr(json_t) body = json_pack("{s:s}", "name", name);
-  if (!add_assignments(&pt_space_type, body, args, 1, "", error) || !pt_cli_call(cli, "POST", "/v1/spaces", body, &answer, error))
+  if (!add_assignments(&pt_space_type, body, args, 1, "", error) ||
+      !pt_cli_call(cli, "POST", "/v1/spaces", body, &answer, error))
     return -1;
   g_autofree char *text = g_strdup_printf("Space %s is made. Work in it:  portena use %s", name, name);
   return told(cli, answer, name, text);
@@ -172,7 +182,7 @@ space_contents(PtCli *cli, const char *name, GError **error)
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
     return NULL;
   GString *s = g_string_new(NULL);
-  json_array_foreach(json_object_get(answer, "items"), n, i) {
+  json_array_foreach (json_object_get(answer, "items"), n, i) {
     g_autofree char *one = pt_safe(pt_json_str(i, "name", ""));
     g_string_append_printf(s, "%s%s", n ? ", " : "", one);
   }
@@ -205,8 +215,10 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
     }
   }
   g_autofree char *base = pt_api_path("/v1/spaces/%s", name), *text = g_strdup_printf("Space %s is deleted.", name);
-  g_autofree char *path = g_strconcat(base, force ? "?force=true&wait=" : "?wait=", pt_operation_first_wait(cli) == 1 ? "1" : "600", NULL);
-  if (!pt_cli_call(cli, "DELETE", path, NULL, &answer, error) || !pt_operation_wait(cli, answer, "Deleting space", 0, NULL, error))
+  g_autofree char *path =
+    g_strconcat(base, force ? "?force=true&wait=" : "?wait=", pt_operation_first_wait(cli) == 1 ? "1" : "600", NULL);
+  if (!pt_cli_call(cli, "DELETE", path, NULL, &answer, error) ||
+      !pt_operation_wait(cli, answer, "Deleting space", 0, NULL, error))
     return -1;
   return told(cli, answer, name, text);
 }
@@ -231,7 +243,7 @@ run_members(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, json_object_get(s, "members"));
     return 0;
   }
-  json_object_foreach(json_object_get(s, "members"), user, role) {
+  json_object_foreach (json_object_get(s, "members"), user, role) {
     const char *cells[] = { user, json_string_value(role) };
     g_autofree char *safe = pt_safe(user);
     if (cli->quiet)
@@ -256,7 +268,9 @@ run_member_add(PtCli *cli, const PtArgs *args, GError **error)
   role = role ? role : "member";
   if (!g_strv_contains(roles, role)) {
     g_autofree char *shown = pt_safe(role);
-    PT_SET(error, PT_ERR_INVALID, "role '%s': there is owner, member and viewer\nan owner changes everything, a member uses it, a viewer looks on", shown);
+    PT_SET(error, PT_ERR_INVALID,
+           "role '%s': there is owner, member and viewer\nan owner changes everything, a member uses it, a viewer looks on",
+           shown);
     return -1;
   }
   g_autoptr(json_t) body = json_pack("{s:s}", "role", role);
@@ -292,7 +306,9 @@ print_quota(PtCli *cli, const json_t *space)
     double limit = json_number_value(json_object_get(json_object_get(space, "quota"), key));
     double used = json_number_value(json_object_get(json_object_get(space, "used"), key));
     g_autofree char *a = bytes ? pt_size_format((gint64)used) : g_strdup_printf("%g", used);
-    g_autofree char *b = limit <= 0 ? g_strdup("none") : bytes ? pt_size_format((gint64)limit) : g_strdup_printf("%g", limit);
+    g_autofree char *b = limit <= 0 ? g_strdup("none")
+                         : bytes    ? pt_size_format((gint64)limit)
+                                    : g_strdup_printf("%g", limit);
     const char *cells[] = { i == 0 ? "computers" : key, a, b };
     pt_table_add(t, cells);
   }
@@ -307,7 +323,7 @@ quota_text(const json_t *quota)
   const char *key;
   json_t *v;
 
-  json_object_foreach((json_t *)quota, key, v) {
+  json_object_foreach ((json_t *)quota, key, v) {
     bool bytes = strcmp(key, "memory") == 0 || strcmp(key, "disk") == 0;
     g_autofree char *value = bytes ? pt_member_size(quota, key) : pt_member_text(quota, key);
     g_string_append_printf(s, "%s%s %s", s->len ? ", " : "", key, value);
@@ -352,33 +368,88 @@ static const PtOption delete_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption quota_options[] = {
-  { "dry-run", 'n', NULL, "Say what would be set, and change nothing", false }, { NULL, 0, NULL, NULL, false },
+  { "dry-run", 'n', NULL, "Say what would be set, and change nothing", false },
+  { NULL, 0, NULL, NULL, false },
 };
 
 const PtCommand pt_cmds_space[] = {
-  { .name = "space list", .args = "", .summary = "Show the spaces that you may see", .completes = "", .run = run_list,
+  { .name = "space list",
+    .args = "",
+    .summary = "Show the spaces that you may see",
+    .completes = "",
+    .run = run_list,
     .examples = { { "portena space list", "with what they use" }, { "portena space list -q", "names only" } } },
-  { .name = "space show", .args = "[SPACE]", .summary = "Tell all about a space", .max = 1, .completes = "s", .run = run_show,
+  { .name = "space show",
+    .args = "[SPACE]",
+    .summary = "Tell all about a space",
+    .max = 1,
+    .completes = "s",
+    .run = run_show,
     .examples = { { "portena space show", "the one you work in" }, { "portena space show school", "another" } } },
-  { .name = "space create", .args = "SPACE [FIELD=VALUE…]", .summary = "Make a space", .min = 1, .max = G_MAXUINT, .completes = "s=",
-    .run = run_create, .text = "Fields: description subnet quota.instances quota.cpu quota.memory quota.disk.",
+  { .name = "space create",
+    .args = "SPACE [FIELD=VALUE…]",
+    .summary = "Make a space",
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "s=",
+    .run = run_create,
+    .text = "Fields: description subnet quota.instances quota.cpu quota.memory quota.disk.",
     .examples = { { "portena space create school", "without limits" },
                   { "portena space create lab quota.memory=32GiB", "with a quota" } } },
-  { .name = "space set", .args = "SPACE FIELD=VALUE…", .summary = "Change a space", .min = 2, .max = G_MAXUINT, .completes = "s=", .run = run_set,
-    .examples = { { "portena space set lab description='Room 12'", "what it is for" }, { "portena space set lab quota.cpu=16", "a limit" } } },
-  { .name = "space delete", .args = "SPACE", .summary = "Delete a space", .options = delete_options, .min = 1, .max = 1, .completes = "s",
+  { .name = "space set",
+    .args = "SPACE FIELD=VALUE…",
+    .summary = "Change a space",
+    .min = 2,
+    .max = G_MAXUINT,
+    .completes = "s=",
+    .run = run_set,
+    .examples = { { "portena space set lab description='Room 12'", "what it is for" },
+                  { "portena space set lab quota.cpu=16", "a limit" } } },
+  { .name = "space delete",
+    .args = "SPACE",
+    .summary = "Delete a space",
+    .options = delete_options,
+    .min = 1,
+    .max = 1,
+    .completes = "s",
     .run = run_delete,
-    .examples = { { "portena space delete lab", "an empty one" }, { "portena space delete lab --force", "with all that is in it" } } },
-  { .name = "space members", .args = "[SPACE]", .summary = "Show who may do what in a space", .max = 1, .completes = "s", .run = run_members,
-    .examples = { { "portena space members", "of the one you work in" }, { "portena space members lab -q", "names only" } } },
-  { .name = "space member add", .args = "SPACE USER [ROLE]", .summary = "Let somebody in, or change the role", .min = 2, .max = 3,
-    .completes = "su", .run = run_member_add,
-    .examples = { { "portena space member add lab anna", "as a member" }, { "portena space member add lab ben viewer", "may look on" } } },
-  { .name = "space member remove", .args = "SPACE USER", .summary = "Take somebody's rights in a space", .min = 2, .max = 2, .completes = "su",
+    .examples = { { "portena space delete lab", "an empty one" },
+                  { "portena space delete lab --force", "with all that is in it" } } },
+  { .name = "space members",
+    .args = "[SPACE]",
+    .summary = "Show who may do what in a space",
+    .max = 1,
+    .completes = "s",
+    .run = run_members,
+    .examples = { { "portena space members", "of the one you work in" },
+                  { "portena space members lab -q", "names only" } } },
+  { .name = "space member add",
+    .args = "SPACE USER [ROLE]",
+    .summary = "Let somebody in, or change the role",
+    .min = 2,
+    .max = 3,
+    .completes = "su",
+    .run = run_member_add,
+    .examples = { { "portena space member add lab anna", "as a member" },
+                  { "portena space member add lab ben viewer", "may look on" } } },
+  { .name = "space member remove",
+    .args = "SPACE USER",
+    .summary = "Take somebody's rights in a space",
+    .min = 2,
+    .max = 2,
+    .completes = "su",
     .run = run_member_remove,
-    .examples = { { "portena space member remove lab anna", "she is out" }, { "portena space members lab", "who is left" } } },
-  { .name = "quota", .args = "[SPACE] [LIMIT=VALUE…]", .summary = "Show or set what a space may use", .options = quota_options, .max = G_MAXUINT,
-    .completes = "s=", .run = run_quota, .text = "Limits: instances cpu memory disk. 0 takes a limit away.",
-    .examples = { { "portena quota", "of the space you work in" }, { "portena quota lab memory=70G cpu=16", "set two limits" } } },
+    .examples = { { "portena space member remove lab anna", "she is out" },
+                  { "portena space members lab", "who is left" } } },
+  { .name = "quota",
+    .args = "[SPACE] [LIMIT=VALUE…]",
+    .summary = "Show or set what a space may use",
+    .options = quota_options,
+    .max = G_MAXUINT,
+    .completes = "s=",
+    .run = run_quota,
+    .text = "Limits: instances cpu memory disk. 0 takes a limit away.",
+    .examples = { { "portena quota", "of the space you work in" },
+                  { "portena quota lab memory=70G cpu=16", "set two limits" } } },
   { NULL },
 };

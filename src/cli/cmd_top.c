@@ -43,7 +43,8 @@ cpu_time(gint64 usec)
 static int
 run_ps(PtCli *cli, const PtArgs *args, GError **error)
 {
-  static const char *const headings[] = { "COMPUTER", "PID", "PPID", "USER", "STATE", "CPU TIME", "MEMORY", "UP", "COMMAND", NULL };
+  static const char *const headings[] = { "COMPUTER", "PID",    "PPID", "USER",    "STATE",
+                                          "CPU TIME", "MEMORY", "UP",   "COMMAND", NULL };
   g_autoptr(json_t) answer = NULL;
   bool space = false;
   gsize n;
@@ -57,10 +58,12 @@ run_ps(PtCli *cli, const PtArgs *args, GError **error)
     return 0;
   }
   g_autoptr(PtTable) t = pt_table_new(space ? headings : headings + 1);
-  json_array_foreach(json_object_get(answer, "items"), n, p) {
-    g_autofree char *pid = pt_member_text(p, "pid"), *ppid = pt_member_text(p, "ppid"), *cpu = cpu_time(pt_json_int(p, "cpu_usec", 0)),
-                    *memory = pt_member_size(p, "memory"), *up = pt_since(pt_json_str(p, "started", NULL));
-    const char *cells[] = { pt_json_str(p, "instance", ""), pid, ppid, pt_json_str(p, "user", ""), pt_json_str(p, "state", ""), cpu, memory, up,
+  json_array_foreach (json_object_get(answer, "items"), n, p) {
+    g_autofree char *pid = pt_member_text(p, "pid"), *ppid = pt_member_text(p, "ppid"),
+                    *cpu = cpu_time(pt_json_int(p, "cpu_usec", 0)), *memory = pt_member_size(p, "memory"),
+                    *up = pt_since(pt_json_str(p, "started", NULL));
+    const char *cells[] = { pt_json_str(p, "instance", ""), pid, ppid,   pt_json_str(p, "user", ""),
+                            pt_json_str(p, "state", ""),    cpu, memory, up,
                             pt_json_str(p, "command", "") };
     if (cli->quiet)
       pt_say("%s", pid);
@@ -85,13 +88,14 @@ typedef struct Top {
   bool space, by_memory;
   GHashTable *before; /* "instance/pid/started" → cpu_usec, of the last look */
   gint64 looked;
-  guint rows;         /* of the terminal; 0 = all */
+  guint rows; /* of the terminal; 0 = all */
 } Top;
 
 static char *
 process_key(const json_t *p)
 {
-  return g_strdup_printf("%s/%" G_GINT64_FORMAT "/%s", pt_json_str(p, "instance", ""), pt_json_int(p, "pid", 0), pt_json_str(p, "started", ""));
+  return g_strdup_printf("%s/%" G_GINT64_FORMAT "/%s", pt_json_str(p, "instance", ""), pt_json_int(p, "pid", 0),
+                         pt_json_str(p, "started", ""));
 }
 
 static int
@@ -124,7 +128,7 @@ measure(Top *top, const json_t *answer)
   gsize n;
   json_t *p;
 
-  json_array_foreach(json_object_get(answer, "items"), n, p) {
+  json_array_foreach (json_object_get(answer, "items"), n, p) {
     char *key = process_key(p);
     gint64 used = pt_json_int(p, "cpu_usec", 0), *was = top->before ? g_hash_table_lookup(top->before, key) : NULL;
     Row r = { p, was && used >= *was ? (double)(used - *was) / dt : 0 };
@@ -154,8 +158,10 @@ draw_rows(Top *top, const GArray *rows)
       continue;
     g_autofree char *pid = pt_member_text(r->process, "pid"), *share = g_strdup_printf("%.1f %%", r->cpu * 100),
                     *mem = pt_member_size(r->process, "memory"), *used = cpu_time(pt_json_int(r->process, "cpu_usec", 0));
-    const char *cells[] = { pt_json_str(r->process, "instance", ""), pid, pt_json_str(r->process, "user", ""), share, mem, used,
-                            pt_json_str(r->process, "command", "") };
+    const char *cells[] = {
+      pt_json_str(r->process, "instance", ""), pid, pt_json_str(r->process, "user", ""), share, mem, used,
+      pt_json_str(r->process, "command", "")
+    };
     pt_table_add(t, top->space ? cells : cells + 1);
   }
   g_autofree char *table = pt_table_format(t, top->cli), *sum = pt_size_format(memory);
@@ -241,8 +247,8 @@ top_live(Top *top, GError **error)
       break;
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     g_autofree char *all = g_strjoinv("\033[K\r\n", lines);
-    printf("\033[H%s\033[J\033[%u;1H%sq quits, c sorts by cpu, m by memory%s", all, top->rows, pt_look_on(top->cli, PT_LOOK_DIM),
-           pt_look_off(top->cli, PT_LOOK_DIM));
+    printf("\033[H%s\033[J\033[%u;1H%sq quits, c sorts by cpu, m by memory%s", all, top->rows,
+           pt_look_on(top->cli, PT_LOOK_DIM), pt_look_off(top->cli, PT_LOOK_DIM));
     fflush(stdout);
     if (first)
       g_usleep(G_USEC_PER_SEC / 3); /* the second look is the first with shares of cpu */
@@ -278,9 +284,21 @@ static const PtOption top_options[] = {
 };
 
 const PtCommand pt_cmds_top[] = {
-  { .name = "ps", .args = "[NAME]", .summary = "Show the processes of a computer, or of a whole space", .max = 1, .completes = "i", .run = run_ps,
+  { .name = "ps",
+    .args = "[NAME]",
+    .summary = "Show the processes of a computer, or of a whole space",
+    .max = 1,
+    .completes = "i",
+    .run = run_ps,
     .examples = { { "portena ps", "of all computers of your space" }, { "portena ps studio", "of one" } } },
-  { .name = "top", .args = "[NAME]", .summary = "Watch the busiest processes", .options = top_options, .max = 1, .completes = "i", .run = run_top,
-    .examples = { { "portena top", "of your space, live; q quits" }, { "portena top studio --once", "one look, for a pipe" } } },
+  { .name = "top",
+    .args = "[NAME]",
+    .summary = "Watch the busiest processes",
+    .options = top_options,
+    .max = 1,
+    .completes = "i",
+    .run = run_top,
+    .examples = { { "portena top", "of your space, live; q quits" },
+                  { "portena top studio --once", "one look, for a pipe" } } },
   { NULL },
 };

@@ -61,10 +61,14 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, u) {
+  json_array_foreach (json_object_get(answer, "items"), n, u) {
     g_autofree char *name = pt_safe(pt_json_str(u, "name", "")), *last = pt_when(pt_json_str(u, "last_login", NULL));
-    const char *cells[] = { name, pt_json_str(u, "full_name", ""), pt_json_bool(u, "admin", false) ? "yes" : "",
-                            pt_json_bool(u, "totp", false) ? "yes" : "", pt_json_bool(u, "disabled", false) ? "disabled" : "active", last };
+    const char *cells[] = { name,
+                            pt_json_str(u, "full_name", ""),
+                            pt_json_bool(u, "admin", false) ? "yes" : "",
+                            pt_json_bool(u, "totp", false) ? "yes" : "",
+                            pt_json_bool(u, "disabled", false) ? "disabled" : "active",
+                            last };
     if (cli->quiet)
       pt_say("%s", name);
     else
@@ -125,7 +129,8 @@ run_create(PtCli *cli, const PtArgs *args, GError **error)
     json_object_set_new(body, "admin", json_true());
   if (!pt_cli_call(cli, "POST", "/v1/users", body, &answer, error))
     return -1;
-  g_autofree char *text = g_strdup_printf("User %s is made. Let them in somewhere:  portena space member add SPACE %s", name, name);
+  g_autofree char *text =
+    g_strdup_printf("User %s is made. Let them in somewhere:  portena space member add SPACE %s", name, name);
   return told(cli, answer, name, text);
 }
 
@@ -147,7 +152,8 @@ add_field(json_t *patch, const char *assignment, GError **error)
     }
   }
   g_autofree char *shown = pt_safe(assignment);
-  PT_SET(error, PT_ERR_INVALID, "'%s': FIELD=VALUE is wanted here\nwhat can be set: full_name=TEXT, admin=yes|no, disabled=yes|no", shown);
+  PT_SET(error, PT_ERR_INVALID,
+         "'%s': FIELD=VALUE is wanted here\nwhat can be set: full_name=TEXT, admin=yes|no, disabled=yes|no", shown);
   return false;
 }
 
@@ -193,7 +199,8 @@ own_name(PtCli *cli, GError **error)
     return NULL;
   const char *name = pt_json_str(json_object_get(session, "user"), "name", "");
   /* Root is whoever comes over the socket with uid 0, and no account. */
-  if (strcmp(name, "root") == 0 && strcmp(pt_cli_server(cli), "local") == 0 && !pt_config_get(cli->config, "local", "token")) {
+  if (strcmp(name, "root") == 0 && strcmp(pt_cli_server(cli), "local") == 0 &&
+      !pt_config_get(cli->config, "local", "token")) {
     PT_SET(error, PT_ERR_INVALID, "root on the server's own machine has neither password nor tokens: whose do you mean?");
     pt_error_hint(error, "name the user; see them:  portena user list");
     return NULL;
@@ -239,7 +246,8 @@ enrol_totp(PtCli *cli, const char *path, const char *name, GError **error)
 
   if (!pt_cli_call(cli, "POST", path, NULL, &answer, error))
     return -1;
-  g_autofree char *secret = pt_safe(pt_json_str(answer, "secret", "")), *uri = pt_text_safe(pt_json_str(answer, "uri", ""), 500);
+  g_autofree char *secret = pt_safe(pt_json_str(answer, "secret", "")),
+                  *uri = pt_text_safe(pt_json_str(answer, "uri", ""), 500);
   fprintf(stderr, "Add this to your authenticator app:\n  key  %s\n  link %s\n", secret, uri);
   g_autofree char *code = pt_cli_ask(cli, "The six digits it shows", error);
   if (!code)
@@ -286,11 +294,13 @@ run_token_list(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, k) {
+  json_array_foreach (json_object_get(answer, "items"), n, k) {
     g_autofree char *id = pt_safe(pt_json_str(k, "id", "")), *created = pt_when(pt_json_str(k, "created", NULL)),
                     *expires = pt_when(pt_json_str(k, "expires", NULL)), *used = pt_when(pt_json_str(k, "last_used", NULL));
-    const char *cells[] = { id, pt_json_str(k, "name", ""), pt_json_str(k, "kind", ""), pt_json_str(k, "scope", "full"), created, expires, used,
-                            pt_json_str(k, "last_from", "") };
+    const char *cells[] = {
+      id,   pt_json_str(k, "name", ""),     pt_json_str(k, "kind", ""), pt_json_str(k, "scope", "full"), created, expires,
+      used, pt_json_str(k, "last_from", "")
+    };
     if (cli->quiet)
       pt_say("%s", id);
     else
@@ -340,7 +350,8 @@ run_token_delete(PtCli *cli, const PtArgs *args, GError **error)
   if (!self || !pt_user_name_check(self, error))
     return -1;
   for (guint i = 0; i < pt_args_n(args); i++) {
-    g_autofree char *path = pt_api_path("/v1/users/%s/tokens/%s", self, pt_args_nth(args, i)), *safe = pt_safe(pt_args_nth(args, i));
+    g_autofree char *path = pt_api_path("/v1/users/%s/tokens/%s", self, pt_args_nth(args, i)),
+                    *safe = pt_safe(pt_args_nth(args, i));
     if (!pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
       return -1;
     g_autofree char *text = g_strdup_printf("Token %s opens nothing any more.", safe);
@@ -355,42 +366,102 @@ static const PtOption create_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption delete_options[] = { { "yes", 'y', NULL, "Do not ask", false }, { NULL, 0, NULL, NULL, false } };
-static const PtOption totp_options[] = { { "off", 0, NULL, "Ask for the password alone again", false }, { NULL, 0, NULL, NULL, false } };
+static const PtOption totp_options[] = { { "off", 0, NULL, "Ask for the password alone again", false },
+                                         { NULL, 0, NULL, NULL, false } };
 static const PtOption token_options[] = {
   { "for", 0, "USER", "Of this user (you)", false },
   { "expires", 0, "TIME", "How long it is good (90d)", false },
   { "scope", 0, "SCOPE", "full, read, space:NAME or space:NAME:read (full)", false },
   { NULL, 0, NULL, NULL, false },
 };
-static const PtOption token_delete_options[] = { { "for", 0, "USER", "Of this user (you)", false }, { NULL, 0, NULL, NULL, false } };
+static const PtOption token_delete_options[] = { { "for", 0, "USER", "Of this user (you)", false },
+                                                 { NULL, 0, NULL, NULL, false } };
 
 const PtCommand pt_cmds_user[] = {
-  { .name = "user list", .args = "", .summary = "Show the users", .completes = "", .run = run_list,
+  { .name = "user list",
+    .args = "",
+    .summary = "Show the users",
+    .completes = "",
+    .run = run_list,
     .examples = { { "portena user list", "all" }, { "portena user list -q", "names only" } } },
-  { .name = "user show", .args = "USER", .summary = "Tell all about a user", .min = 1, .max = 1, .completes = "u", .run = run_show,
-    .examples = { { "portena user show anna", "what is known of her" }, { "portena user show anna --json", "for programs" } } },
-  { .name = "user create", .args = "USER", .summary = "Make a user; the password is asked for, or read from standard input", .options = create_options,
-    .min = 1, .max = 1, .run = run_create,
-    .examples = { { "portena user create anna", "asks for the password" }, { "portena user create ben --admin < password.txt", "from a file" } } },
-  { .name = "user set", .args = "USER FIELD=VALUE…", .summary = "Change a user", .min = 2, .max = G_MAXUINT, .completes = "u=", .run = run_set,
+  { .name = "user show",
+    .args = "USER",
+    .summary = "Tell all about a user",
+    .min = 1,
+    .max = 1,
+    .completes = "u",
+    .run = run_show,
+    .examples = { { "portena user show anna", "what is known of her" },
+                  { "portena user show anna --json", "for programs" } } },
+  { .name = "user create",
+    .args = "USER",
+    .summary = "Make a user; the password is asked for, or read from standard input",
+    .options = create_options,
+    .min = 1,
+    .max = 1,
+    .run = run_create,
+    .examples = { { "portena user create anna", "asks for the password" },
+                  { "portena user create ben --admin < password.txt", "from a file" } } },
+  { .name = "user set",
+    .args = "USER FIELD=VALUE…",
+    .summary = "Change a user",
+    .min = 2,
+    .max = G_MAXUINT,
+    .completes = "u=",
+    .run = run_set,
     .text = "Fields: full_name=TEXT admin=yes|no disabled=yes|no.",
-    .examples = { { "portena user set anna full_name='Anna Ahl'", "her name" }, { "portena user set ben disabled=yes", "he cannot log in" } } },
-  { .name = "user delete", .args = "USER", .summary = "Delete a user", .options = delete_options, .min = 1, .max = 1, .completes = "u",
+    .examples = { { "portena user set anna full_name='Anna Ahl'", "her name" },
+                  { "portena user set ben disabled=yes", "he cannot log in" } } },
+  { .name = "user delete",
+    .args = "USER",
+    .summary = "Delete a user",
+    .options = delete_options,
+    .min = 1,
+    .max = 1,
+    .completes = "u",
     .run = run_delete,
-    .examples = { { "portena user delete ben", "asks on a terminal" }, { "portena user delete ben --yes", "does not ask" } } },
-  { .name = "user password", .args = "[USER]", .summary = "Change a password, your own or somebody's", .max = 1, .completes = "u", .run = run_password,
+    .examples = { { "portena user delete ben", "asks on a terminal" },
+                  { "portena user delete ben --yes", "does not ask" } } },
+  { .name = "user password",
+    .args = "[USER]",
+    .summary = "Change a password, your own or somebody's",
+    .max = 1,
+    .completes = "u",
+    .run = run_password,
     .examples = { { "portena user password", "your own" }, { "portena user password anna", "hers, as an administrator" } } },
-  { .name = "user totp", .args = "[USER]", .summary = "Ask for a code from an app at each login", .options = totp_options, .max = 1,
-    .completes = "u", .run = run_totp,
-    .examples = { { "portena user totp", "set it up for yourself" }, { "portena user totp --off", "go back to the password alone" } } },
-  { .name = "token list", .args = "[USER]", .summary = "Show tokens and sessions", .max = 1, .completes = "u", .run = run_token_list,
+  { .name = "user totp",
+    .args = "[USER]",
+    .summary = "Ask for a code from an app at each login",
+    .options = totp_options,
+    .max = 1,
+    .completes = "u",
+    .run = run_totp,
+    .examples = { { "portena user totp", "set it up for yourself" },
+                  { "portena user totp --off", "go back to the password alone" } } },
+  { .name = "token list",
+    .args = "[USER]",
+    .summary = "Show tokens and sessions",
+    .max = 1,
+    .completes = "u",
+    .run = run_token_list,
     .examples = { { "portena token list", "yours" }, { "portena token list anna", "hers, as an administrator" } } },
-  { .name = "token create", .args = "NAME", .summary = "Make a token for a program", .options = token_options, .min = 1, .max = 1,
+  { .name = "token create",
+    .args = "NAME",
+    .summary = "Make a token for a program",
+    .options = token_options,
+    .min = 1,
+    .max = 1,
     .run = run_token_create,
     .examples = { { "portena token create backup --scope read", "may look at everything" },
                   { "portena token create ci --scope space:lab --expires 30d", "may work in one space for a month" } } },
-  { .name = "token delete", .args = "ID…", .summary = "Take tokens back, or end sessions", .options = token_delete_options, .min = 1,
-    .max = G_MAXUINT, .run = run_token_delete,
-    .examples = { { "portena token delete 01k2x…", "by its id from the list" }, { "portena token delete 01k2x… --for anna", "one of hers" } } },
+  { .name = "token delete",
+    .args = "ID…",
+    .summary = "Take tokens back, or end sessions",
+    .options = token_delete_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .run = run_token_delete,
+    .examples = { { "portena token delete 01k2x…", "by its id from the list" },
+                  { "portena token delete 01k2x… --for anna", "one of hers" } } },
   { NULL },
 };

@@ -48,11 +48,12 @@ run_op_list(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), n, o) {
-    g_autofree char *id = pt_safe(pt_json_str(o, "id", "")), *target = object_name(pt_json_str(o, "target", NULL)), *done = progress_text(o),
-                    *age = pt_since(pt_json_str(o, "created", NULL));
+  json_array_foreach (json_object_get(answer, "items"), n, o) {
+    g_autofree char *id = pt_safe(pt_json_str(o, "id", "")), *target = object_name(pt_json_str(o, "target", NULL)),
+                    *done = progress_text(o), *age = pt_since(pt_json_str(o, "created", NULL));
     const char *state = pt_json_str(o, "state", "");
-    const char *cells[] = { id, pt_json_str(o, "kind", ""), target, state, done, pt_json_str(o, "user", ""), age, pt_json_str(o, "step", "") };
+    const char *cells[] = { id,   pt_json_str(o, "kind", ""), target, state,
+                            done, pt_json_str(o, "user", ""), age,    pt_json_str(o, "step", "") };
     if (cli->quiet) {
       pt_say("%s", id);
       continue;
@@ -123,9 +124,9 @@ typedef struct Events {
   PtCli *cli;
   GString *line;
   GString *data;
-  guint left;        /* events still wanted; 0 = all */
+  guint left; /* events still wanted; 0 = all */
   bool ended;
-  bool all;          /* samples and progress too */
+  bool all; /* samples and progress too */
 } Events;
 
 static void
@@ -143,7 +144,8 @@ print_event(Events *e)
   } else {
     const char *space = pt_json_str(ev, "space", NULL);
     g_autofree char *when = pt_when(pt_json_str(ev, "time", NULL)), *object = object_name(pt_json_str(ev, "object", NULL)),
-                    *safe = pt_safe(object), *type = pt_safe(pt_json_str(ev, "type", "")), *action = pt_safe(pt_json_str(ev, "action", "")),
+                    *safe = pt_safe(object), *type = pt_safe(pt_json_str(ev, "type", "")),
+                    *action = pt_safe(pt_json_str(ev, "action", "")),
                     *in = pt_safe(space && !strchr(object, '/') ? space : NULL);
     pt_say("%s  %-9s  %-10s  %s%s%s", when, type, action, in, *in ? "/" : "", safe);
   }
@@ -245,7 +247,8 @@ run_audit(PtCli *cli, const PtArgs *args, GError **error)
     PT_SET(error, PT_ERR_INVALID, "audit: --limit takes a whole number from 1");
     return -1;
   }
-  g_autofree char *by = user ? pt_api_path("&user=%s", user) : g_strdup(""), *of = object ? pt_api_path("&object=%s", object) : g_strdup("");
+  g_autofree char *by = user ? pt_api_path("&user=%s", user) : g_strdup(""),
+                  *of = object ? pt_api_path("&object=%s", object) : g_strdup("");
   g_autofree char *path = g_strdup_printf("/v1/audit?limit=%u%s%s", (guint)n, by, of);
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
     return -1;
@@ -253,10 +256,12 @@ run_audit(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, answer);
     return 0;
   }
-  json_array_foreach(json_object_get(answer, "items"), i, a) {
+  json_array_foreach (json_object_get(answer, "items"), i, a) {
     const char *outcome = pt_json_str(a, "outcome", ""), *action = pt_json_str(a, "action", pt_json_str(a, "method", ""));
-    g_autofree char *when = pt_when(pt_json_str(a, "time", NULL)), *target = object_name(pt_json_str(a, "object", pt_json_str(a, "path", NULL)));
-    const char *cells[] = { when, pt_json_str(a, "user", ""), pt_json_str(a, "from", ""), action, target, outcome, pt_json_str(a, "detail", "") };
+    g_autofree char *when = pt_when(pt_json_str(a, "time", NULL)),
+                    *target = object_name(pt_json_str(a, "object", pt_json_str(a, "path", NULL)));
+    const char *cells[] = { when,    pt_json_str(a, "user", ""),  pt_json_str(a, "from", ""), action, target,
+                            outcome, pt_json_str(a, "detail", "") };
     pt_table_add(t, cells);
     pt_table_look(t, 5, pt_look_of_state(strcmp(outcome, "ok") == 0 ? "ok" : "bad"));
   }
@@ -264,7 +269,8 @@ run_audit(PtCli *cli, const PtArgs *args, GError **error)
   return 0;
 }
 
-static const PtOption show_options[] = { { "wait", 'w', NULL, "Wait until it has ended", false }, { NULL, 0, NULL, NULL, false } };
+static const PtOption show_options[] = { { "wait", 'w', NULL, "Wait until it has ended", false },
+                                         { NULL, 0, NULL, NULL, false } };
 static const PtOption events_options[] = {
   { "all", 'a', NULL, "Samples of use and steps of progress too", false },
   { "count", 'n', "N", "End after N events", false },
@@ -279,16 +285,44 @@ static const PtOption audit_options[] = {
 };
 
 const PtCommand pt_cmds_watch[] = {
-  { .name = "op list", .args = "", .summary = "Show what is under way, and what has ended lately", .completes = "", .run = run_op_list,
+  { .name = "op list",
+    .args = "",
+    .summary = "Show what is under way, and what has ended lately",
+    .completes = "",
+    .run = run_op_list,
     .examples = { { "portena op list", "all that you may see" }, { "portena op list --json", "for programs" } } },
-  { .name = "op show", .args = "ID", .summary = "Tell all about one piece of work", .options = show_options, .min = 1, .max = 1, .completes = "o",
+  { .name = "op show",
+    .args = "ID",
+    .summary = "Tell all about one piece of work",
+    .options = show_options,
+    .min = 1,
+    .max = 1,
+    .completes = "o",
     .run = run_op_show,
-    .examples = { { "portena op show 01k2x…", "how far it is" }, { "portena op show 01k2x… --wait", "until it has ended" } } },
-  { .name = "op cancel", .args = "ID…", .summary = "Stop work that is under way", .min = 1, .max = G_MAXUINT, .completes = "o", .run = run_op_cancel,
-    .examples = { { "portena op cancel 01k2x…", "what it did so far is taken back" }, { "portena op list", "find the id" } } },
-  { .name = "events", .args = "", .summary = "Show what happens, as it happens", .options = events_options, .completes = "", .run = run_events,
-    .examples = { { "portena events", "until Ctrl-C" }, { "portena events --space lab --json", "of one space, for programs" } } },
-  { .name = "audit", .args = "", .summary = "Show who did what, when, from where, and how it ended", .options = audit_options, .completes = "",
+    .examples = { { "portena op show 01k2x…", "how far it is" },
+                  { "portena op show 01k2x… --wait", "until it has ended" } } },
+  { .name = "op cancel",
+    .args = "ID…",
+    .summary = "Stop work that is under way",
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "o",
+    .run = run_op_cancel,
+    .examples = { { "portena op cancel 01k2x…", "what it did so far is taken back" },
+                  { "portena op list", "find the id" } } },
+  { .name = "events",
+    .args = "",
+    .summary = "Show what happens, as it happens",
+    .options = events_options,
+    .completes = "",
+    .run = run_events,
+    .examples = { { "portena events", "until Ctrl-C" },
+                  { "portena events --space lab --json", "of one space, for programs" } } },
+  { .name = "audit",
+    .args = "",
+    .summary = "Show who did what, when, from where, and how it ended",
+    .options = audit_options,
+    .completes = "",
     .run = run_audit,
     .examples = { { "portena audit", "the last hundred changes" }, { "portena audit --user anna -n 20", "hers" } } },
   { NULL },

@@ -12,29 +12,32 @@ enum {
 };
 
 typedef struct PtCommand {
-  const char *name;    /* "launch", "space member add" */
-  const char *alias;   /* "ls", or NULL */
-  const char *args;    /* "IMAGE NAME [-- COMMAND…]" */
-  const char *summary; /* one line, starts with a verb, no full stop */
-  const char *text;    /* paragraphs after the examples, or NULL */
+  const char *name;           /* "launch", "space member add" */
+  const char *alias;          /* "ls", or NULL */
+  const char *args;           /* "IMAGE NAME [-- COMMAND…]" */
+  const char *summary;        /* one line, starts with a verb, no full stop */
+  const char *text;           /* paragraphs after the examples, or NULL */
   const char *examples[2][2]; /* command line, what it does */
   const PtOption *options;    /* ends with a NULL name; may be NULL */
   guint min, max;             /* arguments; max 0 with min 0 = none, G_MAXUINT = any number */
   guint flags;
-  const char *completes; /* what each argument is, by letter: i instance, s space, m image, r image or recipe, u user, n network port,
-                            o operation, c command, f file or instance:path, v volume, = field=value; the last one repeats */
+  const char
+    *completes; /* what each argument is, by letter: i instance, s space, m image, r image or recipe, u user, n network
+                   port, o operation, c command, f file or instance:path, v volume, = field=value; the last one repeats */
   /* The exit status; with `error` set -1, or a status that goes before the error's own. */
   int (*run)(PtCli *cli, const PtArgs *args, GError **error);
 } PtCommand;
 
 /* One table a group; each ends with a NULL name. */
-extern const PtCommand pt_cmds_instance[], pt_cmds_power[], pt_cmds_exec[], pt_cmds_copy[], pt_cmds_top[], pt_cmds_space[], pt_cmds_image[],
-  pt_cmds_network[], pt_cmds_user[], pt_cmds_watch[], pt_cmds_server[], pt_cmds_help[];
+extern const PtCommand pt_cmds_instance[], pt_cmds_power[], pt_cmds_exec[], pt_cmds_copy[], pt_cmds_top[], pt_cmds_space[],
+  pt_cmds_image[], pt_cmds_network[], pt_cmds_user[], pt_cmds_watch[], pt_cmds_server[], pt_cmds_help[];
 
-/* Calls `each` for every command in the order of the help, until it returns false. `heading` is not NULL on a group's first. */
+/* Calls `each` for every command in the order of the help, until it returns false. `heading` is not NULL on a group's first.
+ */
 void pt_commands_foreach(bool (*each)(const PtCommand *c, const char *heading, void *data), void *data);
 
-/* The command with the most words that words[0…n-1] start with, aliases included; its number of words in `ret_used`. An object alone
+/* The command with the most words that words[0…n-1] start with, aliases included; its number of words in `ret_used`. An
+ * object alone
  * ("space") is its list or show. NULL where there is none. */
 const PtCommand *pt_commands_find(char *const *words, guint n, guint *ret_used);
 

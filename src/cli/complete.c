@@ -11,10 +11,10 @@
 
 typedef struct Completion {
   PtCli *cli;
-  const char *word;     /* what is there already */
-  char **before;        /* the words before it */
+  const char *word; /* what is there already */
+  char **before;    /* the words before it */
   guint n_before;
-  GHashTable *seen;     /* what was offered */
+  GHashTable *seen; /* what was offered */
 } Completion;
 
 static void
@@ -53,7 +53,7 @@ offer_listed(const Completion *c, const char *path, const char *key)
 
   if (!pt_cli_call(c->cli, "GET", path, NULL, &answer, NULL))
     return;
-  json_array_foreach(json_object_get(answer, "items"), n, item) {
+  json_array_foreach (json_object_get(answer, "items"), n, item) {
     const json_t *v = json_object_get(item, key);
     if (json_is_string(v))
       offer(c, json_string_value(v));
@@ -76,8 +76,9 @@ offer_instances(const Completion *c, const char *suffix)
 
   if (!path || !pt_cli_call(c->cli, "GET", path, NULL, &answer, NULL))
     return;
-  json_array_foreach(json_object_get(answer, "items"), n, i) {
-    g_autofree char *one = g_strdup_printf("%s%s%s%s", other ? other : "", other ? "/" : "", pt_json_str(i, "name", ""), suffix);
+  json_array_foreach (json_object_get(answer, "items"), n, i) {
+    g_autofree char *one =
+      g_strdup_printf("%s%s%s%s", other ? other : "", other ? "/" : "", pt_json_str(i, "name", ""), suffix);
     offer(c, one);
   }
 }
@@ -108,21 +109,41 @@ static void
 offer_argument(const Completion *c, char kind)
 {
   switch (kind) {
-  case 'i': offer_instances(c, ""); break;
-  case 's': offer_listed(c, "/v1/spaces", "name"); break;
-  case 'r': offer_listed(c, "/v1/images/recipes", "name"); offer_listed(c, "/v1/images", "names"); break;
-  case 'm': offer_listed(c, "/v1/images", "names"); break;
-  case 'u': offer_listed(c, "/v1/users", "name"); break;
-  case 'o': offer_listed(c, "/v1/operations", "id"); break;
-  case 'v': offer_volumes(c); break;
-  case '=': offer_fields(c); break;
-  case 'c': pt_commands_foreach(offer_command, (void *)c); break;
+  case 'i':
+    offer_instances(c, "");
+    break;
+  case 's':
+    offer_listed(c, "/v1/spaces", "name");
+    break;
+  case 'r':
+    offer_listed(c, "/v1/images/recipes", "name");
+    offer_listed(c, "/v1/images", "names");
+    break;
+  case 'm':
+    offer_listed(c, "/v1/images", "names");
+    break;
+  case 'u':
+    offer_listed(c, "/v1/users", "name");
+    break;
+  case 'o':
+    offer_listed(c, "/v1/operations", "id");
+    break;
+  case 'v':
+    offer_volumes(c);
+    break;
+  case '=':
+    offer_fields(c);
+    break;
+  case 'c':
+    pt_commands_foreach(offer_command, (void *)c);
+    break;
   case 'f':
     if (!strchr(c->word, '/'))
       offer_instances(c, ":");
     puts(":files");
     break;
-  default: break;
+  default:
+    break;
   }
 }
 

@@ -36,7 +36,8 @@ read_private(const char *path, gsize *ret_size, GError **error)
     return NULL;
   }
   if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077) != 0) {
-    PT_SET(error, PT_ERR_FORBIDDEN, "%s: it holds tokens, and others may read it\nclose it first:  chmod 600 %s", path, path);
+    PT_SET(error, PT_ERR_FORBIDDEN, "%s: it holds tokens, and others may read it\nclose it first:  chmod 600 %s", path,
+           path);
     close(fd);
     return NULL;
   }

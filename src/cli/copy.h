@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* Files in and out of instances, over the API's files route. What a guest answers is hostile: its names are checked to be single
- * path components, links in a copy that is being made are never followed. */
+/* Files in and out of instances, over the API's files route. What a guest answers is hostile: its names are checked to be
+ * single path components, links in a copy that is being made are never followed. */
 #include "cli/cli.h"
 #include "cli/progress.h"
 
@@ -17,7 +17,7 @@ typedef struct PtCopy {
   PtProgress *progress; /* made at the first byte */
   gint64 bytes;
   guint files;
-  bool into;            /* several sources: the destination has to be a directory */
+  bool into; /* several sources: the destination has to be a directory */
   guint depth;
 } PtCopy;
 

@@ -75,7 +75,8 @@ local_mode(mode_t mode)
   return mode & 0777;
 }
 
-static bool get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *name, json_t *listing, mode_t mode, GError **error);
+static bool get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *name, json_t *listing,
+                     mode_t mode, GError **error);
 
 /* What was fetched into the file `temp` beside it becomes `name`. */
 static bool
@@ -114,8 +115,8 @@ read_back(int fd, gsize max, gsize *ret_size)
 }
 
 static bool
-settle(PtCopy *c, const PtTarget *t, const char *path, const PtApiReply *reply, int fd, int dirfd, const char *temp, const char *name,
-       GError **error)
+settle(PtCopy *c, const PtTarget *t, const char *path, const PtApiReply *reply, int fd, int dirfd, const char *temp,
+       const char *name, GError **error)
 {
   const char *type = pt_api_reply_header(reply, "x-portena-type");
   mode_t mode = mode_of(pt_api_reply_header(reply, "x-portena-mode"), 0644);
@@ -130,7 +131,8 @@ settle(PtCopy *c, const PtTarget *t, const char *path, const PtApiReply *reply, 
     g_autofree char *text = read_back(fd, PT_JSON_MAX_BYTES, &size);
     g_autoptr(json_t) listing = pt_json_parse_object(text, size, error);
     c->bytes -= (gint64)size;
-    return listing && get_tree(c, t, path, dirfd, name, listing, mode_of(pt_api_reply_header(reply, "x-portena-mode"), 0755), error);
+    return listing &&
+           get_tree(c, t, path, dirfd, name, listing, mode_of(pt_api_reply_header(reply, "x-portena-mode"), 0755), error);
   }
   c->files++;
   return place_file(dirfd, temp, name, mode, error);
@@ -178,7 +180,8 @@ make_directory(int dirfd, const char *name, GError **error)
 }
 
 static bool
-get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *name, json_t *listing, mode_t mode, GError **error)
+get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *name, json_t *listing, mode_t mode,
+         GError **error)
 {
   bool ok = true;
   gsize n;
@@ -191,7 +194,7 @@ get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *
   int fd = make_directory(dirfd, name, error);
   if (fd < 0)
     return false;
-  json_array_foreach(json_object_get(listing, "items"), n, i) {
+  json_array_foreach (json_object_get(listing, "items"), n, i) {
     const char *inner = pt_json_str(i, "name", ""), *type = pt_json_str(i, "type", "");
     static const char *const known[] = { "file", "directory", "symlink", NULL };
     if (!check_component(inner, path, error)) {

@@ -97,7 +97,8 @@ put_link(PtCopy *c, int dirfd, const char *name, const PtTarget *t, const char *
   return send_object(c, t, dest, "&type=symlink", &r, error);
 }
 
-static bool put_object(PtCopy *c, int dirfd, const char *name, const PtTarget *t, const char *dest, bool follow, GError **error);
+static bool put_object(PtCopy *c, int dirfd, const char *name, const PtTarget *t, const char *dest, bool follow,
+                       GError **error);
 
 static bool
 put_directory(PtCopy *c, int fd, mode_t mode, const PtTarget *t, const char *dest, GError **error)
@@ -168,7 +169,7 @@ is_remote_directory(PtCopy *c, const PtTarget *t, const char *path)
     return true;
   if (!pt_cli_call(c->cli, "GET", url, NULL, &listing, NULL))
     return false;
-  json_array_foreach(json_object_get(listing, "items"), n, i)
+  json_array_foreach (json_object_get(listing, "items"), n, i)
     if (strcmp(pt_json_str(i, "name", ""), base) == 0)
       return strcmp(pt_json_str(i, "type", ""), "directory") == 0 || strcmp(pt_json_str(i, "type", ""), "symlink") == 0;
   return false;
@@ -183,7 +184,7 @@ pt_copy_put(PtCopy *c, const char *from, const PtPlace *to, const char *base, GE
 
   while (strlen(trimmed) > 1 && g_str_has_suffix(trimmed, "/"))
     trimmed[strlen(trimmed) - 1] = '\0';
-  g_autofree char *dest = into && strcmp(base, "/") != 0 && strcmp(base, ".") != 0 ? g_build_filename(trimmed, base, NULL)
-                                                                                   : g_strdup(trimmed);
+  g_autofree char *dest =
+    into && strcmp(base, "/") != 0 && strcmp(base, ".") != 0 ? g_build_filename(trimmed, base, NULL) : g_strdup(trimmed);
   return put_object(c, AT_FDCWD, from, &to->target, dest, true, error);
 }

@@ -13,12 +13,19 @@ int
 pt_exit_status(const GError *error)
 {
   switch (pt_error_code(error)) {
-  case PT_ERR_INVALID: return PT_EXIT_USAGE;
-  case PT_ERR_NOT_FOUND: return PT_EXIT_NOT_FOUND;
-  case PT_ERR_UNAUTHENTICATED: case PT_ERR_FORBIDDEN: return PT_EXIT_NO_PERMISSION;
-  case PT_ERR_UNREACHABLE: return PT_EXIT_UNREACHABLE;
-  case PT_ERR_TIMEOUT: return PT_EXIT_TIMED_OUT;
-  default: return PT_EXIT_FAILED;
+  case PT_ERR_INVALID:
+    return PT_EXIT_USAGE;
+  case PT_ERR_NOT_FOUND:
+    return PT_EXIT_NOT_FOUND;
+  case PT_ERR_UNAUTHENTICATED:
+  case PT_ERR_FORBIDDEN:
+    return PT_EXIT_NO_PERMISSION;
+  case PT_ERR_UNREACHABLE:
+    return PT_EXIT_UNREACHABLE;
+  case PT_ERR_TIMEOUT:
+    return PT_EXIT_TIMED_OUT;
+  default:
+    return PT_EXIT_FAILED;
   }
 }
 
@@ -33,7 +40,7 @@ nearest_listed(PtCli *cli, const char *path, const char *key, const char *word)
 
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, NULL))
     return NULL;
-  json_array_foreach(json_object_get(answer, "items"), i, item) {
+  json_array_foreach (json_object_get(answer, "items"), i, item) {
     const json_t *v = json_object_get(item, key);
     if (json_is_string(v))
       g_ptr_array_add(names, (void *)json_string_value(v));
@@ -142,7 +149,8 @@ pt_cli_secret(PtCli *cli, const char *prompt, GError **error)
     fputc('\n', stderr);
   }
   if (!line)
-    PT_SET(error, PT_ERR_INVALID, "%s: nothing came on standard input\ntype it at the prompt, or send it as one line through a pipe", prompt);
+    PT_SET(error, PT_ERR_INVALID,
+           "%s: nothing came on standard input\ntype it at the prompt, or send it as one line through a pipe", prompt);
   return line;
 }
 

@@ -17,7 +17,8 @@ flush_character(PtFilter *f, GString *out)
 {
   gunichar c = g_utf8_get_char_validated(f->character, (gssize)f->have);
 
-  if (c != (gunichar)-1 && c != (gunichar)-2 && !g_unichar_iscntrl(c) && !(c >= 0x202a && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069))
+  if (c != (gunichar)-1 && c != (gunichar)-2 && !g_unichar_iscntrl(c) && !(c >= 0x202a && c <= 0x202e) &&
+      !(c >= 0x2066 && c <= 0x2069))
     g_string_append_len(out, f->character, (gssize)f->have);
   else
     g_string_append_c(out, '?');
@@ -73,16 +74,23 @@ pt_filter_feed(PtFilter *f, const char *bytes, gsize size, GString *out)
   for (gsize i = 0; i < size; i++) {
     unsigned char c = (unsigned char)bytes[i];
     switch (f->state) {
-    case TEXT: on_text(f, c, out); break;
-    case ESCAPE: on_escape(f, c); break;
-    case CSI: on_csi(f, c, out); break;
+    case TEXT:
+      on_text(f, c, out);
+      break;
+    case ESCAPE:
+      on_escape(f, c);
+      break;
+    case CSI:
+      on_csi(f, c, out);
+      break;
     case STRING:
       if (c == '\a' || c == '\n')
         f->state = TEXT;
       else if (c == 033)
         f->state = ESCAPE;
       break;
-    default: break;
+    default:
+      break;
     }
   }
 }

@@ -3,8 +3,9 @@
 #include <glib.h>
 #include <stdbool.h>
 
-/* Console output on its way to a terminal: UTF-8 text, line breaks, tabs and colours pass, everything else that a terminal would obey
- * does not. A guest writes its logs; whoever reads them must not be its puppet. Works over any division into pieces. */
+/* Console output on its way to a terminal: UTF-8 text, line breaks, tabs and colours pass, everything else that a terminal
+ * would obey does not. A guest writes its logs; whoever reads them must not be its puppet. Works over any division into
+ * pieces. */
 typedef struct PtFilter {
   int state;
   char character[4]; /* bytes of a UTF-8 character that is not complete yet */

@@ -223,7 +223,8 @@ options_json(const PtOption *options)
 
   for (const PtOption *o = options; o && o->name; o++) {
     char letter[2] = { o->letter, 0 };
-    json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s}", "name", o->name, "letter", letter, "value", o->value, "help", o->help));
+    json_array_append_new(
+      list, json_pack("{s:s, s:s, s:s?, s:s}", "name", o->name, "letter", letter, "value", o->value, "help", o->help));
   }
   return list;
 }
@@ -231,9 +232,9 @@ options_json(const PtOption *options)
 static bool
 command_json(const PtCommand *c, const char *group, void *data)
 {
-  json_t *o = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:b, s:o}", "name", c->name, "alias", c->alias, "args", c->args, "summary", c->summary, "text",
-                        c->text,
-                        "hidden", (int)(c->flags & PT_CMD_HIDDEN), "options", options_json(c->options));
+  json_t *o =
+    json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:b, s:o}", "name", c->name, "alias", c->alias, "args", c->args, "summary",
+              c->summary, "text", c->text, "hidden", (int)(c->flags & PT_CMD_HIDDEN), "options", options_json(c->options));
   json_t *examples = json_array();
 
   (void)group;
@@ -258,11 +259,26 @@ run_commands(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 const PtCommand pt_cmds_help[] = {
-  { .name = "help", .args = "[COMMAND]", .summary = "Explain portena, or one command with examples", .max = 3, .completes = "c",
-    .flags = PT_CMD_LOCAL, .run = run_help,
-    .examples = { { "portena help launch", "how to make a computer" }, { "portena help space", "all that can be done with spaces" } } },
-  { .name = "__commands", .args = "", .summary = "Print the table of commands", .flags = PT_CMD_LOCAL | PT_CMD_HIDDEN, .run = run_commands },
-  { .name = "__complete", .args = "INDEX WORD…", .summary = "Print completions of a word", .max = 1, .min = 1,
-    .flags = PT_CMD_LOCAL | PT_CMD_HIDDEN | PT_CMD_REST, .run = pt_complete_run },
+  { .name = "help",
+    .args = "[COMMAND]",
+    .summary = "Explain portena, or one command with examples",
+    .max = 3,
+    .completes = "c",
+    .flags = PT_CMD_LOCAL,
+    .run = run_help,
+    .examples = { { "portena help launch", "how to make a computer" },
+                  { "portena help space", "all that can be done with spaces" } } },
+  { .name = "__commands",
+    .args = "",
+    .summary = "Print the table of commands",
+    .flags = PT_CMD_LOCAL | PT_CMD_HIDDEN,
+    .run = run_commands },
+  { .name = "__complete",
+    .args = "INDEX WORD…",
+    .summary = "Print completions of a word",
+    .max = 1,
+    .min = 1,
+    .flags = PT_CMD_LOCAL | PT_CMD_HIDDEN | PT_CMD_REST,
+    .run = pt_complete_run },
   { NULL },
 };

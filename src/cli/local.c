@@ -76,7 +76,8 @@ pt_https_load(GError **error)
 
   if (module && module->version == PT_HTTPS_VERSION)
     return module;
-  PT_SET(error, PT_ERR_UNSUPPORTED, "the part of portena that speaks HTTPS does not load (%s)\ninstall it anew: %s/https.so, and libcurl3-gnutls",
+  PT_SET(error, PT_ERR_UNSUPPORTED,
+         "the part of portena that speaks HTTPS does not load (%s)\ninstall it anew: %s/https.so, and libcurl3-gnutls",
          handle ? "it is of another version" : why, PORTENA_LIBEXEC);
   return NULL;
 }

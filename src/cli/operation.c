@@ -102,8 +102,8 @@ look(PtCli *cli, const char *id, gint64 left, GError **error)
 static void
 draw(PtProgress *p, const json_t *op)
 {
-  pt_progress_set(p, pt_json_int(op, "progress", -1), pt_json_int(op, "done", 0), pt_json_int(op, "total", 0), pt_json_str(op, "unit", NULL),
-                  pt_json_str(op, "step", NULL));
+  pt_progress_set(p, pt_json_int(op, "progress", -1), pt_json_int(op, "done", 0), pt_json_int(op, "total", 0),
+                  pt_json_str(op, "unit", NULL), pt_json_str(op, "step", NULL));
 }
 
 /* Until *op, which is replaced by each look, has ended. */
@@ -117,11 +117,14 @@ follow(PtCli *cli, json_t **op, const char *title, gint64 timeout, GError **erro
   while (!ended(*op)) {
     gint64 left = (end - pt_mono()) / G_USEC_PER_SEC;
     if (pt_mono() >= end) {
-      PT_SET(error, PT_ERR_TIMEOUT, "%s has not ended after %d s\nit goes on without you:  portena op show %s", title, (int)timeout, id);
+      PT_SET(error, PT_ERR_TIMEOUT, "%s has not ended after %d s\nit goes on without you:  portena op show %s", title,
+             (int)timeout, id);
       return false;
     }
     if (interrupted) {
-      PT_SET(error, PT_ERR_CANCELLED, "%s goes on without you\nsee how far it is:  portena op show %s\nor end it:  portena op cancel %s", title, id, id);
+      PT_SET(error, PT_ERR_CANCELLED,
+             "%s goes on without you\nsee how far it is:  portena op show %s\nor end it:  portena op cancel %s", title, id,
+             id);
       return false;
     }
     draw(progress, *op);
@@ -135,7 +138,8 @@ follow(PtCli *cli, json_t **op, const char *title, gint64 timeout, GError **erro
 }
 
 bool
-pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 timeout, json_t **ret_operation, GError **error)
+pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 timeout, json_t **ret_operation,
+                  GError **error)
 {
   const json_t *in = json_object_get(answer, "operation");
   g_autoptr(json_t) op = json_incref((json_t *)(in ? in : answer));

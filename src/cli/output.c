@@ -36,7 +36,7 @@ pt_look_of_state(const char *state)
     const char *state;
     PtLook look;
   } states[] = {
-    { "running", PT_LOOK_GOOD }, { "done", PT_LOOK_GOOD },   { "ok", PT_LOOK_GOOD },        { "starting", PT_LOOK_BUSY },
+    { "running", PT_LOOK_GOOD },  { "done", PT_LOOK_GOOD },   { "ok", PT_LOOK_GOOD },        { "starting", PT_LOOK_BUSY },
     { "stopping", PT_LOOK_BUSY }, { "paused", PT_LOOK_BUSY }, { "pending", PT_LOOK_BUSY },   { "warn", PT_LOOK_BUSY },
     { "failed", PT_LOOK_BAD },    { "bad", PT_LOOK_BAD },     { "cancelled", PT_LOOK_BUSY }, { "stopped", PT_LOOK_DIM },
   };
@@ -267,7 +267,8 @@ escape_json(const char *text)
 
   for (const char *p = text; *p; p = g_utf8_next_char(p)) {
     gunichar c = g_utf8_get_char(p);
-    if ((c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+    if ((c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e) ||
+        (c >= 0x2066 && c <= 0x2069))
       g_string_append_printf(s, "\\u%04x", c);
     else
       g_string_append_len(s, p, g_utf8_next_char(p) - p);

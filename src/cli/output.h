@@ -11,7 +11,7 @@ guint pt_text_width(const char *text);
 /* Cut to `width` columns with '…' at the end. The caller's to free. */
 char *pt_text_cut(const char *text, guint width);
 PtLook pt_look_of_state(const char *state);
-const char *pt_look_on(const PtCli *cli, PtLook look);  /* "" without colours */
+const char *pt_look_on(const PtCli *cli, PtLook look); /* "" without colours */
 const char *pt_look_off(const PtCli *cli, PtLook look);
 
 /* A table: headings, then rows of as many cells. Cells are made safe and copied; NULL is shown as "–". */
@@ -19,7 +19,7 @@ typedef struct PtTable PtTable;
 PtTable *pt_table_new(const char *const *headings);
 void pt_table_free(PtTable *t);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtTable, pt_table_free)
-void pt_table_add(PtTable *t, const char *const *cells); /* ends with the last heading's cell, no NULL needed */
+void pt_table_add(PtTable *t, const char *const *cells);   /* ends with the last heading's cell, no NULL needed */
 void pt_table_look(PtTable *t, guint column, PtLook look); /* of the last row's cell */
 guint pt_table_rows(const PtTable *t);
 /* With headings; cut to the terminal's width where there is one. As a string, one row a line. The caller's to free. */
@@ -35,7 +35,8 @@ void pt_facts_add(PtFacts *f, const char *name, const char *value);
 void pt_facts_addf(PtFacts *f, const char *name, const char *format, ...) G_GNUC_PRINTF(3, 4);
 void pt_facts_print(const PtFacts *f, const PtCli *cli);
 
-/* What the API answered, as it is; indented on a terminal, where bytes that a terminal would obey are written as \u escapes. */
+/* What the API answered, as it is; indented on a terminal, where bytes that a terminal would obey are written as \u escapes.
+ */
 void pt_print_json(const PtCli *cli, const json_t *json);
 /* A line on standard output, whose string arguments were made safe by the caller or here by pt_say_safe(). */
 void pt_say(const char *format, ...) G_GNUC_PRINTF(1, 2);

@@ -16,7 +16,7 @@ struct PtProgress {
   char *step;          /* the last one, for plain lines */
   gint64 begun, drawn; /* monotonic; drawn 0 = not yet */
   gint64 last_time, last_done;
-  double rate;         /* smoothed, units a second; < 0 = unknown */
+  double rate; /* smoothed, units a second; < 0 = unknown */
   bool shown;
 };
 
@@ -87,8 +87,8 @@ seconds_left(gint64 permille, gint64 done, gint64 total, double rate, gint64 ela
 }
 
 char *
-pt_progress_format(const char *title, guint width, gint64 permille, gint64 done, gint64 total, const char *unit, const char *step,
-                   double rate, gint64 elapsed)
+pt_progress_format(const char *title, guint width, gint64 permille, gint64 done, gint64 total, const char *unit,
+                   const char *step, double rate, gint64 elapsed)
 {
   g_autoptr(GString) s = g_string_new(title);
 
@@ -145,8 +145,8 @@ pt_progress_set(PtProgress *p, gint64 permille, gint64 done, gint64 total, const
   if (p->drawn && now - p->drawn < DRAW_EVERY)
     return;
   p->drawn = now;
-  g_autofree char *line = pt_progress_format(p->title, p->cli->width ? p->cli->width : 80, permille, done, total, unit, step, p->rate,
-                                             now - p->begun);
+  g_autofree char *line = pt_progress_format(p->title, p->cli->width ? p->cli->width : 80, permille, done, total, unit, step,
+                                             p->rate, now - p->begun);
   fprintf(stderr, "\r\033[K%s", line);
   fflush(stderr);
   p->shown = true;

@@ -8,13 +8,13 @@
 #define PT_PUMP_SIZE (64u << 10)
 
 typedef struct PtPump {
-  int from, to;      /* -1 = closed; owned where the flags say so */
+  int from, to; /* -1 = closed; owned where the flags say so */
   bool own_from, own_to;
-  bool spliced;      /* still worth trying */
-  int stop;          /* a byte that ends the pump when it is read; 0 = none */
-  bool stopped;      /* … it was */
-  gsize off, len;    /* what of buf is still to be written */
-  char *buf;         /* PT_PUMP_SIZE, allocated at the first use */
+  bool spliced;   /* still worth trying */
+  int stop;       /* a byte that ends the pump when it is read; 0 = none */
+  bool stopped;   /* … it was */
+  gsize off, len; /* what of buf is still to be written */
+  char *buf;      /* PT_PUMP_SIZE, allocated at the first use */
 } PtPump;
 
 void pt_pump_init(PtPump *p, int from, int to);

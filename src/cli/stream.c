@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Theory of operation. The server hands over a control socket (base/wire.h); the first message on it brings the stream's
- * descriptors: one for a terminal, or stdin, stdout and stderr of the command. From then on one poll loop moves bytes in up to
- * three directions, forwards signals and the terminal's size, and waits for the exit message. Signals come through a signalfd, so
- * there is no handler to race with. */
+ * descriptors: one for a terminal, or stdin, stdout and stderr of the command. From then on one poll loop moves bytes in up
+ * to three directions, forwards signals and the terminal's size, and waits for the exit message. Signals come through a
+ * signalfd, so there is no handler to race with. */
 #include "cli/stream.h"
 
 #include <errno.h>
@@ -24,16 +24,16 @@
 
 typedef struct Stream {
   const PtStreamOptions *o;
-  int control;       /* -1 = none */
+  int control; /* -1 = none */
   int signals;
   bool tty;
   bool exited;
-  int status;        /* once exited */
-  bool cut;          /* control closed without an exit */
-  bool refused;      /* the instance did not run it; `status` is as a shell has it */
+  int status;   /* once exited */
+  bool cut;     /* control closed without an exit */
+  bool refused; /* the instance did not run it; `status` is as a shell has it */
   guint interrupts;
   gint64 interrupted;
-  PtPump pumps[3];   /* in, out, err */
+  PtPump pumps[3]; /* in, out, err */
 } Stream;
 
 static void
@@ -98,7 +98,8 @@ attach(Stream *s, PtWireMsg *m, GError **error)
 {
   s->tty = (m->head.a & PT_WIRE_TTY) != 0;
   if (m->n_fds != (s->tty ? 1 : 3)) {
-    PT_SET(error, PT_ERR_INTERNAL, "%s: the server handed over %u descriptors where %d belong", s->o->name, m->n_fds, s->tty ? 1 : 3);
+    PT_SET(error, PT_ERR_INTERNAL, "%s: the server handed over %u descriptors where %d belong", s->o->name, m->n_fds,
+           s->tty ? 1 : 3);
     return false;
   }
   int in = pt_wire_take_fd(m, 0), out = s->tty ? in : pt_wire_take_fd(m, 1), err = s->tty ? -1 : pt_wire_take_fd(m, 2);
@@ -133,7 +134,8 @@ on_message(Stream *s, PtWireMsg *m, GError **error)
     const char *newline = strchr(m->text, '\n');
     s->refused = h->a == PT_ERR_NOT_FOUND || h->a == PT_ERR_FORBIDDEN;
     s->status = h->a == PT_ERR_NOT_FOUND ? 127 : 126;
-    PT_SET(error, h->a < PT_N_ERRS ? h->a : PT_ERR_INTERNAL, "%s", *m->text ? m->text : "the instance refused, and did not say why");
+    PT_SET(error, h->a < PT_N_ERRS ? h->a : PT_ERR_INTERNAL, "%s",
+           *m->text ? m->text : "the instance refused, and did not say why");
     if (!newline)
       g_prefix_error(error, "%s: ", s->o->name);
     return false;

@@ -30,8 +30,8 @@ typedef struct PtHttpsModule {
   PtTransport *(*open)(const PtHttpsSettings *settings, GError **error);
   /* Shakes hands without sending a request: the certificate's SHA-256 ("AB:CD:…"), the pin of its key, its subject,
    * and whether the authorities vouch for it. Strings are the caller's. */
-  bool (*probe)(const char *url, const char *ca, char **ret_fingerprint, char **ret_pin, char **ret_subject, bool *ret_trusted,
-                GError **error);
+  bool (*probe)(const char *url, const char *ca, char **ret_fingerprint, char **ret_pin, char **ret_subject,
+                bool *ret_trusted, GError **error);
 } PtHttpsModule;
 #define PT_HTTPS_VERSION 1u
 

@@ -16,7 +16,8 @@ test_distance(void)
     const char *a, *b;
     guint d;
   } rows[] = {
-    { "", "", 0 }, { "list", "list", 0 }, { "lsit", "list", 1 }, { "list", "lst", 1 }, { "lit", "list", 1 }, { "abc", "xyz", 3 }, { "", "abc", 3 },
+    { "", "", 0 },        { "list", "list", 0 }, { "lsit", "list", 1 }, { "list", "lst", 1 },
+    { "lit", "list", 1 }, { "abc", "xyz", 3 },   { "", "abc", 3 },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -129,7 +130,8 @@ test_text(void)
 static void
 test_table(void)
 {
-  static const char *const headings[] = { "NAME", "TEXT", NULL }, *const one[] = { "日本", "x" }, *const two[] = { "a\033[2Jb", NULL };
+  static const char *const headings[] = { "NAME", "TEXT", NULL }, *const one[] = { "日本", "x" },
+                           *const two[] = { "a\033[2Jb", NULL };
   g_autoptr(PtTable) t = pt_table_new(headings);
   PtCli pipe = { 0 }, narrow = { .width = 20 };
 
@@ -148,7 +150,8 @@ test_table(void)
 static void
 test_progress(void)
 {
-  g_autofree char *a = pt_progress_format("Building", 120, 520, 220200960, 419430400, "bytes", "unpack", 12582912, 20 * G_USEC_PER_SEC);
+  g_autofree char *a =
+    pt_progress_format("Building", 120, 520, 220200960, 419430400, "bytes", "unpack", 12582912, 20 * G_USEC_PER_SEC);
   g_autofree char *b = pt_progress_format("Waiting", 80, -1, 0, 0, NULL, NULL, -1, 3 * G_USEC_PER_SEC);
   g_autofree char *c = pt_progress_format("Odd", 60, 5000, -5, 1, "things\033[2J", "x\n\033y", -1, 0);
 
@@ -169,8 +172,11 @@ test_filter(void)
     { "a\033[2Jb\033[10;5Hc", "abc" },
     { "\033]0;title\a!\033]0;t\033\\!", "!!" },
     { "\033Pq#0\033\\x\033cy", "xy" },
-    { "\xc2\x9b" "31mx\xc2\xa0y\xc3\xa9", "?31mx\xc2\xa0y\xc3\xa9" },
-    { "\xc2\x01\x9b!\xe2\x80\xae!\xff", "?" "?!?!" },
+    { "\xc2\x9b"
+      "31mx\xc2\xa0y\xc3\xa9",
+      "?31mx\xc2\xa0y\xc3\xa9" },
+    { "\xc2\x01\x9b!\xe2\x80\xae!\xff", "?"
+                                        "?!?!" },
     { "a\rb\bc\x7f", "abc" },
     { "\033[?25lx\033[>0cy", "xy" },
     { "\033[\033[2Jz", "z" },
@@ -193,12 +199,18 @@ test_url(void)
   static const struct {
     const char *text, *url;
   } rows[] = {
-    { "https://server", "https://server:8443" },    { "server", "https://server:8443" },
-    { "server:9000", "https://server:9000" },       { "https://server:443/", "https://server:443" },
-    { "https://[::1]:9", "https://[::1]:9" },        { "http://server", NULL },
-    { "https://user:pw@server", NULL },              { "https://", NULL },
-    { "", NULL },                                    { "https://a b", NULL },
-    { "https://server:99999", NULL },                { "ftp://x", NULL },
+    { "https://server", "https://server:8443" },
+    { "server", "https://server:8443" },
+    { "server:9000", "https://server:9000" },
+    { "https://server:443/", "https://server:443" },
+    { "https://[::1]:9", "https://[::1]:9" },
+    { "http://server", NULL },
+    { "https://user:pw@server", NULL },
+    { "https://", NULL },
+    { "", NULL },
+    { "https://a b", NULL },
+    { "https://server:99999", NULL },
+    { "ftp://x", NULL },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A thread that stands in for an instance's monitor: frames of a WebSocket on one side, the descriptors and messages of base/wire.h on the other,
- * as docs/API.md has both. So the stream's user does not know where it comes from. The thread owns everything in Bridge. */
+/* A thread that stands in for an instance's monitor: frames of a WebSocket on one side, the descriptors and messages of
+ * base/wire.h on the other, as docs/API.md has both. So the stream's user does not know where it comes from. The thread owns
+ * everything in Bridge. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,12 +25,12 @@ typedef struct Bridge {
   int socket;
   int control;
   bool channels;
-  int in;           /* what the user types; -1 = at its end */
-  int out[3];       /* 1 and 2, or 1 alone for a terminal */
+  int in;     /* what the user types; -1 = at its end */
+  int out[3]; /* 1 and 2, or 1 alone for a terminal */
   GByteArray *early;
   gsize early_used;
   wslay_event_context_ptr ws;
-  bool ended;       /* the exit was told, or the other side is gone */
+  bool ended; /* the exit was told, or the other side is gone */
 } Bridge;
 
 static gssize
@@ -102,12 +103,14 @@ on_text(Bridge *b, const uint8_t *bytes, gsize size)
 
   if (json_is_object(why)) {
     const char *hint = pt_json_str(why, "hint", NULL);
-    g_autofree char *text = g_strdup_printf("%s%s%s", pt_json_str(why, "detail", "the server refused, and did not say why"), hint ? "\n" : "", hint ? hint : "");
+    g_autofree char *text = g_strdup_printf("%s%s%s", pt_json_str(why, "detail", "the server refused, and did not say why"),
+                                            hint ? "\n" : "", hint ? hint : "");
     pt_err_from_name(pt_json_str(why, "code", ""), &code);
     pt_wire_send(b->control, PT_WIRE_ERROR, code, 0, text, NULL, 0, NULL);
     b->ended = true;
   } else if (json_is_integer(json_object_get(o, "exit"))) {
-    pt_wire_send(b->control, PT_WIRE_EXIT, (guint32)pt_json_int(o, "exit", 0), (guint32)pt_json_int(o, "signal", 0), NULL, NULL, 0, NULL);
+    pt_wire_send(b->control, PT_WIRE_EXIT, (guint32)pt_json_int(o, "exit", 0), (guint32)pt_json_int(o, "signal", 0), NULL,
+                 NULL, 0, NULL);
     b->ended = true;
   }
 }
@@ -264,12 +267,18 @@ hand_over(Bridge *b, GError **error)
 bool
 pt_bridge_start(CURL *curl, int sock, int control, const char *body, bool channels, GByteArray *early, GError **error)
 {
-  static const struct wslay_event_callbacks callbacks = { .recv_callback = on_recv, .send_callback = on_send, .genmask_callback = on_mask,
-                                                          .on_msg_recv_callback = on_message };
+  static const struct wslay_event_callbacks callbacks = {
+    .recv_callback = on_recv, .send_callback = on_send, .genmask_callback = on_mask, .on_msg_recv_callback = on_message
+  };
   Bridge *b = g_new0(Bridge, 1);
   g_autoptr(GThread) thread = NULL;
 
-  *b = (Bridge){ .curl = curl, .socket = sock, .control = control, .channels = channels, .in = -1, .out = { -1, -1, -1 },
+  *b = (Bridge){ .curl = curl,
+                 .socket = sock,
+                 .control = control,
+                 .channels = channels,
+                 .in = -1,
+                 .out = { -1, -1, -1 },
                  .early = g_byte_array_ref(early) };
   if (wslay_event_context_client_init(&b->ws, &callbacks, b) != 0) {
     PT_SET(error, PT_ERR_INTERNAL, "no memory for the stream");

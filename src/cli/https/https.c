@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The API over HTTPS, as a module that portena loads when it is needed. What a server has to prove: either an authority vouches
- * for its certificate (the system's, or --cert's), or its public key is the one that was pinned at login. No redirects are followed, and
- * nothing but https is spoken. */
+/* The API over HTTPS, as a module that portena loads when it is needed. What a server has to prove: either an authority
+ * vouches for its certificate (the system's, or --cert's), or its public key is the one that was pinned at login. No
+ * redirects are followed, and nothing but https is spoken. */
 #include "cli/https/https.h"
 
 #include <gnutls/abstract.h>
@@ -49,15 +49,20 @@ pt_https_error(const PtHttps *h, CURLcode rc, GError **error)
 {
   switch (rc) {
   case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-    PT_SET(error, PT_ERR_FORBIDDEN, "%s: its key is another one than at your last login; nothing was sent\nif it was replaced on purpose:  portena login %s",
+    PT_SET(error, PT_ERR_FORBIDDEN,
+           "%s: its key is another one than at your last login; nothing was sent\nif it was replaced on purpose:  portena "
+           "login %s",
            h->url, h->url);
     break;
   case CURLE_PEER_FAILED_VERIFICATION:
   case CURLE_SSL_CACERT_BADFILE:
-    PT_SET(error, PT_ERR_FORBIDDEN, "%s: no authority vouches for its certificate; nothing was sent\nlook at it and decide:  portena login %s", h->url, h->url);
+    PT_SET(error, PT_ERR_FORBIDDEN,
+           "%s: no authority vouches for its certificate; nothing was sent\nlook at it and decide:  portena login %s",
+           h->url, h->url);
     break;
   case CURLE_COULDNT_RESOLVE_HOST:
-    PT_SET(error, PT_ERR_UNREACHABLE, "%s: there is no such host\nare you in the right network? another server: --server URL", h->url);
+    PT_SET(error, PT_ERR_UNREACHABLE,
+           "%s: there is no such host\nare you in the right network? another server: --server URL", h->url);
     break;
   case CURLE_COULDNT_CONNECT:
     PT_SET(error, PT_ERR_UNREACHABLE, "%s: nobody answers there\non the server:  systemctl status portena-gateway", h->url);
@@ -183,7 +188,9 @@ static PtApiReply *
 https_send(PtTransport *t, const PtApiRequest *request, GError **error)
 {
   PtHttps *h = (PtHttps *)t;
-  Call call = { .request = request, .curl = h->curl, .body = g_byte_array_new(), .headers = g_ptr_array_new_with_free_func(g_free) };
+  Call call = {
+    .request = request, .curl = h->curl, .body = g_byte_array_new(), .headers = g_ptr_array_new_with_free_func(g_free)
+  };
   g_autofree char *url = g_strconcat(h->url, request->path, NULL);
   struct curl_slist *headers = build_headers(h, request);
   PtApiReply *reply = NULL;
@@ -322,7 +329,8 @@ read_certificate(CURL *curl, char **ret_fingerprint, char **ret_pin, char **ret_
 }
 
 static bool
-https_probe(const char *url, const char *ca, char **ret_fingerprint, char **ret_pin, char **ret_subject, bool *ret_trusted, GError **error)
+https_probe(const char *url, const char *ca, char **ret_fingerprint, char **ret_pin, char **ret_subject, bool *ret_trusted,
+            GError **error)
 {
   PtHttps h = { .url = (char *)url, .ca = (char *)ca };
   CURL *curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_easy_init() : NULL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The WebSocket handshake (RFC 6455) over a connection of libcurl's. libcurl 7.88 has WebSocket frames as an experiment that Debian does not build, so it
- * gives the TLS connection alone. */
+/* The WebSocket handshake (RFC 6455) over a connection of libcurl's. libcurl 7.88 has WebSocket frames as an experiment that
+ * Debian does not build, so it gives the TLS connection alone. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -49,10 +49,11 @@ build_request(const PtHttps *h, const char *path, const char *key)
 {
   GString *s = g_string_new(NULL);
 
-  g_string_append_printf(s,
-                         "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: binary\r\nUser-Agent: portena/" PORTENA_VERSION "\r\n",
-                         path, h->url + strlen("https://"), key);
+  g_string_append_printf(
+    s,
+    "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: binary\r\nUser-Agent: portena/" PORTENA_VERSION "\r\n",
+    path, h->url + strlen("https://"), key);
   if (h->token)
     g_string_append_printf(s, "Authorization: Bearer %s\r\n", h->token);
   g_string_append(s, "\r\n");
