@@ -43,7 +43,9 @@ static unsigned source_counter;
 
 static pid_t runtime;     /* of create, then of start */
 static int runtime_log = -1, console_listener = -1, notify = -1;
-static bool starting, running;
+static bool starting;
+static long long asked; /* when the start was asked for; init may end before the runtime has */
+static bool running;
 
 bool
 source_add(int fd, short events, source_fn fn, int arg)
@@ -102,7 +104,7 @@ write_state(void)
   }
   if (running) {
     put(&t, "\nstarted ");
-    put_number(&t, (unsigned long long)usec_now());
+    put_number(&t, (unsigned long long)asked);
   }
   put(&t, "\n");
   write_file(in_dir(&path, "state", "", -1), t.at, t.n);
@@ -219,8 +221,7 @@ start_init(void)
 
   runtime_log = log;
   starting = true;
-  running = true; /* the time of the start is that of the request: init may end before the runtime has */
-  write_state();
+  asked = usec_now();
   runtime = runtime_start(args, fds, 4, false);
   close(null);
   if (runtime < 0)
@@ -298,6 +299,8 @@ runtime_done(int status)
   }
   close_fd(&runtime_log);
   if (starting) {
+    running = true;
+    write_state();
     if (m.start >= 0)
       wire_send(m.start, PT_WIRE_OK, (uint32_t)m.init, 0, NULL, NULL, 0);
     return;
