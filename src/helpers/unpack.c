@@ -18,11 +18,13 @@
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ENTRIES_MAX 2000000u
+#define MEMORY_MAX (1u << 30) /* a compressor's window is the archive's choice */
 #define BLOCK (256u << 10)
 #define FLAGS                                                                                                          \
   (ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_XATTR |   \
@@ -157,9 +159,12 @@ unpack(struct archive *in, struct archive *out)
 int
 main(int argc, char **argv)
 {
+  struct rlimit memory = { MEMORY_MAX, MEMORY_MAX };
   struct archive *in = archive_read_new();
   struct archive *out = archive_write_disk_new();
 
+  if (setrlimit(RLIMIT_AS, &memory))
+    fail(BAD_HOST, "limit of memory: %s", strerror(errno));
   if (argc != 2 || argv[1][0] == '-')
     fail(BAD_HOST, "usage: portena-unpack DIRECTORY <TARBALL");
   if (!in || !out)

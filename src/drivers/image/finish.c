@@ -6,6 +6,7 @@
  * manifest says about running it, so that two images that differ in their command alone have two digests. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,7 +18,6 @@
 #include "base/text.h"
 #include "drivers/image/make.h"
 #include "model/instance.h"
-
 #include "sys/path.h"
 
 #define READ_CHUNK (1u << 20)
@@ -177,6 +177,17 @@ make_uuid(const PtImage *image)
 }
 
 static bool
+on_size(const char *line, void *data)
+{
+  gint64 bytes;
+
+  if (sscanf(line, "@SIZE %" G_GINT64_FORMAT, &bytes) != 1)
+    return false;
+  pt_image_work_done(data, bytes);
+  return true;
+}
+
+static bool
 pack(PtImageWork *w, const PtImage *image, GError **error)
 {
   static const char script[] =
@@ -197,7 +208,7 @@ pack(PtImageWork *w, const PtImage *image, GError **error)
   pt_image_work_step(w, "Packing", 750, 920, bytes, "bytes");
   const char *options[] = { "--env", env, NULL };
   const char *argv[] = { "sh", "-c", script, "sh", uuid, NULL };
-  return pt_image_work_run(w, &(PtJailRun){ .flags = PT_JAIL_OUT, .options = options, .argv = argv }, NULL, error);
+  return pt_image_work_run(w, &(PtJailRun){ .flags = PT_JAIL_OUT, .options = options, .argv = argv, .line = on_size, .line_data = w }, NULL, error);
 }
 
 static bool

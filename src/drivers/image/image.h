@@ -17,7 +17,8 @@ typedef void (*PtProgress)(const char *step, gint64 permille, gint64 done, gint6
 PtImages *pt_images_open(const PtHost *host, GError **error);
 void pt_images_close(PtImages *images);
 
-/* Names of the built-in recipes (constant, NULL-ended) and the sentence that describes one; NULL where there is none. */
+/* Names of the built-in recipes (constant, NULL-ended) and the sentence that describes one; NULL where there is none. Their data
+ * is in DATADIR/images, or in $PORTENA_DATADIR/images where that is set. */
 const char *const *pt_images_recipes(void);
 const char *pt_images_recipe_help(const char *recipe);
 

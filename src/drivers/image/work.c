@@ -267,7 +267,11 @@ judge(PtImageWork *w, const char *tool, GError **error)
 {
   struct statvfs v;
 
-  if (!error || !*error || (*error)->domain != PT_ERROR || (*error)->code != PT_ERR_INTERNAL)
+  if (g_error_matches(*error, PT_ERROR, PT_ERR_CANCELLED)) {
+    g_clear_error(error);
+    PT_SET(error, PT_ERR_CANCELLED, "cancelled; nothing was changed");
+  }
+  if (!g_error_matches(*error, PT_ERROR, PT_ERR_INTERNAL))
     return;
   g_autofree char *text = reason(w, *error);
   g_autofree char *safe = pt_text_safe(text, 400);
