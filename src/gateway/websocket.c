@@ -335,7 +335,8 @@ flush(PtWs *ws)
 static void
 read_browser(PtWs *ws)
 {
-  if (wslay_event_get_read_enabled(ws->ctx) && wslay_event_recv(ws->ctx) != 0)
+  /* A broken frame has wslay queue a close, and read no more: that is sent yet, then the relay is over. */
+  if (wslay_event_get_read_enabled(ws->ctx) && wslay_event_recv(ws->ctx) == WSLAY_ERR_NOMEM)
     ws->gone = true;
 }
 

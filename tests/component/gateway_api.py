@@ -32,6 +32,7 @@ class FakeApi:
         self.resizes, self.signals, self.sessions = [], [], set()
         self.uploaded = 0
         self.listener = None
+        self.connections = set()
         self.start()
 
     def start(self):
@@ -47,6 +48,11 @@ class FakeApi:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         os.unlink(self.path)
+        for conn in list(self.connections):
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def accept(self, listener):
         while True:
@@ -57,6 +63,7 @@ class FakeApi:
             threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
 
     def serve(self, conn):
+        self.connections.add(conn)
         try:
             stream = conn.makefile("rb")
             while self.one(conn, stream):
@@ -64,6 +71,7 @@ class FakeApi:
         except (OSError, ValueError):
             pass
         finally:
+            self.connections.discard(conn)
             conn.close()
 
     def one(self, conn, stream):

@@ -34,20 +34,15 @@ class WebSocket:
         if "sec-websocket-version" not in names:
             lines.append("Sec-WebSocket-Version: 13")
         self.sock.sendall(("\r\n".join(lines + list(headers)) + "\r\n\r\n").encode())
-        self.buffer = b""
+        self.buffer = bytearray()
         while b"\r\n\r\n" not in self.buffer:
             self.more()
         head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         self.head = head.decode()
         status = int(self.head.split(" ")[1])
         if status != 101:
-            while True:
-                try:
-                    self.more()
-                except (EOFError, TimeoutError):
-                    break
-                if self.buffer.endswith(b"}"):
-                    break
+            while not self.buffer.endswith(b"}"):
+                self.more()
             self.sock.close()
             raise Refused(status, self.buffer.decode())
 
@@ -60,7 +55,8 @@ class WebSocket:
     def take(self, n):
         while len(self.buffer) < n:
             self.more()
-        data, self.buffer = self.buffer[:n], self.buffer[n:]
+        data = bytes(self.buffer[:n])
+        del self.buffer[:n]
         return data
 
     @staticmethod
@@ -97,12 +93,18 @@ class WebSocket:
 
     def data(self, n):
         """n bytes of binary messages; pings are left unanswered."""
-        out = b""
+        out = bytearray()
         while len(out) < n:
             opcode, data = self.recv()
             assert opcode == BINARY, (opcode, data)
             out += data
-        return out
+        return bytes(out)
+
+    def skip(self, n):
+        while n > 0:
+            opcode, data = self.recv()
+            assert opcode == BINARY, (opcode, data)
+            n -= len(data)
 
     def close_code(self):
         """Reads on until the close frame: its code; None where the connection ends without one."""

@@ -1,0 +1,886 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""portena-gateway from outside, in front of an API made for it. TAP on standard output.
+
+gateway.py PROGRAM [NAME…]: only the named tests."""
+import hashlib
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import zlib
+
+from gateway_api import FakeApi
+from gateway_rfb import Desktop, Viewer, exactly
+from gateway_ws import BINARY, CLOSE, PING, PONG, TEXT, Refused, WebSocket
+
+HOME = "/v1/spaces/home/instances/studio"
+GOOD, LOOKER = "Authorization: Bearer pt_1_good", "Authorization: Bearer pt_1_viewer"
+ROOT = os.geteuid() == 0
+PORT, VNC = 0, 0
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Bed:
+    """The gateway with all around it."""
+
+    def __init__(self, program):
+        self.program = program
+        self.dir = tempfile.mkdtemp(prefix="pt-gw-")
+        os.chmod(self.dir, 0o755)
+        web = self.path("web")
+        os.makedirs(web + "/assets")
+        pages = {"index.html": "<!doctype html><title>Portena</title>", "assets/a-1.js": "let a = 1;\n" * 100, "icon.svg": "<svg/>"}
+        for name, text in pages.items():
+            with open(f"{web}/{name}", "w") as f:
+                f.write(text)
+        subprocess.run(["gzip", "-k", f"{web}/assets/a-1.js"], check=True)
+        os.symlink("/etc/passwd", web + "/passwd")
+        self.desktop = Desktop()
+        self.echo = False
+        self.api = FakeApi(self.path("api.sock"), self.stream)
+        self.process = None
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def stream(self):
+        if not self.echo:
+            return self.desktop()
+        here, there = socket.socketpair()
+        threading.Thread(target=self.echo, args=(here,), daemon=True).start()
+        return there
+
+    def command(self, **change):
+        options = {"api": self.path("api.sock"), "state": self.path("state"), "run": self.path("run"), "web": self.path("web"),
+                   "user": "nobody", "listen": f"127.0.0.1:{PORT}", "vnc": f"127.0.0.1:{VNC}", **change}
+        return [self.program] + [f"--{k}={v}" for k, v in options.items()]
+
+    def start(self):
+        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+        self.log = open(self.path("log"), "ab")
+        self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, env=env)
+        wait(lambda: curl("/healthz", "-o/dev/null", "-w%{http_code}") == "200", 10)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+
+    def status(self):
+        with open(self.path("run/status.json")) as f:
+            return json.load(f)
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.dir)
+
+
+def wait(what, seconds=5):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "this took too long"
+        time.sleep(0.02)
+
+
+def curl(path, *args, text=True):
+    p = subprocess.run(["curl", "-sk", "-m15", *args, f"https://localhost:{PORT}{path}"], capture_output=True, text=text)
+    return p.stdout
+
+
+def answer(path, *args):
+    """(status, headers in lower case, body)"""
+    head, _, body = curl(path, "-i", *args).replace("\r\n", "\n").partition("\n\n")
+    lines = head.split("\n")
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return int(lines[0].split(" ")[1]), headers, body
+
+
+def echo(sock):
+    try:
+        while data := sock.recv(1 << 16):
+            sock.sendall(data)
+    except OSError:
+        pass
+    sock.close()
+
+
+# ---- HTTPS
+
+def test_pages(bed):
+    status, headers, body = answer("/", "--http2")
+    assert status == 200 and "Portena" in body
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    csp = headers["content-security-policy"]
+    assert "default-src 'self'" in csp and "frame-ancestors 'none'" in csp and "unsafe" not in csp
+    for name, value in {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY",
+                        "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin",
+                        "cache-control": "no-cache", "server": "nginx"}.items():
+        assert headers[name] == value, (name, headers)
+    assert "camera=()" in headers["permissions-policy"]
+    assert "strict-transport-security" not in headers, "never for localhost"
+    assert "strict-transport-security" in answer("/", "-Hhost: portena.example")[1]
+    assert curl("/", "--http2", "-o/dev/null", "-w%{http_version}") == "2"
+    assert curl("/", "--http1.1", "-o/dev/null", "-w%{http_version}") == "1.1"
+    headers = curl("/assets/a-1.js", "-Haccept-encoding: gzip", "-I")
+    assert "content-encoding: gzip" in headers and "immutable" in headers, headers
+    assert "let a" in curl("/assets/a-1.js", "--compressed")
+
+
+def test_pages_hostile(bed):
+    for path in ("/missing", "/passwd", "/assets/", "/../../../etc/passwd", "/..%2f..%2fetc/passwd", "/.%00./x"):
+        status = int(curl(path, "--path-as-is", "-o/dev/null", "-w%{http_code}"))
+        assert status in (400, 403, 404), (path, status)
+    assert "root:" not in curl("/passwd")
+    assert answer("/", "-XDELETE")[0] == 405
+    plain = subprocess.run(["curl", "-s", "-i", "-m5", f"http://localhost:{PORT}/"], capture_output=True, text=True).stdout
+    assert "301" in plain.split("\n")[0] and f"https://localhost:{PORT}/" in plain, plain
+
+
+def test_proxy(bed):
+    seen = json.loads(curl("/v1/echo", "-Hx-forwarded-for: 6.6.6.6", "-Hforwarded: for=6.6.6.6", "-Hx-real-ip: 6.6.6.6",
+                           "-Hx-portena-purpose: thumbnail", "-Hcookie: portena=x", "-Hx-portena: 1", "-Horigin: https://localhost",
+                           "-Hif-match: \"7\"", "-Hupgrade: portena-stream/1", "-Hconnection: upgrade", "--http1.1"))
+    assert seen["x-forwarded-for"] == "127.0.0.1" and "forwarded" not in seen and "x-real-ip" not in seen, seen
+    assert "x-portena-purpose" not in seen and "upgrade" not in seen and "connection" not in seen, seen
+    assert seen["cookie"] == "portena=x" and seen["x-portena"] == "1" and seen["if-match"] == '"7"'
+    assert seen["host"] == f"localhost:{PORT}" and seen["origin"] == "https://localhost"
+    status, headers, body = answer("/v1/spaces/home/instances/nothing", "-H" + GOOD)
+    assert status == 404 and headers["content-type"].startswith("application/problem+json")
+    assert "default-src 'none'" in headers["content-security-policy"] and json.loads(body)["title"] == "not-found"
+
+
+def test_events_flow(bed):
+    p = subprocess.Popen(["curl", "-skN", "-m4", "-H" + GOOD, f"https://localhost:{PORT}/v1/events"], stdout=subprocess.PIPE)
+    begun = time.monotonic()
+    assert p.stdout.readline() == b"data: first\n"
+    assert time.monotonic() - begun < 2
+    p.kill()
+    p.wait()
+
+
+def test_sizes(bed):
+    big = bed.path("big")
+    with open(big, "wb") as f:
+        f.truncate(5 << 20)
+    status, _, body = answer("/v1/echo", "-XPOST", "--data-binary", f"@{big}")
+    assert status == 413 and json.loads(body)["title"] == "too-large", (status, body)
+    status, _, body = answer(f"{HOME}/files?path=/big", "-T", big, "-H" + GOOD)
+    assert status == 200 and json.loads(body)["size"] == 5 << 20, body
+    assert curl("/v1/echo", "-Hx: " + "y" * 40000, "-o/dev/null", "-w%{http_code}") in ("000", "400"), "HTTP/2 resets the stream"
+    assert curl("/v1/echo", "-Hx: " + "y" * 40000, "-o/dev/null", "-w%{http_code}", "--http1.1") == "400"
+
+
+def test_down_and_back(bed):
+    bed.api.stop()
+    try:
+        down(bed)
+    finally:
+        bed.api.start()
+    for _ in range(20):
+        assert answer("/v1/echo")[0] == 200
+
+
+def down(bed):
+    status, headers, body = answer("/v1/echo")
+    assert status == 503 and headers["content-type"].startswith("application/problem+json"), (status, headers)
+    problem = json.loads(body)
+    assert problem["title"] == "unreachable" and problem["status"] == 503 and "hint" in problem
+    assert "Portena" in curl("/"), "the pages are there without the daemon"
+    try:
+        WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+        assert False
+    except Refused as e:
+        assert e.status == 503 and json.loads(e.body)["title"] == "unreachable", e
+
+
+def test_login_limit(bed):
+    body = '{"user":"anna","password":"wrong"}'
+    config = "\n".join(f'next\nurl = "https://localhost:{PORT}/v1/session"\ndata = "{{}}"\ninsecure\noutput = /dev/null\n'
+                       'write-out = "%{http_code} "' for _ in range(60)).removeprefix("next\n")
+    p = subprocess.run(["curl", "-sk", "-K-"], input=config, capture_output=True, text=True)
+    codes = p.stdout.split()
+    assert "429" in codes and "401" in codes, codes
+    status, headers, body = answer("/v1/session", "-XPOST", "-d{}")
+    if status == 429:
+        assert headers["retry-after"] == "5" and json.loads(body)["title"] == "rate"
+    assert answer("/v1/session")[0] == 401, "looking is not limited"
+    time.sleep(1)
+
+
+def test_tls(bed):
+    for version, good in ((ssl.TLSVersion(0x302), False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+        try:
+            with socket.create_connection(("127.0.0.1", PORT)) as raw, context.wrap_socket(raw) as s:
+                der = s.getpeercert(True)
+            assert good, version
+        except ssl.SSLError:
+            assert not good, version
+    fingerprint = hashlib.sha256(der).hexdigest().upper()
+    certificate = bed.status()["certificate"]
+    assert certificate["fingerprint"].replace(":", "") == fingerprint and not certificate["own"]
+    assert "BEGIN CERTIFICATE" in curl("/.well-known/portena/certificate.pem")
+    p = subprocess.run(["curl", "-s", "--cacert", bed.path("state/self-cert.pem"), "--pinnedpubkey", certificate["pin"],
+                        f"https://localhost:{PORT}/healthz"], capture_output=True, text=True)
+    assert "ok" in p.stdout, p.stderr
+
+
+# ---- WebSocket
+
+def test_ws_refusals(bed):
+    cases = [
+        (f"{HOME}/desktop", [], 401, "unauthenticated"),
+        (f"{HOME}/console", [], 401, "unauthenticated"),
+        (f"{HOME}/exec", [], 401, "unauthenticated"),
+        (f"{HOME}/desktop", [LOOKER], 403, "forbidden"),
+        ("/v1/spaces/home/instances/other/desktop", [GOOD], 404, "not-found"),
+        (f"{HOME}/desktop", ["Cookie: portena=pt_1_good"], 403, "forbidden"),
+        (f"{HOME}/desktop", ["Cookie: portena=pt_1_good", "Origin: https://evil.example"], 403, "forbidden"),
+        (f"{HOME}/desktop", ["Cookie: portena=pt_1_good", f"Origin: http://localhost:{PORT}"], 403, "forbidden"),
+        (f"{HOME}/desktop", ["Cookie: portena=pt_1_good", "Origin: null"], 403, "forbidden"),
+        (f"{HOME}/desktop", [GOOD, "Origin: https://evil.example"], 403, "forbidden"),
+        (f"{HOME}/desktop", [GOOD, "Sec-WebSocket-Version: 8"], 426, "invalid"),
+        (f"{HOME}/desktop", [GOOD, "Upgrade: h2c"], 426, "invalid"),
+        ("/v1/spaces/Home/instances/studio/desktop", [GOOD], 404, "not-found"),
+        ("/v1/spaces/home/instances/%2e%2e/desktop", [GOOD], 404, "not-found"),
+        ("/v1/spaces/home/instances/a%2Fb/desktop", [GOOD], 404, "not-found"),
+    ]
+    for path, headers, status, title in cases:
+        try:
+            WebSocket(PORT, path, headers).close()
+            assert False, (path, headers)
+        except Refused as e:
+            assert e.status == status and json.loads(e.body)["title"] == title, (path, headers, e)
+    for key in ("short", "x" * 24, "AAAAAAAAAAAAAAAAAAAAAAAA"):
+        try:
+            WebSocket(PORT, f"{HOME}/desktop", [GOOD], key=key)
+            assert False, key
+        except Refused as e:
+            assert e.status == 426
+
+
+def test_ws_handshake(bed):
+    bed.echo = echo
+    ws = WebSocket(PORT, f"{HOME}/desktop", ["Cookie: portena=pt_1_good", f"Origin: https://localhost:{PORT}", "Sec-WebSocket-Protocol: binary"],
+                   key="dGhlIHNhbXBsZSBub25jZQ==")
+    assert "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in ws.head and "Sec-WebSocket-Protocol: binary" in ws.head, ws.head
+    method, path, headers = [r for r in bed.api.requests if r[1].endswith("/desktop")][-1]
+    assert headers["cookie"] == "portena=pt_1_good" and headers["x-forwarded-for"] == "127.0.0.1" and headers["host"] == f"localhost:{PORT}"
+    ws.close()
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD, "Sec-WebSocket-Protocol: other"])
+    assert "Sec-WebSocket-Protocol" not in ws.head, ws.head
+    ws.close()
+
+
+def test_ws_echo(bed):
+    bed.echo = echo
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    for size in (0, 1, 125, 126, 65535, 65536, 1 << 20):
+        data = os.urandom(size)
+        ws.send(BINARY, data)
+        assert ws.data(size) == data, size
+    data = os.urandom(10000)
+    ws.send(BINARY, data[:10], fin=False)
+    ws.send(PING, b"between")
+    ws.send(0, data[10:5000], fin=False)
+    ws.send(0, data[5000:])
+    assert ws.recv() == (PONG, b"between")
+    assert ws.data(10000) == data
+    frame = ws.frame(BINARY, b"slowly")
+    for i in range(len(frame)):
+        ws.sock.sendall(frame[i:i + 1])
+    assert ws.data(6) == b"slowly"
+    ws.send(CLOSE, struct.pack("!H", 1000) + b"bye")
+    assert ws.close_code() == 1000
+
+
+def test_ws_violations(bed):
+    bed.echo = echo
+    F = WebSocket.frame
+    cases = [
+        ("unmasked", F(BINARY, b"x", mask=False), 1002),
+        ("reserved bit", F(BINARY, b"x", rsv=4), 1002),
+        ("unknown opcode", F(3, b"x"), 1002),
+        ("unknown control", F(11, b"x"), 1002),
+        ("continuation of nothing", F(0, b"x"), 1002),
+        ("two beginnings", F(BINARY, b"x", fin=False) + F(BINARY, b"x"), 1002),
+        ("fragmented ping", F(PING, b"x", fin=False), 0),
+        ("long ping", F(PING, b"x" * 126), 0),
+        ("bad UTF-8", F(TEXT, b"\xff\xfe"), 1007),
+        ("UTF-8 cut off", F(TEXT, b"\xc3"), 1007),
+        ("surrogate", F(TEXT, b"\xed\xa0\x80"), 1007),
+        ("no message of ours", F(TEXT, b"hello"), 1007),
+        ("deep JSON", F(TEXT, b"[" * 5000), 1007),
+        ("bad size", F(TEXT, b'{"resize":[0,99999]}'), 1007),
+        ("unknown signal", F(TEXT, b'{"signal":"NUCLEAR"}'), 1007),
+        ("huge", F(BINARY, b"begin", length=(1 << 20) + 1), 1009),
+        ("absurd", F(BINARY, b"begin", length=(1 << 63) - 1), 1009),
+        ("negative", F(BINARY, b"", length=(1 << 64) - 1), 0),
+        ("huge in pieces", b"".join(F(BINARY if i == 0 else 0, bytes(300000), fin=False) for i in range(4)), 1009),
+        ("bad close code", F(CLOSE, struct.pack("!H", 1005)), 1002),
+        ("close of one byte", F(CLOSE, b"x"), 0),
+    ]
+    for name, data, code in cases:  # 0: a close without a code
+        ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+        try:
+            ws.sock.sendall(data)
+        except OSError:
+            pass
+        got = ws.close_code()
+        assert got == code, (name, got)
+        ws.close()
+
+
+def test_ws_ends(bed):
+    bed.echo = lambda sock: (sock.sendall(b"last words"), sock.close())
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    assert ws.data(10) == b"last words" and ws.close_code() == 1000
+    gone = threading.Event()
+
+    def waits(sock):
+        while sock.recv(100):
+            pass
+        gone.set()
+    bed.echo = waits
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    ws.close()
+    assert gone.wait(3), "the desktop's connection outlives its browser"
+
+
+def memory(bed):
+    with open(f"/proc/{bed.status()['streams']}/status") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def test_ws_slow_reader(bed):
+    sent = [0]
+
+    def flood(sock):
+        sock.settimeout(2)
+        try:
+            while True:
+                sent[0] += sock.send(bytes(65536))
+        except OSError:
+            pass
+        sock.close()
+    bed.echo = flood
+    before = memory(bed)
+    sockets = [WebSocket(PORT, f"{HOME}/desktop", [GOOD], rcvbuf=4096) for _ in range(10)]
+    time.sleep(1.5)
+    grown = memory(bed) - before
+    assert sent[0] < 200 << 20, f"{sent[0]} bytes went somewhere"
+    assert grown < 16 << 10, f"{grown} KiB"
+    for ws in sockets:
+        ws.close()
+
+
+def test_ws_slow_desktop(bed):
+    release = threading.Event()
+    got = [0]
+
+    def stubborn(sock):
+        release.wait(10)
+        while data := sock.recv(1 << 16):
+            got[0] += len(data)
+    bed.echo = stubborn
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    before = memory(bed)
+    sent = [0]
+
+    def pump():
+        try:
+            for _ in range(64):
+                ws.send(BINARY, bytes(1 << 20))
+                sent[0] += 1 << 20
+        except OSError:
+            pass
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    time.sleep(1)
+    assert sent[0] < 30 << 20, "nobody held it back"
+    assert memory(bed) - before < 8 << 10
+    release.set()
+    thread.join(15)
+    wait(lambda: got[0] == 64 << 20)
+    ws.close()
+
+
+def test_ws_ping_flood(bed):
+    bed.echo = echo
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD], rcvbuf=4096)
+    before = memory(bed)
+    ws.sock.settimeout(1)
+    frames = ws.frame(PING, bytes(125)) * 500
+    try:
+        for _ in range(400):
+            ws.sock.sendall(frames)
+    except OSError:
+        pass
+    assert memory(bed) - before < 8 << 10
+    ws.close()
+
+
+def test_ws_speed(bed):
+    bed.echo = echo
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    times = []
+    for _ in range(300):
+        begun = time.perf_counter()
+        ws.send(BINARY, b"\4\1\0\0\0\0\0a")
+        ws.data(8)
+        times.append(time.perf_counter() - begun)
+    ws.close()
+    print(f"# round trip of a key: median {sorted(times)[150] * 1e6:.0f} µs")
+    assert sorted(times)[150] < 0.005
+
+    def video(sock):
+        for _ in range(1000):
+            sock.sendall(bytes(100000))
+        sock.close()
+    bed.echo = video
+    pid = bed.status()["streams"]
+    used = lambda: sum(map(int, open(f"/proc/{pid}/stat").read().split()[13:15])) / os.sysconf("SC_CLK_TCK")
+    cpu, begun = used(), time.perf_counter()
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    ws.skip(100_000_000)
+    spent = time.perf_counter() - begun
+    print(f"# 100 MB of video: {100 / spent:.0f} MB/s, {used() - cpu:.2f} s of cpu in the relay")
+    assert 100 / spent > 10
+
+
+# ---- exec and console
+
+def run_exec(request, *frames):
+    ws = WebSocket(PORT, f"{HOME}/exec", [GOOD])
+    ws.sock.sendall(ws.frame(TEXT, json.dumps(request).encode()) + b"".join(ws.frame(*f) for f in frames))
+    out = {1: b"", 2: b""}
+    while True:
+        opcode, data = ws.recv()
+        if opcode == BINARY:
+            out[data[0]] += data[1:]
+        elif opcode == TEXT:
+            end = json.loads(data)
+        elif opcode == CLOSE:
+            return out[1], out[2], end, struct.unpack("!H", data[:2])[0]
+
+
+def test_exec(bed):
+    assert run_exec({"command": ["sh", "-c", "echo out; echo err >&2; exit 3"]}) == (b"out\n", b"err\n", {"exit": 3, "signal": 0}, 1000)
+    data = os.urandom(300000)
+    out, _, end, _ = run_exec({"command": ["cat"]}, (BINARY, b"\0" + data), (TEXT, b'{"eof":true}'))
+    assert out == data and end == {"exit": 0, "signal": 0}
+    out, _, end, _ = run_exec({"command": ["sleep", "60"]}, (TEXT, b'{"signal":"TERM"}'))
+    assert end == {"exit": 0, "signal": 15}, end
+    out, _, end, _ = run_exec({"command": ["head", "-c", "3000000", "/dev/zero"]})
+    assert len(out) == 3000000
+    for request, code, status in (({"command": ["missing"]}, "not-found", 1008), ({"command": ["refused"]}, "conflict", 1008)):
+        *_, end, closed = run_exec(request)
+        assert end["error"]["code"] == code and closed == status, (end, closed)
+
+
+def test_exec_terminal(bed):
+    ws = WebSocket(PORT, f"{HOME}/exec", [GOOD])
+    ws.send(TEXT, b'{"command":["cat"],"tty":true}')
+    ws.send(BINARY, b"hello\r")
+    ws.data(7)
+    ws.send(TEXT, b'{"resize":[120,40]}')
+    wait(lambda: bed.api.resizes[-1:] == [(120, 40)])
+    ws.send(TEXT, b'{"eof":true}')
+    end = b""
+    while True:
+        opcode, data = ws.recv()
+        if opcode == TEXT:
+            end = json.loads(data)
+        elif opcode == CLOSE:
+            break
+    assert end == {"exit": 0, "signal": 0}, end
+
+
+def test_exec_hostile(bed):
+    for first, code in (((BINARY, b"x"), 1007), ((TEXT, b"[]"), 1008), ((TEXT, b"{"), 1008), ((TEXT, b'{"a":1,"a":2}'), 1008)):
+        ws = WebSocket(PORT, f"{HOME}/exec", [GOOD])
+        ws.send(*first)
+        assert ws.close_code() == code, (first, code)
+    ws = WebSocket(PORT, f"{HOME}/exec", [GOOD])
+    ws.send(TEXT, b'{"command":["cat"]}')
+    ws.send(BINARY, b"\1x")
+    assert ws.close_code() == 1007, "only standard input can be written"
+
+
+def test_console(bed):
+    ws = WebSocket(PORT, f"{HOME}/console?history=true&evil=%0d%0aX:%20y", [GOOD])
+    path = [r[1] for r in bed.api.requests if "/console" in r[1]][-1]
+    assert path == f"{HOME}/console?history=true", path
+    assert b"console" in ws.data(9)
+    ws.send(BINARY, b"hey\r")
+    assert b"hey" in ws.data(5)
+    ws.close()
+
+
+# ---- thumbnails
+
+def png_pixel(data, x, y):
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height, depth, kind = struct.unpack("!IIBB", data[16:26])
+    assert (depth, kind) == (8, 2)
+    at, idat = 8, b""
+    while at < len(data):
+        n, name = struct.unpack("!I4s", data[at:at + 8])
+        if name == b"IDAT":
+            idat += data[at + 8:at + 8 + n]
+        at += 12 + n
+    raw, stride, rows = zlib.decompress(idat), 3 * width + 1, [bytes(3 * width)]
+    for r in range(height):
+        line = bytearray(raw[r * stride + 1:(r + 1) * stride])
+        for i in range(len(line)):
+            left, up = line[i - 3] if i >= 3 else 0, rows[-1][i]
+            line[i] = (line[i] + {0: 0, 1: left, 2: up}[raw[r * stride]]) & 255
+        rows.append(bytes(line))
+    return (width, height), tuple(rows[y + 1][3 * x:3 * x + 3])
+
+
+def test_thumbnail(bed):
+    bed.echo = None
+    path = bed.path("thumb.png")
+    begun = time.monotonic()
+    assert curl(f"{HOME}/thumbnail", "-H" + GOOD, "-o", path, "-w%{http_code} %{content_type}") == "200 image/png"
+    print(f"# a thumbnail of 960 by 600: {(time.monotonic() - begun) * 1000:.0f} ms with curl's start")
+    with open(path, "rb") as f:
+        data = f.read()
+    size, left = png_pixel(data, 10, 10)
+    assert size == (480, 300) and left == (255, 0, 0), (size, left)
+    assert png_pixel(data, 470, 290)[1] == (0, 0, 255)
+    visitors = bed.desktop.visitors
+    etag = re.search(r"(?i)etag: (\S+)", curl(f"{HOME}/thumbnail", "-H" + GOOD, "-o/dev/null", "-D-")).group(1)
+    assert bed.desktop.visitors == visitors, "the picture is kept for a few seconds"
+    assert curl(f"{HOME}/thumbnail", "-H" + GOOD, f"-Hif-none-match: {etag}", "-w%{http_code}") == "304"
+    wait(lambda: bed.desktop.open == 0)
+    assert bed.desktop.clients[-1] == b"\1", "it shares the desktop"
+    status, headers, body = answer(f"{HOME}/thumbnail", "-H" + LOOKER)
+    assert status == 403, "who may not open the desktop does not see it"
+    assert answer(f"{HOME}/thumbnail")[0] == 401
+    assert answer(f"{HOME}/thumbnail", "-XPOST", "-H" + GOOD)[0] == 405
+    purpose = [r[2].get("x-portena-purpose") for r in bed.api.requests if r[1].endswith("/desktop")]
+    assert purpose[-1] == "thumbnail"
+
+
+def test_thumbnail_crowd(bed):
+    time.sleep(4.1)
+    visitors = bed.desktop.visitors
+    many = [subprocess.Popen(["curl", "-sk", "-H" + GOOD, "-o/dev/null", "-w%{http_code}", f"https://localhost:{PORT}{HOME}/thumbnail"],
+                             stdout=subprocess.PIPE, text=True) for _ in range(15)]
+    assert [p.communicate()[0] for p in many] == ["200"] * 15
+    assert bed.desktop.visitors == visitors + 1, "one look for all"
+
+
+def test_thumbnail_hostile(bed):
+    for broken, size in (("size", None), ("outside", None), ("refuses", None), ("silent", None), (None, (1, 1)), (None, (40, 3000))):
+        time.sleep(4.1)
+        bed.desktop.broken = broken
+        if size:
+            bed.desktop.width, bed.desktop.height = size
+        status = int(curl(f"{HOME}/thumbnail", "-H" + GOOD, "-o/dev/null", "-w%{http_code}"))
+        assert status == (200 if size else 504 if broken == "silent" else 400), (broken, size, status)
+    bed.desktop.broken, bed.desktop.width, bed.desktop.height = None, 960, 600
+
+
+# ---- VNC
+
+def test_vnc(bed):
+    viewer = Viewer(VNC, b"anna@home/studio", b"secret")
+    assert viewer.failure is None
+    assert viewer.start() == ((960, 600), b"studio")
+    assert len(bed.api.sessions) == 1
+    viewer.sock.sendall(b"\4" + bytes(7))
+    assert exactly(viewer.sock, 1) == b"\2"
+    viewer.sock.sendall(struct.pack("!BBHHHH", 3, 0, 0, 0, 960, 600))
+    exactly(viewer.sock, 12 + 4 + 24 + 960 * 600 * 4)
+    viewer.close()
+    wait(lambda: not bed.api.sessions and bed.desktop.open == 0)
+    viewer = Viewer(VNC, b"anna@home/studio", b"pt_1_good")
+    assert viewer.failure is None and not bed.api.sessions
+    viewer.close()
+
+
+def test_vnc_refusals(bed):
+    for name, password, reason in (
+        (b"anna@home/studio", b"wrong", "the user or the password is wrong"),
+        (b"otto@home/studio", b"secret", "API token"),
+        (b"anna@home/studio", b"pt_1_viewer", "may not"),
+        (b"anna@home/studio", b"pt_0_nobody", "who are you"),
+        (b"anna@home/other", b"secret", "no such thing"),
+        (b"anna", b"secret", "USER@SPACE/INSTANCE"),
+        (b"anna@home", b"secret", "USER@SPACE/INSTANCE"),
+        (b"anna@../etc", b"secret", "space name"),
+        (b"\"{}@home/studio", b"secret", "user name"),
+        (b"", b"", "USER@SPACE/INSTANCE"),
+        (b"slow@home/studio", b"secret", "wait"),
+    ):
+        viewer = Viewer(VNC, name, password)
+        assert viewer.failure and reason in viewer.failure, (name, viewer.failure)
+        viewer.close()
+    wait(lambda: not bed.api.sessions)
+
+
+def test_vnc_hostile(bed):
+    V = b"RFB 003.008\n"
+    for name, data in (
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n"), ("nothing", b""), ("3.3", b"RFB 003.003\n"), ("3.7", b"RFB 003.007\n"), ("digits", b"RFB 0x3.008\n"),
+        ("no newline", b"RFB 003.008x"), ("security none", V + b"\1"), ("vnc auth", V + b"\2"), ("zero", V + b"\0"),
+        ("VeNCrypt 0.1", V + b"\x13\0\1"), ("VeNCrypt 9.9", V + b"\x13\x09\x09"), ("TLSPlain", V + b"\x13\0\2" + struct.pack("!I", 259)),
+        ("X509None", V + b"\x13\0\2" + struct.pack("!I", 260)), ("no TLS", V + b"\x13\0\2" + struct.pack("!I", 262) + b"\xff" * 500),
+        ("TLS cut off", V + b"\x13\0\2" + struct.pack("!I", 262) + b"\x16\x03\x01\x40\x00\x01"),
+    ):
+        with socket.create_connection(("127.0.0.1", VNC), 5) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            got = b""
+            try:
+                while piece := s.recv(4096):
+                    got += piece
+            except ConnectionResetError:
+                pass
+            assert got.startswith(V), (name, got)
+            if name in ("3.3", "3.7"):
+                assert b"VeNCrypt" in got
+    raw = Viewer.__new__(Viewer)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for plain in (struct.pack("!II", 0xFFFFFFFF, 4), struct.pack("!II", 1025, 1), struct.pack("!II", 3, 1) + b"a\0bx", struct.pack("!II", 2, 1) + b"\xff\xffx"):
+        with socket.create_connection(("127.0.0.1", VNC), 5) as s:
+            s.sendall(V + b"\x13\0\2" + struct.pack("!I", 262))
+            exactly(s, 12 + 2 + 2 + 1 + 5 + 1)
+            with context.wrap_socket(s) as t:
+                t.sendall(plain)
+                try:
+                    assert t.recv(100) == b"", plain
+                except OSError:
+                    pass
+    viewer = Viewer(VNC, b"anna@home/studio", b"secret")
+    assert viewer.failure is None, "still there"
+    viewer.close()
+
+
+def test_vnc_crowd(bed):
+    held = []
+    for _ in range(70):
+        held.append(socket.create_connection(("127.0.0.1", VNC), 5))
+    refused = 0
+    for s in held:
+        s.settimeout(5)
+        try:
+            refused += exactly(s, 12) != b"RFB 003.008\n"
+        except (EOFError, OSError):
+            refused += 1
+    for s in held:
+        s.close()
+    assert refused == 70 - 64, refused
+
+    def again():
+        viewer = Viewer(VNC, b"anna@home/studio", b"pt_1_good")
+        viewer.close()
+        return viewer.failure is None
+    time.sleep(0.5)
+    wait(again)
+
+
+def test_vnc_real_viewer(bed):
+    if not (shutil.which("xtigervncviewer") and shutil.which("Xvfb")):
+        return "tigervnc-viewer or xvfb is not installed"
+    number = next(n for n in range(60, 99) if not os.path.exists(f"/tmp/.X{n}-lock"))
+    screen = subprocess.Popen(["Xvfb", f":{number}", "-nolisten", "tcp"], stderr=subprocess.DEVNULL)
+    wait(lambda: os.path.exists(f"/tmp/.X11-unix/X{number}"))
+    visitors = bed.desktop.visitors
+    home = bed.path("viewer")
+    os.makedirs(home, exist_ok=True)
+    viewer = subprocess.Popen(["xtigervncviewer", "-SecurityTypes=X509Plain", f"-X509CA={bed.path('state/self-cert.pem')}", f"localhost::{VNC}"],
+                              env={"DISPLAY": f":{number}", "HOME": home, "VNC_USERNAME": "anna@home/studio", "VNC_PASSWORD": "secret",
+                                   "PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait(lambda: bed.desktop.visitors > visitors, 10)
+        time.sleep(0.5)
+        assert viewer.poll() is None, viewer.stderr.read()
+    finally:
+        viewer.kill()
+        viewer.wait()
+        screen.terminate()
+        screen.wait()
+
+
+# ---- the processes
+
+def tree(bed):
+    s = bed.status()
+    with open(f"/proc/{s['nginx']}/task/{s['nginx']}/children") as f:
+        workers = [int(p) for p in f.read().split()]
+    return s["pid"], s["streams"], s["nginx"], workers
+
+
+def test_memory(bed):
+    bed.stop()
+    bed.start()
+    time.sleep(0.5)
+    total, parts = 0, []
+    gateway, streams, nginx, workers = tree(bed)
+    for pid in [gateway, streams, nginx, *workers]:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            pss = int(re.search(r"Pss:\s+(\d+)", f.read()).group(1))
+        parts.append(pss)
+        total += pss
+    print(f"# idle: {total / 1024:.1f} MiB {parts}")
+    if "libasan" not in open(f"/proc/{gateway}/maps").read() and "asan" not in os.environ.get("PT_BUILD", ""):
+        assert total <= 18 * 1024
+
+
+def test_sandbox(bed):
+    gateway, streams, nginx, workers = tree(bed)
+    for pid in (gateway, streams, nginx, *workers):
+        with open(f"/proc/{pid}/status") as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", (pid, status)
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0 or not ROOT
+        if ROOT:
+            assert status["Uid"].split() == [str(pwd.getpwnam("nobody").pw_uid)] * 4
+    s = bed.status()["sandbox"]
+    assert s["no_new_privs"] and s["seccomp"] and not s["root"]
+    assert os.stat(bed.path("state")).st_mode & 0o777 == 0o700
+    assert os.stat(bed.path("state/self-key.pem")).st_mode & 0o777 == 0o600
+    assert os.stat(bed.path("run/streams.sock")).st_mode & 0o777 == 0o600
+
+
+def test_restarts(bed):
+    gateway, streams, nginx, workers = tree(bed)
+    os.kill(nginx, signal.SIGKILL)
+    wait(lambda: bed.status()["nginx"] not in (0, nginx) and "ok" in curl("/healthz"))
+    wait(lambda: not any(os.path.exists(f"/proc/{w}") for w in workers), 3)
+    os.kill(streams, signal.SIGSEGV)
+    wait(lambda: bed.status()["streams"] not in (0, streams))
+    bed.echo = echo
+    ws = WebSocket(PORT, f"{HOME}/desktop", [GOOD])
+    ws.send(BINARY, b"again")
+    assert ws.data(5) == b"again"
+    ws.close()
+    gateway, streams, nginx, workers = tree(bed)
+    bed.process.kill()
+    bed.process.wait()
+    wait(lambda: not any(os.path.exists(f"/proc/{p}") for p in (streams, nginx, *workers)), 8)
+    bed.start()
+    assert bed.api.path and answer("/v1/echo")[0] == 200
+
+
+def test_certificates(bed):
+    first = bed.status()["certificate"]
+    bed.stop()
+    bed.start()
+    assert bed.status()["certificate"] == first, "made once"
+    own = bed.path("own")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", own + ".key", "-out", own + ".pem", "-days", "9",
+                    "-subj", "/CN=example"], check=True, capture_output=True)
+    shutil.copy(own + ".pem", bed.path("state/cert.pem"))
+    shutil.copy(own + ".key", bed.path("state/key.pem"))
+    if ROOT:
+        shutil.chown(bed.path("state/key.pem"), "nobody")
+    bed.process.send_signal(signal.SIGHUP)
+    der = subprocess.run(["openssl", "x509", "-in", own + ".pem", "-outform", "der"], capture_output=True, check=True).stdout
+
+    def shown():
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(("127.0.0.1", PORT)) as raw, context.wrap_socket(raw) as s:
+            return s.getpeercert(True)
+    wait(lambda: shown() == der)
+
+    def over_vnc():
+        try:
+            return Viewer(VNC, b"anna@home/studio", b"pt_1_good").sock.getpeercert(True) == der
+        except OSError:
+            return False
+    wait(over_vnc)
+    bed.stop()
+    shutil.copy(bed.path("state/self-cert.pem"), bed.path("state/cert.pem"))
+    p = subprocess.run(bed.command(), capture_output=True, text=True, timeout=10)
+    assert p.returncode == 1 and "is not the key of" in p.stderr, p.stderr
+    os.unlink(bed.path("state/cert.pem"))
+    p = subprocess.run(bed.command(), capture_output=True, text=True, timeout=10)
+    assert p.returncode == 1 and "remove both" in p.stderr, p.stderr
+    os.unlink(bed.path("state/key.pem"))
+    bed.start()
+    assert bed.status()["certificate"] == first
+
+
+def test_command_line(bed):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for change, code, text in (
+            ({"listen": f"127.0.0.1:{port}"}, 1, "another program has that port"), ({"listen": "localhost:1"}, 2, "write a number"),
+            ({"listen": "none"}, 2, "one address at least"), ({"vnc": "127.0.0.1:99999"}, 2, "write a number"),
+            ({"listen": "127.0.0.1:0", "vnc": "none", "web": "/x;}\nserver{"}, 1, "hold only letters"),
+            ({"listen": "127.0.0.1:0", "vnc": "none", "api": '/x"$y'}, 1, "hold only letters"), ({"listn": "x"}, 2, "listn"),
+            ({"listen": "127.0.0.1:0", "vnc": "none", "run": bed.path("r" * 200)}, 1, "at most"),
+        ):
+            p = subprocess.run(bed.command(**change), capture_output=True, text=True, timeout=10)
+            assert p.returncode == code and text in p.stderr, (change, p.returncode, p.stderr)
+    if ROOT:
+        p = subprocess.run(bed.command(user="no-such-user", listen="127.0.0.1:0", vnc="none"), capture_output=True, text=True, timeout=10)
+        assert p.returncode == 1 and "useradd" in p.stderr
+
+
+def main():
+    global PORT, VNC
+    PORT, VNC = free_port(), free_port()
+    tests = [(n.removeprefix("test_"), f) for n, f in globals().items() if n.startswith("test_")]
+    tests = [t for t in tests if not sys.argv[2:] or t[0] in sys.argv[2:]]
+    if not shutil.which("nginx", path="/usr/sbin:/usr/bin"):
+        print("1..0 # SKIP nginx is not installed")
+        return 0
+    bed = Bed(sys.argv[1])
+    failed = 0
+    print(f"1..{len(tests)}")
+    try:
+        bed.start()
+        for i, (name, test) in enumerate(tests, 1):
+            bed.echo = None
+            try:
+                skip = test(bed)
+                print(f"ok {i} {name}" + (f" # SKIP {skip}" if skip else ""), flush=True)
+            except Exception:
+                failed += 1
+                print(f"not ok {i} {name}", flush=True)
+                for line in traceback.format_exc().splitlines():
+                    print("#", line, flush=True)
+        if failed:
+            with open(bed.path("log"), errors="replace") as f:
+                for line in f.read().splitlines()[-20:]:
+                    print("# log:", line[:200])
+    finally:
+        bed.end()
+    return bool(failed)
+
+
+sys.exit(main())
