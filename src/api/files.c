@@ -386,6 +386,8 @@ pt_files_put(PtRequest *r, GError **error)
     ok = put_symlink(r, p, error);
   else
     ok = pt_path_mkdir(p->tree.root, p->path, p->mode, p->uid, p->gid, error);
+  close(r->upload_fd); /* before the tree is let go: an open file would keep a stopped one's volume busy */
+  r->upload_fd = -1;
   tree_clear(&p->tree);
   return ok && pt_reply_empty(r);
 }
