@@ -478,6 +478,13 @@ class OverHttps(Case):
         self.assertEqual(p.wait(timeout=10), 5)
         p.stdout.close()
 
+    def test_server_gone_in_the_middle(self):
+        self.login("--fingerprint", self.fingerprint())
+        self.fake.faults = {"monitor-dies"}
+        r = self.run_cli("exec", "studio", "sleep", "5")
+        self.assertEqual(r.returncode, 5, r.stderr)
+        self.assertIn(b"before the end was known", r.stderr)
+
     def test_terminal(self):
         self.login("--fingerprint", self.fingerprint())
         t = Terminal(self.env, "exec", "studio", "--", "sh", "-c", "echo ready; read x; stty size; echo got $x; exit 9")

@@ -833,6 +833,9 @@ def bridge(handler, control, tty):
         text, _, hint = message[20:20 + n].decode().partition("\n")
         tell(1, json.dumps({"error": {"code": list(Refusal.CODES)[a], "detail": text, "hint": hint or None}}).encode())
         tell(8, b"\x03\xe8")
+        # Closing with something unread would reset the connection, and the error might be lost on its way.
+        while read_frame(handler.rfile)[0] != 8:
+            pass
         return
     stdin = fds[0]
     readers = [threading.Thread(target=forward, args=(fd, n + 1), daemon=True) for n, fd in enumerate(fds if tty else fds[1:])]
@@ -870,6 +873,7 @@ def bridge(handler, control, tty):
             t.join(1)
         tell(1, json.dumps({"exit": a, "signal": b}).encode())
         tell(8, b"\x03\xe8")
+        web.join(2)  # the client closes; a reset on our side might overtake what was just said
     # The thread has to be out of the connection before its descriptor is closed and given to the next one.
     socket.socket.shutdown(handler.connection, socket.SHUT_RD)
     web.join()

@@ -235,6 +235,9 @@ bridge_main(void *data)
   bool going = wslay_event_recv(b->ws) == 0 && !b->ended;
   while (going)
     going = turn(b);
+  /* Politeness; the other side may be gone. */
+  if (wslay_event_queue_close(b->ws, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0) == 0)
+    wslay_event_send(b->ws);
   bridge_free(b);
   return NULL;
 }
