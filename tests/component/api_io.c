@@ -345,6 +345,29 @@ test_events_end(void)
   fixture_down(&f);
 }
 
+/* HEAD is GET without the body, also where the body would have no end. */
+static void
+test_head(void)
+{
+  Fixture f;
+
+  up(&f);
+  g_autoptr(Reply) one = ask(&f, f.admin, "HEAD", "/v1/spaces/home/instances/web", NULL, NULL);
+  expect(one, 200, "HEAD");
+  g_assert_cmpuint(one->size, ==, 0);
+  g_autofree char *tag = header_of(one, "ETag");
+  g_assert_nonnull(tag);
+  g_autoptr(Reply) events = ask(&f, f.admin, "HEAD", "/v1/events", NULL, NULL);
+  expect(events, 200, "HEAD of events");
+  g_autoptr(Reply) file = put(&f, FILES "/x", "12345");
+  expect(file, 204, "write");
+  g_autoptr(Reply) head = ask(&f, f.admin, "HEAD", FILES "/x", NULL, NULL);
+  expect(head, 200, "HEAD of a file");
+  g_autofree char *size = header_of(head, "Content-Length");
+  g_assert_cmpstr(size, ==, "5");
+  fixture_down(&f);
+}
+
 /* A thousand connections come and go; one that says nothing does not keep a thread. */
 static void
 test_idle(void)
@@ -378,6 +401,7 @@ main(int argc, char **argv)
   g_test_add_func("/io/streams", test_streams);
   g_test_add_func("/io/events", test_events);
   g_test_add_func("/io/events-end", test_events_end);
+  g_test_add_func("/io/head", test_head);
   g_test_add_func("/io/idle", test_idle);
   return g_test_run();
 }

@@ -175,6 +175,19 @@ test_members(void)
   fixture_down(&f);
 }
 
+/* Twenty logins at once: two compute, some wait, what is over is told to come back; a wrong password is never let in. */
+static void
+test_logins(void)
+{
+  Fixture f;
+
+  fixture_up(&f, false);
+  guint in = run(&f, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"correct horse\",\"name\":\"%u\"}", NULL, 201, 429);
+  g_assert_cmpuint(in, >=, 2);
+  g_assert_cmpuint(run(&f, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"wrong %u\"}", NULL, 401, 429), >=, 2);
+  fixture_down(&f);
+}
+
 /* A port of the node is one instance's. */
 static void
 test_ports(void)
@@ -229,6 +242,7 @@ main(int argc, char **argv)
   g_test_add_func("/races/names", test_names);
   g_test_add_func("/races/if-match", test_if_match);
   g_test_add_func("/races/members", test_members);
+  g_test_add_func("/races/logins", test_logins);
   g_test_add_func("/races/ports", test_ports);
   g_test_add_func("/races/operations", test_operations);
   return g_test_run();

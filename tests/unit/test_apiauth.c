@@ -2,6 +2,7 @@
 /* The API's pure parts: addresses, credentials, one-time codes, the slowing down of guesses. */
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/parse.h"
 #include "api/throttle.h"
 #include "api/totp.h"
@@ -90,6 +91,40 @@ test_throttle(void)
   g_assert_cmpuint(pt_throttle_wait(t, "nobody", "9.9.9.9"), >, 0); /* the busiest entry does */
   pt_throttle_free(t);
   pt_clock_set(NULL);
+}
+
+static gint inside, most;
+
+static gpointer
+compute(gpointer data)
+{
+  if (!pt_gate_enter(data, NULL))
+    return NULL;
+  gint n = g_atomic_int_add(&inside, 1) + 1;
+  if (n > g_atomic_int_get(&most))
+    g_atomic_int_set(&most, n);
+  g_usleep(20 * 1000);
+  g_atomic_int_add(&inside, -1);
+  pt_gate_leave(data);
+  return data;
+}
+
+/* Two at once, three wait, the rest is sent away. */
+static void
+test_gate(void)
+{
+  PtGate *gate = pt_gate_new(2, 3);
+  GThread *t[12];
+  guint let_in = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS(t); i++)
+    t[i] = g_thread_new("gate", compute, gate);
+  for (guint i = 0; i < G_N_ELEMENTS(t); i++)
+    let_in += g_thread_join(t[i]) != NULL;
+  g_assert_cmpint(most, <=, 2);
+  g_assert_cmpuint(let_in, >=, 5);
+  g_assert_cmpuint(let_in, <, 12);
+  pt_gate_free(gate);
 }
 
 static void
@@ -203,6 +238,7 @@ main(int argc, char **argv)
   g_test_add_func("/totp/vectors", test_totp_vectors);
   g_test_add_func("/totp/once", test_totp_once);
   g_test_add_func("/throttle", test_throttle);
+  g_test_add_func("/gate", test_gate);
   g_test_add_func("/target", test_target);
   g_test_add_func("/credentials", test_credentials);
   g_test_add_func("/headers", test_headers);
