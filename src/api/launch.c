@@ -305,12 +305,18 @@ put_volume(PtTxn *txn, const PtInstance *spec)
 static bool
 write_all(PtRequest *r, PtInstance *spec, gint64 guard, gint64 last, GError **error)
 {
+  gint64 image_revision = 0;
   g_autoptr(PtTxn) txn = pt_txn_new();
+  g_autoptr(PtImage) image = pt_image_find(r->api, spec->image, &image_revision, error); /* still there? */
+  if (!image)
+    return false;
+  g_autofree char *image_key = pt_key_image(spec->image);
   g_autofree char *space_key = pt_key_space(spec->space), *key = pt_key_instance(spec->space, spec->name);
   g_autofree char *target = g_strdup_printf("spaces/%s/instances/%s", spec->space, spec->name);
   PtOperation op = { .kind = (char *)"launch", .target = target, .space = spec->space, .user = r->who.name };
 
   pt_txn_require(txn, space_key, r->space_revision);
+  pt_txn_require(txn, image_key, image_revision);
   pt_guard_write(txn, spec->space, guard, last);
   put_volume(txn, spec);
   g_free(spec->op);
