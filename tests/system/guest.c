@@ -312,8 +312,10 @@ pump(int fds[3], Said *said, const char *input, gsize size)
     if (p[0].revents) {
       ssize_t n = size ? write(fds[0], input, size) : 0;
 
-      input += MAX(n, 0);
-      size -= (gsize)MAX(n, 0);
+      if (n > 0) {
+        input += n;
+        size -= (gsize)n;
+      }
       if (size == 0 || (n < 0 && errno != EAGAIN)) {
         close(fds[0]);
         fds[0] = -1;
@@ -386,6 +388,12 @@ guest_sh(Bed *bed, Guest *g, const char *script)
   if (said.code != 0)
     g_error("'%s' in the guest: status %d signal %d error %d %s\n%s", script, said.code, said.sig, said.error, said.text, said.err->str);
   return g_strndup(said.out->str, said.out->len);
+}
+
+void
+guest_do(Bed *bed, Guest *g, const char *script)
+{
+  g_free(guest_sh(bed, g, script));
 }
 
 void

@@ -49,6 +49,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Said, said_clear)
 Said guest_exec(Bed *bed, Guest *g, const PtExec *exec, const char *input, gsize input_size);
 /* sh -c SCRIPT, which must end with 0; what it said on stdout. */
 char *guest_sh(Bed *bed, Guest *g, const char *script);
+void guest_do(Bed *bed, Guest *g, const char *script); /* the same, whatever it said */
 
 /* Reads a descriptor until `what` has come, 10 s at most. */
 void read_until(int fd, GString *into, const char *what);
