@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "gateway/endpoint.h"
+#include "gateway/handshake.h"
 #include "gateway/thumb.h"
 #include "gateway/websocket.h"
 
@@ -132,18 +133,6 @@ on_upgraded(void *cls, struct MHD_Connection *c, void *con_cls, const char *extr
   MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 
-/* Whether a comma-separated header names `word`. */
-static bool
-names(const char *value, const char *word)
-{
-  g_auto(GStrv) parts = g_strsplit(value ? value : "", ",", 16);
-
-  for (guint i = 0; parts[i]; i++)
-    if (g_ascii_strcasecmp(g_strstrip(parts[i]), word) == 0)
-      return true;
-  return false;
-}
-
 static enum MHD_Result
 queue_upgrade(struct MHD_Connection *c, const char *accept, Session *s)
 {
@@ -155,7 +144,7 @@ queue_upgrade(struct MHD_Connection *c, const char *accept, Session *s)
   }
   MHD_add_response_header(r, "Upgrade", "websocket");
   MHD_add_response_header(r, "Sec-WebSocket-Accept", accept);
-  if (names(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-WebSocket-Protocol"), "binary"))
+  if (pt_ws_names(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-WebSocket-Protocol"), "binary"))
     MHD_add_response_header(r, "Sec-WebSocket-Protocol", "binary");
   enum MHD_Result rc = MHD_queue_response(c, MHD_HTTP_SWITCHING_PROTOCOLS, r);
   MHD_destroy_response(r);
@@ -184,10 +173,11 @@ serve_websocket(struct MHD_Connection *c, Session *session)
   g_autoptr(PtApiReply) refused = NULL;
   const char *history = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "history");
   const char *query = history ? (strcmp(history, "true") == 0 ? "history=true" : "history=false") : NULL;
-  g_autofree char *accept = pt_ws_accept(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-WebSocket-Key"));
+  g_autofree char *accept = pt_ws_check(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upgrade"),
+                                        MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-WebSocket-Version"),
+                                        MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-WebSocket-Key"));
 
-  if (!names(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upgrade"), "websocket") || !accept ||
-      g_strcmp0(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-WebSocket-Version"), "13") != 0) {
+  if (!accept) {
     PT_SET(&err, PT_ERR_INVALID, "%s: is reached over HTTPS by a WebSocket (version 13)", s->target.verb);
     return reply_error(c, 426, err);
   }

@@ -68,26 +68,6 @@ struct PtWs {
   gint64 heard, pinged; /* when the browser was last heard, and asked */
 };
 
-char *
-pt_ws_accept(const char *key)
-{
-  gsize n = 0;
-
-  if (!key || strlen(key) != PT_WS_KEY_LEN)
-    return NULL;
-  g_autofree guchar *raw = g_base64_decode(key, &n);
-  g_autofree char *back = g_base64_encode(raw, n);
-  if (n != 16 || strcmp(back, key) != 0)
-    return NULL;
-  g_autofree char *both = g_strconcat(key, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", NULL); /* RFC 6455, 1.3 */
-  guint8 sum[20];
-  gsize size = sizeof sum;
-  g_autoptr(GChecksum) sha = g_checksum_new(G_CHECKSUM_SHA1);
-  g_checksum_update(sha, (const guchar *)both, -1);
-  g_checksum_get_digest(sha, sum, &size);
-  return g_base64_encode(sum, size);
-}
-
 /* Whether the browser may be read. */
 static bool
 hungry(const PtWs *ws)

@@ -6,10 +6,6 @@
 /* One WebSocket (RFC 6455; framing by wslay), from the handshake's end to the connection's. Everything happens on the
  * thread of the caller and blocks until it is over. */
 #define PT_WS_MAX_MESSAGE (1u << 20)
-#define PT_WS_KEY_LEN 24
-
-/* The answer to Sec-WebSocket-Key; NULL where the key is not base64 of 16 bytes. The caller's to free. */
-char *pt_ws_accept(const char *key);
 
 typedef struct PtWs PtWs;
 /* `fd` is borrowed and becomes non-blocking; `early` are bytes that came with the handshake. */

@@ -849,6 +849,8 @@ def test_command_line(bed):
     if ROOT:
         p = subprocess.run(bed.command(user="no-such-user", listen="127.0.0.1:0", vnc="none"), capture_output=True, text=True, timeout=10)
         assert p.returncode == 1 and "useradd" in p.stderr
+        p = subprocess.run(bed.command(user="root", listen="127.0.0.1:0", vnc="none"), capture_output=True, text=True, timeout=10)
+        assert p.returncode == 1 and "must not be" in p.stderr
 
 
 def main():
