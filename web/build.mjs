@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes dist/ from src/: bundled, split, hashed, and beside each text a .gz, so that the gateway compresses nothing.
+// dist/ itself stays the same directory, and what is old goes last: a gateway that serves it may be sandboxed to it,
+// and never sees a page whose scripts are not there.
 import { build } from 'esbuild';
 import { gzipSync } from 'node:zlib';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, 'dist');
-rmSync(dist, { recursive: true, force: true });
+const started = Date.now() - 1000; // some file systems round
 mkdirSync(join(dist, 'assets'), { recursive: true });
 
 const result = await build({
@@ -38,17 +40,20 @@ const html = readFileSync(join(root, 'index.html'), 'utf8')
     ...first.slice(1).map((f) => `<link rel="modulepreload" href="${url(f)}">`),
     `<script type="module" src="${url(first[0])}"></script>`,
   ].join('\n  '));
-writeFileSync(join(dist, 'index.html'), html);
 cpSync(join(root, 'public'), dist, { recursive: true });
 
 const firstBytes = first.reduce((n, f) => n + result.metafile.outputs[f].bytes, 0);
 writeFileSync(join(dist, 'budget.json'), JSON.stringify({ first: first.map(url), bytes: firstBytes }) + '\n');
 
-for (const file of readdirSync(dist, { recursive: true, withFileTypes: true })) {
-  if (!file.isFile()) continue;
-  const path = join(file.parentPath ?? file.path, file.name);
-  if (/\.(js|css|html|svg|json|webmanifest)$/.test(file.name) && statSync(path).size > 512) writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
+const files = () => readdirSync(dist, { recursive: true, withFileTypes: true }).filter((f) => f.isFile()).map((f) => join(f.parentPath ?? f.path, f.name));
+for (const path of files()) {
+  if (statSync(path).mtimeMs < started) continue;
+  if (/\.(js|css|svg|json|webmanifest)$/.test(path) && statSync(path).size > 512) writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
 }
+writeFileSync(join(dist, '.index.html'), html);
+writeFileSync(join(dist, 'index.html.gz'), gzipSync(html, { level: 9 }));
+renameSync(join(dist, '.index.html'), join(dist, 'index.html'));
+for (const path of files()) if (statSync(path).mtimeMs < started) rmSync(path);
 console.log(`web: dist/ made, ${(firstBytes / 1000).toFixed(0)} kB of script before the first page`);
 if (firstBytes > 150_000) {
   console.error('web: more than 150 kB of script before the first page; load something later');

@@ -19,9 +19,9 @@ function options(chart, max, width, colors) {
   return {
     width, height: 150, padding: [8, 4, 0, 0],
     legend: { show: false }, cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: { range: (_, __, top) => [0, max ?? ceiling(top * 1.05, chart.binary)] } },
+    scales: { x: { time: true, range: (_, from, to) => [Math.min(from, to - 600), to] }, y: { range: (_, __, top) => [0, max ?? ceiling(top * 1.05, chart.binary)] } },
     axes: [
-      { ...axis, size: 24, space: 70, values: (_, at) => at.map((t) => { const d = new Date(t * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}`; }) },
+      { ...axis, size: 24, space: 70, incrs: [60, 120, 300, 600, 900, 1800], values: (_, at) => at.map((t) => { const d = new Date(t * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}`; }) },
       { ...axis, size: 66, splits: (u) => { const top = u.scales.y.max; return [0, top / 2, top]; }, values: (_, at) => at.map((v) => chart.format(v)) },
     ],
     series: [{}, ...chart.lines.map((l, n) => ({
