@@ -26,6 +26,14 @@ state_of(Bed *bed, const Guest *g)
   return state;
 }
 
+static bool
+ended(void *data)
+{
+  void **two = data;
+
+  return !state_of(two[0], two[1]).running;
+}
+
 static Said
 run(Bed *bed, Guest *g, const char *script)
 {
@@ -355,6 +363,9 @@ life(Bed *bed, void *data)
   g_autofree char *kept = guest_sh(bed, g, "cat /root/file; ls -d /usr/share/doc2; ls /etc/issue 2>&1 || true");
   g_assert_true(g_str_has_prefix(kept, "mine\n/usr/share/doc2\n"));
   g_assert_nonnull(strstr(kept, "No such file"));
+  guest_do(bed, g, "systemctl reboot --no-block");
+  g_assert_true(wait_for(ended, (void *[]){ bed, g }));
+  g_assert_cmpint(state_of(bed, g).exit_signal, ==, SIGHUP);
   guest_stop(bed, g);
   guest_free(g);
 }
@@ -370,14 +381,6 @@ test_life(void)
 }
 
 /* ---- apps ---- */
-
-static bool
-ended(void *data)
-{
-  void **two = data;
-
-  return !state_of(two[0], two[1]).running;
-}
 
 static void
 apps(Bed *bed, void *data)
