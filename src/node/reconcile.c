@@ -5,6 +5,7 @@
  * Theory of operation. `actual` is asked from the engine each time, never remembered, so a pass after a crash of ours is
  * the same as any other. A start happens when the desired power is running and either the spec's boot count was not
  * reached, or the instance was lost with the host, or its restart policy wants it; ending by itself is not undone. */
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -165,8 +166,9 @@ policy_wants_restart(Pass *p)
 {
   PtStatus *s = p->u->status;
   bool failed = s->exit_code != 0 || s->exit_signal != 0;
+  bool reboot = p->spec->init == PT_INIT_SYSTEM && s->exit_signal == SIGHUP; /* drivers/container/container.h */
 
-  if (!(p->spec->restart == PT_RESTART_ALWAYS || (p->spec->restart == PT_RESTART_ON_FAILURE && failed)))
+  if (!reboot && !(p->spec->restart == PT_RESTART_ALWAYS || (p->spec->restart == PT_RESTART_ON_FAILURE && failed)))
     return false;
   gint64 wait = BACKOFF_FIRST << MIN(s->restarts, 6);
   gint64 ran = s->stopped - s->started;
