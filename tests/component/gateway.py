@@ -42,6 +42,8 @@ class Bed:
 
     def __init__(self, program):
         self.program = program
+        with open(program, "rb") as f:  # an allocator that keeps what was freed says nothing about memory
+            self.sanitized = b"__asan_init" in f.read()
         self.dir = tempfile.mkdtemp(prefix="pt-gw-")
         os.chmod(self.dir, 0o755)
         web = self.path("web")
@@ -73,9 +75,8 @@ class Bed:
         return [self.program] + [f"--{k}={v}" for k, v in options.items()]
 
     def start(self):
-        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
         self.log = open(self.path("log"), "ab")
-        self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, env=env)
+        self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log)
         wait(lambda: curl("/healthz", "-o/dev/null", "-w%{http_code}") == "200", 10)
 
     def stop(self):
@@ -393,7 +394,7 @@ def test_ws_slow_reader(bed):
     time.sleep(1.5)
     grown = memory(bed) - before
     assert sent[0] < 200 << 20, f"{sent[0]} bytes went somewhere"
-    assert grown < 16 << 10, f"{grown} KiB"
+    assert grown < 16 << 10 or bed.sanitized, f"{grown} KiB"
     for ws in sockets:
         ws.close()
 
@@ -422,7 +423,7 @@ def test_ws_slow_desktop(bed):
     thread.start()
     time.sleep(1)
     assert sent[0] < 30 << 20, "nobody held it back"
-    assert memory(bed) - before < 8 << 10
+    assert memory(bed) - before < 8 << 10 or bed.sanitized
     release.set()
     thread.join(15)
     wait(lambda: got[0] == 64 << 20)
@@ -440,7 +441,7 @@ def test_ws_ping_flood(bed):
             ws.sock.sendall(frames)
     except OSError:
         pass
-    assert memory(bed) - before < 8 << 10
+    assert memory(bed) - before < 8 << 10 or bed.sanitized
     ws.close()
 
 
@@ -752,8 +753,7 @@ def test_memory(bed):
         parts.append(pss)
         total += pss
     print(f"# idle: {total / 1024:.1f} MiB {parts}")
-    if "libasan" not in open(f"/proc/{gateway}/maps").read() and "asan" not in os.environ.get("PT_BUILD", ""):
-        assert total <= 18 * 1024
+    assert total <= 18 * 1024 or bed.sanitized
 
 
 def test_sandbox(bed):
@@ -855,6 +855,7 @@ def test_command_line(bed):
 
 def main():
     global PORT, VNC
+    os.environ["ASAN_OPTIONS"] = "detect_leaks=0"  # it would ptrace, which the sandbox forbids
     PORT, VNC = free_port(), free_port()
     tests = [(n.removeprefix("test_"), f) for n, f in globals().items() if n.startswith("test_")]
     tests = [t for t in tests if not sys.argv[2:] or t[0] in sys.argv[2:]]
