@@ -5,7 +5,7 @@ import { get } from '../lib/api.js';
 import { isAdmin, operations } from '../lib/live.js';
 import { Ago, Empty, Progress, Trouble } from '../ui/parts.jsx';
 import { Table } from '../ui/table.jsx';
-import { Outcome } from '../pages/activity.jsx';
+import { Outcome, deed } from '../pages/activity.jsx';
 
 const STATES = { pending: ['waiting', 'calm'], running: ['going on', 'busy'], done: ['done', 'good'], failed: ['failed', 'bad'], cancelled: ['cancelled', 'calm'] };
 export const OpState = ({ op }) => {
@@ -43,7 +43,7 @@ function Audit({ object }) {
       <Trouble error={error} />
       {items && <Table label="Activity" rows={items} keyOf={(a) => a.id} empty="Nothing is recorded." columns={[
         { id: 'time', text: 'When', cell: (a) => <Ago time={a.time} /> }, { id: 'user', text: 'Who', cell: (a) => a.user || '–' }, { id: 'from', text: 'From', className: 'hide-narrow', cell: (a) => <span class="num">{a.from || '–'}</span> },
-        { id: 'action', text: 'What', cell: (a) => a.action || `${a.method} ${a.path}` }, { id: 'outcome', text: 'Outcome', cell: (a) => <Outcome of={a} /> },
+        { id: 'action', text: 'What', cell: (a) => <span title={`${a.method} ${a.path}`}>{deed(a)}</span> }, { id: 'outcome', text: 'Outcome', cell: (a) => <Outcome of={a} /> },
       ]} />}
     </section>
   );

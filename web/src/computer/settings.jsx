@@ -59,6 +59,8 @@ function environment(t) {
   return env;
 }
 
+const EMPTY = { command: [], env: {}, description: '', user: '', cwd: '/' }; // what null of the API shows as
+
 /** What of the form differs from the instance: { changes, faults }. A merge patch removes a key of env by null. */
 function differences(i, form) {
   const changes = {};
@@ -67,7 +69,7 @@ function differences(i, form) {
     if (!(s.id in form)) continue;
     try {
       const v = s.read ? s.read(form[s.id], i[s.id]) : form[s.id];
-      if (JSON.stringify(v) === JSON.stringify(i[s.id] ?? (s.id === 'command' ? [] : s.id === 'env' ? {} : i[s.id]))) continue;
+      if (JSON.stringify(v) === JSON.stringify(i[s.id] ?? EMPTY[s.id])) continue;
       changes[s.id] = s.id === 'env' ? { ...Object.fromEntries(Object.keys(i.env ?? {}).filter((k) => !(k in v)).map((k) => [k, null])), ...v } : v;
     } catch (e) {
       faults[s.id] = e.message;

@@ -17,12 +17,16 @@ const PAGE = 100;
 const COLUMNS = [
   { id: 'time', text: 'When', cell: (a) => <span class="nowrap"><Ago time={a.time} /></span> },
   { id: 'user', text: 'Who', cell: (a) => a.user || '–' },
-  { id: 'action', text: 'What', cell: (a) => a.action || `${a.method} ${a.path}` },
-  { id: 'object', text: 'On', className: 'wrap', cell: (a) => <span title={`${a.method} ${a.path}`}>{objectText(a.object)}</span> },
+  { id: 'action', text: 'What', cell: (a) => <span title={`${a.method} ${a.path}`}>{deed(a)}</span> },
+  { id: 'object', text: 'On', className: 'wrap', cell: (a) => objectText(a.object) },
   { id: 'from', text: 'From', cell: (a) => <span class="num">{a.from || '–'}</span> },
   { id: 'outcome', text: 'Outcome', cell: (a) => <Outcome of={a} /> },
   { id: 'detail', text: 'Details', className: 'wrap', cell: (a) => <span class="soft">{a.detail ?? ''}</span> },
 ];
+
+const DEEDS = { POST: 'create', PUT: 'set', PATCH: 'change', DELETE: 'delete' };
+/** The act in a word; the whole request is shown on hover. */
+export const deed = (a) => a.action || DEEDS[a.method] || a.method || '–';
 
 /** "spaces/home/instances/studio" → "studio in home". */
 function objectText(object) {

@@ -33,7 +33,7 @@ export function Home() {
           {homeSpace.value && <Button kind="primary" icon="plus" href="#/new">New computer</Button>}
         </div>
       </header>
-      <ul class="grid" aria-label="Computers">{shown.map((i) => <Card key={keyOf(i)} i={i} many={spaceNames.value.length > 1} />)}</ul>
+      <ul class={`grid ${all.length <= 2 ? 'few' : ''}`} aria-label="Computers">{shown.map((i) => <Card key={keyOf(i)} i={i} many={spaceNames.value.length > 1} />)}</ul>
       {!shown.length && <p class="quiet">No computer matches “{find}”. <button type="button" class="plain" onClick={() => setFind('')}>Show all</button></p>}
     </>
   );
