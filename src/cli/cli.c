@@ -127,20 +127,20 @@ pt_cli_transport(PtCli *cli, GError **error)
   return cli->transport;
 }
 
-PtApiReply *
+PtClientReply *
 pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers, const json_t *body,
                GError **error)
 {
   g_autofree char *text = body ? pt_json_dump(body) : NULL;
-  PtApiRequest r = { .method = method,
-                     .path = path,
-                     .headers = headers,
-                     .body = text,
-                     .body_size = text ? strlen(text) : 0,
-                     .timeout = ANSWER_WITHIN };
+  PtClientRequest r = { .method = method,
+                        .path = path,
+                        .headers = headers,
+                        .body = text,
+                        .body_size = text ? strlen(text) : 0,
+                        .timeout = ANSWER_WITHIN };
   PtTransport *t = pt_cli_transport(cli, error);
 
-  PtApiReply *reply = t ? t->ops->send(t, &r, error) : NULL;
+  PtClientReply *reply = t ? t->ops->send(t, &r, error) : NULL;
   cli->refused = reply && reply->status == 400;
   /* Nonsense from the other side is no mistake on the command line. */
   if (!reply && t && error && g_error_matches(*error, PT_ERROR, PT_ERR_INVALID)) {
@@ -153,9 +153,9 @@ pt_cli_request(PtCli *cli, const char *method, const char *path, const char *con
 bool
 pt_cli_call(PtCli *cli, const char *method, const char *path, const json_t *body, json_t **ret, GError **error)
 {
-  g_autoptr(PtApiReply) reply = pt_cli_request(cli, method, path, NULL, body, error);
+  g_autoptr(PtClientReply) reply = pt_cli_request(cli, method, path, NULL, body, error);
 
-  if (!reply || !pt_api_reply_check(reply, error))
+  if (!reply || !pt_client_reply_check(reply, error))
     return false;
   if (!ret)
     return true;

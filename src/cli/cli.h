@@ -59,9 +59,9 @@ char *pt_target_path(const PtTarget *t, const char *suffix);
 /* Makes a request and takes the answer's JSON (a new reference; NULL of an answer without a body). A refusal becomes an
  * error with the server's own words. `body` may be NULL. Blocks. */
 bool pt_cli_call(PtCli *cli, const char *method, const char *path, const json_t *body, json_t **ret, GError **error);
-/* The whole answer, refusals included (pt_api_reply_check()). `headers` as in PtApiRequest, may be NULL. */
-PtApiReply *pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers, const json_t *body,
-                           GError **error);
+/* The whole answer, refusals included (pt_client_reply_check()). `headers` as in PtClientRequest, may be NULL. */
+PtClientReply *pt_cli_request(PtCli *cli, const char *method, const char *path, const char *const *headers,
+                              const json_t *body, GError **error);
 PtTransport *pt_cli_transport(PtCli *cli, GError **error);
 
 /* Prints the error the way portena does and returns the exit status of its code. */

@@ -56,7 +56,7 @@ static int
 open_stream(PtCli *cli, const char *method, const char *path, const json_t *body, guint32 *ret_type, GError **error)
 {
   g_autofree char *text = body ? pt_json_dump(body) : NULL;
-  PtApiRequest r = { .method = method, .path = path, .body = text, .body_size = text ? strlen(text) : 0 };
+  PtClientRequest r = { .method = method, .path = path, .body = text, .body_size = text ? strlen(text) : 0 };
   PtTransport *t = pt_cli_transport(cli, error);
 
   int fd = t ? t->ops->upgrade(t, &r, ret_type, error) : -1;
@@ -184,12 +184,12 @@ run_logs(PtCli *cli, const PtArgs *args, GError **error)
   g_autofree char *suffix = g_strdup_printf("/logs?bytes=%" G_GINT64_FORMAT "&follow=%s", bytes, follow ? "true" : "false");
   g_autofree char *path = pt_target_path(&t, suffix);
   Log log = { .filtered = cli->out_tty && !pt_args_has(args, "raw") };
-  PtApiRequest r = { .method = "GET", .path = path, .sink = on_log, .sink_data = &log, .timeout = follow ? -1 : 0 };
+  PtClientRequest r = { .method = "GET", .path = path, .sink = on_log, .sink_data = &log, .timeout = follow ? -1 : 0 };
   way = pt_cli_transport(cli, error);
-  g_autoptr(PtApiReply) reply = way ? way->ops->send(way, &r, error) : NULL;
+  g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
   if (log.filtered)
     fputs("\033[0m", stdout);
-  return reply && pt_api_reply_check(reply, error) ? 0 : -1;
+  return reply && pt_client_reply_check(reply, error) ? 0 : -1;
 }
 
 static const PtOption exec_options[] = {

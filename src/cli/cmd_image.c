@@ -88,7 +88,7 @@ join_strings(const json_t *list)
 static int
 run_show(PtCli *cli, const PtArgs *args, GError **error)
 {
-  g_autofree char *path = pt_api_path("/v1/images/%s", pt_args_nth(args, 0));
+  g_autofree char *path = pt_client_path("/v1/images/%s", pt_args_nth(args, 0));
   g_autoptr(PtFacts) f = pt_facts_new();
   g_autoptr(json_t) i = NULL;
 
@@ -206,7 +206,7 @@ static bool
 import_file(PtCli *cli, const char *file, const char *name, const char *format, json_t **ret, GError **error)
 {
   static const char *const headers[] = { "Content-Type", "application/octet-stream", NULL };
-  g_autofree char *query = pt_api_path("/v1/images?name=%s&format=%s", name, format),
+  g_autofree char *query = pt_client_path("/v1/images?name=%s&format=%s", name, format),
                   *title = g_strdup_printf("Sending %s", file);
   Upload u = { .fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC) };
   struct stat st;
@@ -217,14 +217,14 @@ import_file(PtCli *cli, const char *file, const char *name, const char *format, 
   }
   u.total = S_ISREG(st.st_mode) ? st.st_size : 0;
   u.progress = pt_progress_new(cli, title);
-  PtApiRequest r = {
+  PtClientRequest r = {
     .method = "POST", .path = query, .headers = headers, .source = read_upload, .source_data = &u, .timeout = -1
   };
   PtTransport *t = pt_cli_transport(cli, error);
-  g_autoptr(PtApiReply) reply = t ? t->ops->send(t, &r, error) : NULL;
+  g_autoptr(PtClientReply) reply = t ? t->ops->send(t, &r, error) : NULL;
   pt_progress_free(u.progress);
   close(u.fd);
-  if (!reply || !pt_api_reply_check(reply, error))
+  if (!reply || !pt_client_reply_check(reply, error))
     return false;
   *ret = pt_json_parse_object(reply->body, reply->body_size, error);
   return *ret != NULL;
@@ -288,7 +288,7 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
 {
   for (guint i = 0; i < pt_args_n(args); i++) {
     const char *ref = pt_args_nth(args, i);
-    g_autofree char *path = pt_api_path("/v1/images/%s", ref), *safe = pt_safe(ref);
+    g_autofree char *path = pt_client_path("/v1/images/%s", ref), *safe = pt_safe(ref);
     g_autoptr(json_t) answer = NULL;
     g_free(cli->missed_image);
     cli->missed_image = g_strdup(ref);
@@ -370,7 +370,7 @@ static int
 run_rename(PtCli *cli, const PtArgs *args, GError **error)
 {
   const char *ref = pt_args_nth(args, 0);
-  g_autofree char *path = pt_api_path("/v1/images/%s", ref);
+  g_autofree char *path = pt_client_path("/v1/images/%s", ref);
   g_autoptr(json_t) names = json_array(), answer = NULL;
 
   cli->missed_image = g_strdup(ref);

@@ -85,7 +85,7 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!all && !space)
     return -1;
-  g_autofree char *path = all ? g_strdup("/v1/instances") : pt_api_path("/v1/spaces/%s/instances", space);
+  g_autofree char *path = all ? g_strdup("/v1/instances") : pt_client_path("/v1/spaces/%s/instances", space);
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
     return -1;
   if (cli->json) {

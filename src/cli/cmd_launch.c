@@ -195,7 +195,7 @@ build_missing(PtCli *cli, const PtArgs *args, const char *image, GError *missing
 static bool
 look_at_image(PtCli *cli, const PtArgs *args, const char *image, json_t **ret, GError **error)
 {
-  g_autofree char *path = pt_api_path("/v1/images/%s", image);
+  g_autofree char *path = pt_client_path("/v1/images/%s", image);
   GError *why = NULL;
 
   *ret = NULL;

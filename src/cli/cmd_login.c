@@ -139,7 +139,7 @@ static json_t *
 ask_token(PtCli *cli, json_t *body, GError **error)
 {
   for (int round = 0; round < 2; round++) {
-    g_autoptr(PtApiReply) reply = pt_cli_request(cli, "POST", "/v1/session", NULL, body, error);
+    g_autoptr(PtClientReply) reply = pt_cli_request(cli, "POST", "/v1/session", NULL, body, error);
     if (!reply)
       return NULL;
     g_autoptr(json_t) o = pt_json_parse_object(reply->body, reply->body_size, NULL);
@@ -150,8 +150,8 @@ ask_token(PtCli *cli, json_t *body, GError **error)
       json_object_set_new(body, "code", json_string(code));
       continue;
     }
-    if (!pt_api_reply_check(reply, error)) {
-      const char *after = pt_api_reply_header(reply, "retry-after");
+    if (!pt_client_reply_check(reply, error)) {
+      const char *after = pt_client_reply_header(reply, "retry-after");
       if (reply->status == 429 && after)
         pt_error_hint(error, "too many attempts: try again in %s s", after);
       return NULL;

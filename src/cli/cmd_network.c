@@ -60,7 +60,7 @@ run_show(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!name || !pt_name_check("space", name, error))
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/network", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/network", name);
   if (!pt_cli_call(cli, "GET", path, NULL, &net, error))
     return -1;
   if (cli->json) {
@@ -130,9 +130,9 @@ change_ports(PtCli *cli, const PtTarget *t, const json_t *wanted, const char *te
              GError **error)
 {
   g_autofree char *path = pt_target_path(t, "");
-  g_autoptr(PtApiReply) read = pt_cli_request(cli, "GET", path, NULL, NULL, error);
+  g_autoptr(PtClientReply) read = pt_cli_request(cli, "GET", path, NULL, NULL, error);
 
-  if (!read || !pt_api_reply_check(read, error))
+  if (!read || !pt_client_reply_check(read, error))
     return false;
   g_autoptr(json_t) i = pt_json_parse_object(read->body, read->body_size, error);
   if (!i)
@@ -142,10 +142,10 @@ change_ports(PtCli *cli, const PtTarget *t, const json_t *wanted, const char *te
   if (!change(ports, wanted, text, t->name, error))
     return false;
   g_autoptr(json_t) patch = json_pack("{s:O}", "ports", ports);
-  const char *etag = pt_api_reply_header(read, "etag");
+  const char *etag = pt_client_reply_header(read, "etag");
   const char *headers[] = { etag ? "If-Match" : NULL, etag, NULL };
-  g_autoptr(PtApiReply) reply = pt_cli_request(cli, "PATCH", path, headers, patch, error);
-  if (!reply || !pt_api_reply_check(reply, error))
+  g_autoptr(PtClientReply) reply = pt_cli_request(cli, "PATCH", path, headers, patch, error);
+  if (!reply || !pt_client_reply_check(reply, error))
     return false;
   *ret = pt_json_parse_object(reply->body, reply->body_size, error);
   return *ret != NULL;
@@ -239,7 +239,7 @@ run_volumes(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!space || !pt_name_check("space", space, error))
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/volumes", space);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes", space);
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
     return -1;
   if (cli->json) {
@@ -272,7 +272,7 @@ static json_t *
 find_volume(PtCli *cli, const char *space, const char *word, GError **error)
 {
   static const char *const keys[] = { "id", "name", "instance" };
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/volumes", space);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes", space);
   g_autoptr(json_t) answer = NULL;
   gsize n;
   json_t *v;
@@ -339,7 +339,7 @@ run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   }
   g_autoptr(json_t) body = json_pack("{s:I}", "size", (json_int_t)bytes);
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/volumes/%s", space, pt_json_str(v, "id", ""));
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes/%s", space, pt_json_str(v, "id", ""));
   if (!pt_cli_call(cli, "PATCH", path, body, &answer, error) || !pt_operation_wait(cli, answer, name, 0, NULL, error))
     return -1;
   g_autofree char *size = pt_size_format(bytes);

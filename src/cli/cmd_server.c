@@ -178,7 +178,7 @@ run_use(PtCli *cli, const PtArgs *args, GError **error)
   }
   if (!pt_name_check("space", name, error))
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s", name);
   if (!pt_cli_call(cli, "GET", path, NULL, &space, error)) {
     pt_error_hint(error, "see which there are:  portena space list");
     return -1;

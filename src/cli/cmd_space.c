@@ -97,7 +97,7 @@ run_show(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!name)
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s", name);
   if (!pt_cli_call(cli, "GET", path, NULL, &s, error))
     return -1;
   if (cli->json) {
@@ -166,7 +166,7 @@ run_set(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!name || !add_assignments(&pt_space_type, patch, args, 1, "", error))
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s", name), *text = g_strdup_printf("Space %s is changed.", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s", name), *text = g_strdup_printf("Space %s is changed.", name);
   return pt_cli_call(cli, "PATCH", path, patch, &answer, error) ? told(cli, answer, name, text) : -1;
 }
 
@@ -174,7 +174,7 @@ run_set(PtCli *cli, const PtArgs *args, GError **error)
 static char *
 space_contents(PtCli *cli, const char *name, GError **error)
 {
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/instances", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/instances", name);
   g_autoptr(json_t) answer = NULL;
   gsize n;
   json_t *i;
@@ -214,7 +214,7 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
       return PT_EXIT_FAILED;
     }
   }
-  g_autofree char *base = pt_api_path("/v1/spaces/%s", name), *text = g_strdup_printf("Space %s is deleted.", name);
+  g_autofree char *base = pt_client_path("/v1/spaces/%s", name), *text = g_strdup_printf("Space %s is deleted.", name);
   g_autofree char *path =
     g_strconcat(base, force ? "?force=true&wait=" : "?wait=", pt_operation_first_wait(cli) == 1 ? "1" : "600", NULL);
   if (!pt_cli_call(cli, "DELETE", path, NULL, &answer, error) ||
@@ -236,7 +236,7 @@ run_members(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!name)
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s", name);
   if (!pt_cli_call(cli, "GET", path, NULL, &s, error))
     return -1;
   if (cli->json) {
@@ -274,7 +274,7 @@ run_member_add(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   }
   g_autoptr(json_t) body = json_pack("{s:s}", "role", role);
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/members/%s", name, user);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/members/%s", name, user);
   g_autofree char *text = g_strdup_printf("%s is %s of space %s now.", user, role, name);
   return pt_cli_call(cli, "PUT", path, body, &answer, error) ? told(cli, answer, user, text) : -1;
 }
@@ -287,7 +287,7 @@ run_member_remove(PtCli *cli, const PtArgs *args, GError **error)
 
   if (!name || !pt_user_name_check(user, error))
     return -1;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/members/%s", name, user);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/members/%s", name, user);
   g_autofree char *text = g_strdup_printf("%s has no rights in space %s any more.", user, name);
   return pt_cli_call(cli, "DELETE", path, NULL, &answer, error) ? told(cli, answer, user, text) : -1;
 }
@@ -344,7 +344,7 @@ run_quota(PtCli *cli, const PtArgs *args, GError **error)
       !add_assignments(&pt_space_type, patch, args, from, "quota.", error))
     return -1;
   bool change = pt_args_n(args) > from;
-  g_autofree char *path = pt_api_path("/v1/spaces/%s", name);
+  g_autofree char *path = pt_client_path("/v1/spaces/%s", name);
   if (change && pt_args_has(args, "dry-run")) {
     g_autofree char *text = quota_text(json_object_get(patch, "quota"));
     pt_say("Would set the quota of space %s: %s. Nothing was changed.", name, text);

@@ -27,7 +27,7 @@ processes_path(PtCli *cli, const PtArgs *args, bool *ret_space, GError **error)
     return pt_target_parse(cli, name, &t, error) ? pt_target_path(&t, "/processes") : NULL;
   }
   const char *space = pt_cli_space(cli, error);
-  return space ? pt_api_path("/v1/spaces/%s/processes", space) : NULL;
+  return space ? pt_client_path("/v1/spaces/%s/processes", space) : NULL;
 }
 
 /* "0:07", "1:02:33" of cpu time */

@@ -41,7 +41,7 @@ user_path(const char *name, const char *suffix, GError **error)
 {
   if (!pt_user_name_check(name, error))
     return NULL;
-  g_autofree char *base = pt_api_path("/v1/users/%s", name);
+  g_autofree char *base = pt_client_path("/v1/users/%s", name);
   return g_strconcat(base, suffix, NULL);
 }
 
@@ -350,7 +350,7 @@ run_token_delete(PtCli *cli, const PtArgs *args, GError **error)
   if (!self || !pt_user_name_check(self, error))
     return -1;
   for (guint i = 0; i < pt_args_n(args); i++) {
-    g_autofree char *path = pt_api_path("/v1/users/%s/tokens/%s", self, pt_args_nth(args, i)),
+    g_autofree char *path = pt_client_path("/v1/users/%s/tokens/%s", self, pt_args_nth(args, i)),
                     *safe = pt_safe(pt_args_nth(args, i));
     if (!pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
       return -1;

@@ -73,7 +73,7 @@ run_op_list(PtCli *cli, const PtArgs *args, GError **error)
 static int
 run_op_show(PtCli *cli, const PtArgs *args, GError **error)
 {
-  g_autofree char *path = pt_api_path("/v1/operations/%s", pt_args_nth(args, 0));
+  g_autofree char *path = pt_client_path("/v1/operations/%s", pt_args_nth(args, 0));
   g_autoptr(PtFacts) f = pt_facts_new();
   g_autoptr(json_t) o = NULL, ended = NULL;
 
@@ -109,7 +109,7 @@ static int
 run_op_cancel(PtCli *cli, const PtArgs *args, GError **error)
 {
   for (guint i = 0; i < pt_args_n(args); i++) {
-    g_autofree char *path = pt_api_path("/v1/operations/%s", pt_args_nth(args, i)), *safe = pt_safe(pt_args_nth(args, i));
+    g_autofree char *path = pt_client_path("/v1/operations/%s", pt_args_nth(args, i)), *safe = pt_safe(pt_args_nth(args, i));
     if (!pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
       return -1;
     if (!cli->json)
@@ -214,8 +214,8 @@ run_events(PtCli *cli, const PtArgs *args, GError **error)
   e.line = g_string_new(NULL);
   e.data = g_string_new(NULL);
   /* The server sends a comment every 15 s: a minute of silence is a server that is gone. */
-  PtApiRequest r = { .method = "GET", .path = path, .sink = on_bytes, .sink_data = &e, .timeout = 60 * G_USEC_PER_SEC };
-  g_autoptr(PtApiReply) reply = t->ops->send(t, &r, &why);
+  PtClientRequest r = { .method = "GET", .path = path, .sink = on_bytes, .sink_data = &e, .timeout = 60 * G_USEC_PER_SEC };
+  g_autoptr(PtClientReply) reply = t->ops->send(t, &r, &why);
   g_string_free(e.line, TRUE);
   g_string_free(e.data, TRUE);
   if (e.ended)
@@ -224,7 +224,7 @@ run_events(PtCli *cli, const PtArgs *args, GError **error)
     g_propagate_error(error, g_steal_pointer(&why));
     return -1;
   }
-  if (!pt_api_reply_check(reply, error))
+  if (!pt_client_reply_check(reply, error))
     return -1;
   PT_SET(error, PT_ERR_UNREACHABLE, "the server ended the events\nask again:  portena events");
   return -1;
@@ -247,8 +247,8 @@ run_audit(PtCli *cli, const PtArgs *args, GError **error)
     PT_SET(error, PT_ERR_INVALID, "audit: --limit takes a whole number from 1");
     return -1;
   }
-  g_autofree char *by = user ? pt_api_path("&user=%s", user) : g_strdup(""),
-                  *of = object ? pt_api_path("&object=%s", object) : g_strdup("");
+  g_autofree char *by = user ? pt_client_path("&user=%s", user) : g_strdup(""),
+                  *of = object ? pt_client_path("&object=%s", object) : g_strdup("");
   g_autofree char *path = g_strdup_printf("/v1/audit?limit=%u%s%s", (guint)n, by, of);
   if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
     return -1;

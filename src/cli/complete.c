@@ -69,7 +69,7 @@ offer_instances(const Completion *c, const char *suffix)
   const char *slash = strchr(c->word, '/');
   g_autofree char *other = slash ? g_strndup(c->word, (gsize)(slash - c->word)) : NULL;
   const char *space = other ? other : pt_cli_space(c->cli, NULL);
-  g_autofree char *path = space ? pt_api_path("/v1/spaces/%s/instances", space) : NULL;
+  g_autofree char *path = space ? pt_client_path("/v1/spaces/%s/instances", space) : NULL;
   g_autoptr(json_t) answer = NULL;
   gsize n;
   json_t *i;
@@ -99,7 +99,7 @@ static void
 offer_volumes(const Completion *c)
 {
   const char *space = pt_cli_space(c->cli, NULL);
-  g_autofree char *path = space ? pt_api_path("/v1/spaces/%s/volumes", space) : NULL;
+  g_autofree char *path = space ? pt_client_path("/v1/spaces/%s/volumes", space) : NULL;
 
   if (path)
     offer_listed(c, path, "name");

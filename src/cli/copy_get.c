@@ -44,16 +44,16 @@ write_sink(void *data, const void *bytes, gsize size, GError **error)
 }
 
 /* The bytes of a remote object into `fd`. The answer tells what it is. */
-static PtApiReply *
+static PtClientReply *
 fetch(PtCopy *c, const PtTarget *t, const char *path, bool follow, int fd, const char *shown, GError **error)
 {
   g_autofree char *url = pt_copy_path(t, path, follow ? "" : "&follow=false");
   Sink s = { c, fd, shown };
-  PtApiRequest r = { .method = "GET", .path = url, .sink = write_sink, .sink_data = &s, .timeout = 120 * G_USEC_PER_SEC };
+  PtClientRequest r = { .method = "GET", .path = url, .sink = write_sink, .sink_data = &s, .timeout = 120 * G_USEC_PER_SEC };
   PtTransport *way = pt_cli_transport(c->cli, error);
-  g_autoptr(PtApiReply) reply = way ? way->ops->send(way, &r, error) : NULL;
+  g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
 
-  if (reply && pt_api_reply_check(reply, error))
+  if (reply && pt_client_reply_check(reply, error))
     return g_steal_pointer(&reply);
   if (error && *error && !strstr((*error)->message, path))
     g_prefix_error(error, "%s:%s: ", t->name, path);
@@ -115,11 +115,11 @@ read_back(int fd, gsize max, gsize *ret_size)
 }
 
 static bool
-settle(PtCopy *c, const PtTarget *t, const char *path, const PtApiReply *reply, int fd, int dirfd, const char *temp,
+settle(PtCopy *c, const PtTarget *t, const char *path, const PtClientReply *reply, int fd, int dirfd, const char *temp,
        const char *name, GError **error)
 {
-  const char *type = pt_api_reply_header(reply, "x-portena-type");
-  mode_t mode = mode_of(pt_api_reply_header(reply, "x-portena-mode"), 0644);
+  const char *type = pt_client_reply_header(reply, "x-portena-type");
+  mode_t mode = mode_of(pt_client_reply_header(reply, "x-portena-mode"), 0644);
   gsize size = 0;
 
   if (g_strcmp0(type, "symlink") == 0) {
@@ -132,7 +132,7 @@ settle(PtCopy *c, const PtTarget *t, const char *path, const PtApiReply *reply, 
     g_autoptr(json_t) listing = pt_json_parse_object(text, size, error);
     c->bytes -= (gint64)size;
     return listing &&
-           get_tree(c, t, path, dirfd, name, listing, mode_of(pt_api_reply_header(reply, "x-portena-mode"), 0755), error);
+           get_tree(c, t, path, dirfd, name, listing, mode_of(pt_client_reply_header(reply, "x-portena-mode"), 0755), error);
   }
   c->files++;
   return place_file(dirfd, temp, name, mode, error);
@@ -148,7 +148,7 @@ get_object(PtCopy *c, const PtTarget *t, const char *path, bool follow, int dirf
     pt_error_errno(error, errno, "%s", name);
     return false;
   }
-  g_autoptr(PtApiReply) reply = fetch(c, t, path, follow, fd, name, error);
+  g_autoptr(PtClientReply) reply = fetch(c, t, path, follow, fd, name, error);
   bool ok = reply && settle(c, t, path, reply, fd, dirfd, temp, name, error);
   unlinkat(dirfd, temp, 0); /* gone already where it became the file */
   close(fd);
@@ -224,7 +224,7 @@ get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *
 static bool
 get_to_stdout(PtCopy *c, const PtPlace *from, GError **error)
 {
-  g_autoptr(PtApiReply) reply = fetch(c, &from->target, from->path, true, STDOUT_FILENO, "standard output", error);
+  g_autoptr(PtClientReply) reply = fetch(c, &from->target, from->path, true, STDOUT_FILENO, "standard output", error);
 
   c->files++;
   return reply != NULL;

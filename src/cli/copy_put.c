@@ -16,7 +16,7 @@
 char *
 pt_copy_path(const PtTarget *t, const char *path, const char *more)
 {
-  g_autofree char *query = pt_api_path("/files?path=%s", path), *base = pt_target_path(t, query);
+  g_autofree char *query = pt_client_path("/files?path=%s", path), *base = pt_target_path(t, query);
 
   return g_strconcat(base, more, NULL);
 }
@@ -53,19 +53,19 @@ read_source(void *data, void *buf, gsize size, GError **error)
 }
 
 static bool
-send_object(PtCopy *c, const PtTarget *t, const char *path, const char *more, const PtApiRequest *how, GError **error)
+send_object(PtCopy *c, const PtTarget *t, const char *path, const char *more, const PtClientRequest *how, GError **error)
 {
   static const char *const headers[] = { "Content-Type", "application/octet-stream", NULL };
   g_autofree char *url = pt_copy_path(t, path, more);
-  PtApiRequest r = *how;
+  PtClientRequest r = *how;
   PtTransport *way = pt_cli_transport(c->cli, error);
 
   r.method = "PUT";
   r.path = url;
   r.headers = headers;
   r.timeout = 120 * G_USEC_PER_SEC;
-  g_autoptr(PtApiReply) reply = way ? way->ops->send(way, &r, error) : NULL;
-  if (reply && pt_api_reply_check(reply, error))
+  g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
+  if (reply && pt_client_reply_check(reply, error))
     return true;
   g_prefix_error(error, "%s:%s: ", t->name, path);
   return false;
@@ -76,7 +76,7 @@ put_file(PtCopy *c, int fd, const char *shown, mode_t mode, const PtTarget *t, c
 {
   g_autofree char *more = g_strdup_printf("&type=file&mode=%04o", (guint)mode & 07777);
   Source s = { c, fd, shown };
-  PtApiRequest r = { .source = read_source, .source_data = &s };
+  PtClientRequest r = { .source = read_source, .source_data = &s };
 
   c->files++;
   return send_object(c, t, dest, more, &r, error);
@@ -92,7 +92,7 @@ put_link(PtCopy *c, int dirfd, const char *name, const PtTarget *t, const char *
     pt_error_errno(error, errno, "%s", name);
     return false;
   }
-  PtApiRequest r = { .body = target, .body_size = (gsize)n };
+  PtClientRequest r = { .body = target, .body_size = (gsize)n };
   c->files++;
   return send_object(c, t, dest, "&type=symlink", &r, error);
 }
@@ -104,7 +104,7 @@ static bool
 put_directory(PtCopy *c, int fd, mode_t mode, const PtTarget *t, const char *dest, GError **error)
 {
   g_autofree char *more = g_strdup_printf("&type=directory&mode=%04o", (guint)mode & 07777);
-  PtApiRequest none = { .body = "", .body_size = 0 };
+  PtClientRequest none = { .body = "", .body_size = 0 };
   int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *dir = again >= 0 ? fdopendir(again) : NULL;
   bool ok = dir && send_object(c, t, dest, more, &none, error);

@@ -8,25 +8,25 @@
 
 typedef struct Local {
   PtTransport base;
-  PtApi *api;
+  PtClient *api;
 } Local;
 
-static PtApiReply *
-local_send(PtTransport *t, const PtApiRequest *request, GError **error)
+static PtClientReply *
+local_send(PtTransport *t, const PtClientRequest *request, GError **error)
 {
-  return pt_api_send(((Local *)t)->api, request, error);
+  return pt_client_send(((Local *)t)->api, request, error);
 }
 
 static int
-local_upgrade(PtTransport *t, const PtApiRequest *request, guint32 *ret_type, GError **error)
+local_upgrade(PtTransport *t, const PtClientRequest *request, guint32 *ret_type, GError **error)
 {
-  return pt_api_upgrade(((Local *)t)->api, request, ret_type, NULL, error);
+  return pt_client_upgrade(((Local *)t)->api, request, ret_type, NULL, error);
 }
 
 static void
 local_free(PtTransport *t)
 {
-  pt_api_free(((Local *)t)->api);
+  pt_client_free(((Local *)t)->api);
   g_free(t);
 }
 
@@ -37,10 +37,10 @@ pt_local_new(const char *path, const char *token)
   Local *l = g_new0(Local, 1);
 
   l->base.ops = &ops;
-  l->api = pt_api_new(path);
+  l->api = pt_client_new(path);
   if (token) {
     g_autofree char *bearer = g_strconcat("Bearer ", token, NULL);
-    pt_api_set_header(l->api, "Authorization", bearer);
+    pt_client_set_header(l->api, "Authorization", bearer);
   }
   return &l->base;
 }

@@ -90,7 +90,7 @@ static json_t *
 look(PtCli *cli, const char *id, gint64 left, GError **error)
 {
   bool live = pt_operation_first_wait(cli) == 1;
-  g_autofree char *base = pt_api_path("/v1/operations/%s", id);
+  g_autofree char *base = pt_client_path("/v1/operations/%s", id);
   json_t *op = NULL;
 
   if (live)

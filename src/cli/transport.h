@@ -2,13 +2,13 @@
 #pragma once
 /* The two ways to a server behind one table: the Unix socket (local.c), linked in and fast, and HTTPS (https/, a
  * module that is loaded when it is needed, so that nobody waits for a TLS library to start). */
-#include "base/apiclient.h"
+#include "base/client.h"
 
 typedef struct PtTransport PtTransport;
 typedef struct PtTransportOps {
-  /* As pt_api_send() and pt_api_upgrade() of base/apiclient.h. */
-  PtApiReply *(*send)(PtTransport *t, const PtApiRequest *request, GError **error);
-  int (*upgrade)(PtTransport *t, const PtApiRequest *request, guint32 *ret_type, GError **error);
+  /* As pt_client_send() and pt_client_upgrade() of base/client.h. */
+  PtClientReply *(*send)(PtTransport *t, const PtClientRequest *request, GError **error);
+  int (*upgrade)(PtTransport *t, const PtClientRequest *request, guint32 *ret_type, GError **error);
   void (*free)(PtTransport *t);
 } PtTransportOps;
 struct PtTransport {

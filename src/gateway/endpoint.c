@@ -98,35 +98,40 @@ caller_headers(const PtCaller *c, const char *purpose, const char **headers)
 }
 
 json_t *
-pt_endpoint_instance(const PtApi *api, const PtCaller *caller, const PtTarget *target, PtApiReply **ret_refused, GError **error)
+pt_endpoint_instance(const PtClient *api, const PtCaller *caller, const PtTarget *target, PtClientReply **ret_refused,
+                     GError **error)
 {
   const char *headers[2 * MAX_HEADERS + 1];
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/instances/%s", target->space, target->instance);
-  PtApiRequest request = { .method = "GET", .path = path, .headers = headers, .max_body = PT_JSON_MAX_BYTES };
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/instances/%s", target->space, target->instance);
+  PtClientRequest request = { .method = "GET", .path = path, .headers = headers, .max_body = PT_JSON_MAX_BYTES };
 
   caller_headers(caller, NULL, headers);
-  g_autoptr(PtApiReply) reply = pt_api_send(api, &request, error);
+  g_autoptr(PtClientReply) reply = pt_client_send(api, &request, error);
   if (!reply)
     return NULL;
-  if (pt_api_reply_check(reply, error))
+  if (pt_client_reply_check(reply, error))
     return pt_json_parse_object(reply->body, reply->body_size, error);
   *ret_refused = g_steal_pointer(&reply);
   return NULL;
 }
 
 int
-pt_endpoint_stream(const PtApi *api, const PtCaller *caller, const PtTarget *target, const char *query, const char *body,
-                   const char *purpose, guint32 *ret_type, PtApiReply **ret_refused, GError **error)
+pt_endpoint_stream(const PtClient *api, const PtCaller *caller, const PtTarget *target, const char *query, const char *body,
+                   const char *purpose, guint32 *ret_type, PtClientReply **ret_refused, GError **error)
 {
   const char *headers[2 * MAX_HEADERS + 1];
   const char *verb = strcmp(target->verb, "thumbnail") == 0 ? "desktop" : target->verb;
-  g_autofree char *plain = pt_api_path("/v1/spaces/%s/instances/%s/%s", target->space, target->instance, verb);
+  g_autofree char *plain = pt_client_path("/v1/spaces/%s/instances/%s/%s", target->space, target->instance, verb);
   g_autofree char *path = query ? g_strconcat(plain, "?", query, NULL) : g_strdup(plain);
-  PtApiRequest request = { .method = body ? "POST" : "GET", .path = path, .headers = headers, .body = body,
-                           .body_size = body ? strlen(body) : 0, .max_body = PT_JSON_MAX_BYTES };
+  PtClientRequest request = { .method = body ? "POST" : "GET",
+                              .path = path,
+                              .headers = headers,
+                              .body = body,
+                              .body_size = body ? strlen(body) : 0,
+                              .max_body = PT_JSON_MAX_BYTES };
 
   caller_headers(caller, purpose, headers);
-  return pt_api_upgrade(api, &request, ret_type, ret_refused, error);
+  return pt_client_upgrade(api, &request, ret_type, ret_refused, error);
 }
 
 char *

@@ -3,7 +3,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "base/apiclient.h"
+#include "base/client.h"
 
 /* Whom the gateway speaks for, in the words of the request that came: it has no right of its own. Strings are owned. */
 typedef struct PtCaller {
@@ -30,13 +30,14 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PtTarget, pt_target_clear)
 bool pt_target_parse(const char *path, PtTarget *ret, GError **error);
 
 /* GET of the instance with the caller's rights: NULL with the reply in *ret_refused (the caller's) where the API said no. */
-json_t *pt_endpoint_instance(const PtApi *api, const PtCaller *caller, const PtTarget *target, PtApiReply **ret_refused,
-                             GError **error);
+json_t *pt_endpoint_instance(const PtClient *api, const PtCaller *caller, const PtTarget *target,
+                             PtClientReply **ret_refused, GError **error);
 
 /* The stream VERB of the instance. `body` is exec's JSON, else NULL; `query` ("history=true") and `purpose` may be NULL.
- * As pt_api_upgrade. */
-int pt_endpoint_stream(const PtApi *api, const PtCaller *caller, const PtTarget *target, const char *query, const char *body,
-                       const char *purpose, guint32 *ret_type, PtApiReply **ret_refused, GError **error);
+ * As pt_client_upgrade. */
+int pt_endpoint_stream(const PtClient *api, const PtCaller *caller, const PtTarget *target, const char *query,
+                       const char *body, const char *purpose, guint32 *ret_type, PtClientReply **ret_refused,
+                       GError **error);
 
 /* RFC 9457 problem details of an error; the caller's to free. */
 char *pt_problem(const GError *error);

@@ -21,7 +21,7 @@
 
 struct PtStreams {
   struct MHD_Daemon *daemon;
-  PtApi *api;
+  PtClient *api;
   PtThumbs *thumbs;
 };
 
@@ -82,22 +82,23 @@ reply_error(struct MHD_Connection *c, guint status, const GError *error)
 
 /* The API's refusal, word for word; where it gave none, ours. */
 static enum MHD_Result
-reply_refused(struct MHD_Connection *c, const PtApiReply *refused, const GError *error)
+reply_refused(struct MHD_Connection *c, const PtClientReply *refused, const GError *error)
 {
   const char *headers[5] = { NULL }, *v;
   guint n = 0;
 
   if (!refused || refused->status < 400)
     return reply_error(c, 0, error);
-  if ((v = pt_api_reply_header(refused, "retry-after"))) {
+  if ((v = pt_client_reply_header(refused, "retry-after"))) {
     headers[n++] = "Retry-After";
     headers[n++] = v;
   }
-  if ((v = pt_api_reply_header(refused, "www-authenticate"))) {
+  if ((v = pt_client_reply_header(refused, "www-authenticate"))) {
     headers[n++] = "WWW-Authenticate";
     headers[n++] = v;
   }
-  return reply(c, refused->status, pt_api_reply_header(refused, "content-type"), headers, refused->body, refused->body_size);
+  return reply(c, refused->status, pt_client_reply_header(refused, "content-type"), headers, refused->body,
+               refused->body_size);
 }
 
 /* exec: its request comes first, then the API is asked. */
@@ -105,7 +106,7 @@ static void
 serve_exec(Session *s, PtWs *ws)
 {
   g_autoptr(GError) err = NULL;
-  g_autoptr(PtApiReply) refused = NULL;
+  g_autoptr(PtClientReply) refused = NULL;
   g_autofree char *request = pt_ws_first_text(ws, &err);
   g_autoptr(json_t) json = request ? pt_json_parse_object(request, strlen(request), &err) : NULL;
 
@@ -155,7 +156,7 @@ queue_upgrade(struct MHD_Connection *c, const char *accept, Session *s)
 
 /* Authorizes before the handshake: who may not gets the HTTP error. */
 static bool
-authorize(Session *s, const char *query, PtApiReply **ret_refused, GError **error)
+authorize(Session *s, const char *query, PtClientReply **ret_refused, GError **error)
 {
   if (strcmp(s->target.verb, "exec") == 0) {
     g_autoptr(json_t) instance = pt_endpoint_instance(s->streams->api, &s->caller, &s->target, ret_refused, error);
@@ -170,7 +171,7 @@ serve_websocket(struct MHD_Connection *c, Session *session)
 {
   g_autoptr(Session) s = session;
   g_autoptr(GError) err = NULL;
-  g_autoptr(PtApiReply) refused = NULL;
+  g_autoptr(PtClientReply) refused = NULL;
   const char *history = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "history");
   const char *query = history ? (strcmp(history, "true") == 0 ? "history=true" : "history=false") : NULL;
   g_autofree char *accept = pt_ws_check(MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upgrade"),
@@ -192,7 +193,7 @@ static enum MHD_Result
 serve_thumbnail(struct MHD_Connection *c, Session *s)
 {
   g_autoptr(GError) err = NULL;
-  g_autoptr(PtApiReply) refused = NULL;
+  g_autoptr(PtClientReply) refused = NULL;
   g_autofree char *etag = NULL;
   const char *known = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "If-None-Match");
   g_autoptr(GBytes) png = pt_thumbs_get(s->streams->thumbs, &s->caller, &s->target, &etag, &refused, &err);
@@ -266,7 +267,7 @@ pt_streams_start(int listen_fd, const char *api_socket, GError **error)
 {
   PtStreams *s = g_new0(PtStreams, 1);
 
-  s->api = pt_api_new(api_socket);
+  s->api = pt_client_new(api_socket);
   s->thumbs = pt_thumbs_new(s->api);
   s->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
                                on_request, s, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
@@ -287,6 +288,6 @@ pt_streams_free(PtStreams *s)
   if (s->daemon)
     MHD_stop_daemon(s->daemon);
   pt_thumbs_free(s->thumbs);
-  pt_api_free(s->api);
+  pt_client_free(s->api);
   g_free(s);
 }

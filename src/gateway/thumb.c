@@ -32,7 +32,7 @@ typedef struct Entry {
 } Entry;
 
 struct PtThumbs {
-  const PtApi *api;
+  const PtClient *api;
   GMutex lock;
   GCond changed;
   GHashTable *entries; /* instance id -> Entry */
@@ -51,7 +51,7 @@ entry_free(gpointer data)
 }
 
 PtThumbs *
-pt_thumbs_new(const PtApi *api)
+pt_thumbs_new(const PtClient *api)
 {
   PtThumbs *t = g_new0(PtThumbs, 1);
 
@@ -161,7 +161,8 @@ typedef struct Fetched {
 
 /* Opens the desktop with the caller's rights, and looks at it unless `only_open`. */
 static Fetched
-fetch(PtThumbs *t, const PtCaller *caller, const PtTarget *target, bool only_open, PtApiReply **ret_refused, GError **error)
+fetch(PtThumbs *t, const PtCaller *caller, const PtTarget *target, bool only_open, PtClientReply **ret_refused,
+      GError **error)
 {
   Fetched f = { 0 };
   guint32 type = 0;
@@ -200,8 +201,8 @@ take_turn(PtThumbs *t, const char *id, const char *key, Entry **ret, GError **er
 }
 
 static GBytes *
-cached_or_fetched(PtThumbs *t, const char *id, const char *key, const PtCaller *caller, const PtTarget *target, char **ret_etag,
-                  PtApiReply **ret_refused, GError **error)
+cached_or_fetched(PtThumbs *t, const char *id, const char *key, const PtCaller *caller, const PtTarget *target,
+                  char **ret_etag, PtClientReply **ret_refused, GError **error)
 {
   Entry *e = NULL;
   GBytes *result = NULL;
@@ -238,7 +239,8 @@ cached_or_fetched(PtThumbs *t, const char *id, const char *key, const PtCaller *
 }
 
 GBytes *
-pt_thumbs_get(PtThumbs *t, const PtCaller *caller, const PtTarget *target, char **ret_etag, PtApiReply **ret_refused, GError **error)
+pt_thumbs_get(PtThumbs *t, const PtCaller *caller, const PtTarget *target, char **ret_etag, PtClientReply **ret_refused,
+              GError **error)
 {
   g_autoptr(json_t) instance = pt_endpoint_instance(t->api, caller, target, ret_refused, error);
 

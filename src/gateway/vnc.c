@@ -44,7 +44,7 @@ typedef struct Tls {
 } Tls;
 
 struct PtVnc {
-  PtApi *api;
+  PtClient *api;
   int *fds;
   guint n_fds;
   char *cert_path, *key_path;
@@ -168,8 +168,10 @@ log_in(Viewer *w, const char *user, const char *password, GError **error)
   g_autoptr(json_t) body = json_pack("{s:s, s:s, s:b, s:s}", "user", user, "password", password, "token", 1, "name", "VNC viewer");
   char *text = pt_json_dump(body);
   const char *const headers[] = { "X-Forwarded-For", w->from, NULL };
-  PtApiRequest r = { .method = "POST", .path = "/v1/session", .headers = headers, .body = text, .body_size = strlen(text) };
-  g_autoptr(PtApiReply) reply = pt_api_send(w->vnc->api, &r, error);
+  PtClientRequest r = {
+    .method = "POST", .path = "/v1/session", .headers = headers, .body = text, .body_size = strlen(text)
+  };
+  g_autoptr(PtClientReply) reply = pt_client_send(w->vnc->api, &r, error);
 
   pt_secret_free(text);
   if (!reply)
@@ -179,7 +181,7 @@ log_in(Viewer *w, const char *user, const char *password, GError **error)
     PT_SET(error, PT_ERR_UNAUTHENTICATED, "this account asks for a one-time code: use an API token as the password");
     return NULL;
   }
-  if (!pt_api_reply_check(reply, error))
+  if (!pt_client_reply_check(reply, error))
     return NULL;
   const char *token = json ? pt_json_str(json, "token", NULL) : NULL;
   if (!token)
@@ -194,9 +196,9 @@ log_out(Viewer *w)
     return;
   g_autofree char *bearer = g_strconcat("Bearer ", w->token, NULL);
   const char *const headers[] = { "Authorization", bearer, "X-Forwarded-For", w->from, NULL };
-  PtApiRequest r = { .method = "DELETE", .path = "/v1/session", .headers = headers, .timeout = 5 * G_USEC_PER_SEC };
+  PtClientRequest r = { .method = "DELETE", .path = "/v1/session", .headers = headers, .timeout = 5 * G_USEC_PER_SEC };
   g_autoptr(GError) err = NULL;
-  g_autoptr(PtApiReply) reply = pt_api_send(w->vnc->api, &r, &err);
+  g_autoptr(PtClientReply) reply = pt_client_send(w->vnc->api, &r, &err);
 
   if (!reply)
     pt_log_warn("vnc", "a viewer's session could not be ended, it expires by itself: %s", err->message);
@@ -423,7 +425,7 @@ pt_vnc_start(const int *listen_fds, guint n, const char *api_socket, const char 
     g_free(v);
     return NULL;
   }
-  v->api = pt_api_new(api_socket);
+  v->api = pt_client_new(api_socket);
   v->n_fds = n;
   v->fds = g_memdup2(listen_fds, n * sizeof *listen_fds);
   for (guint i = 0; i < n; i++)

@@ -3,7 +3,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "base/apiclient.h"
+#include "base/client.h"
 
 /* The door for ordinary VNC viewers: RFB 3.8 with VeNCrypt X509Plain. The user name is USER@SPACE/INSTANCE, the password the
  * user's or an API token. A thread for each viewer; at most PT_VNC_MAX at once and PT_VNC_MAX_PER_ADDRESS from one address. */

@@ -19,7 +19,7 @@ extern const PtHttpsModule pt_https_module;
 
 /* One request on its way. */
 typedef struct Call {
-  const PtApiRequest *request;
+  const PtClientRequest *request;
   CURL *curl;
   GByteArray *body;
   GPtrArray *headers; /* name, value, … */
@@ -122,7 +122,7 @@ on_read(char *buf, size_t size, size_t n, void *data)
 }
 
 static struct curl_slist *
-build_headers(const PtHttps *h, const PtApiRequest *r)
+build_headers(const PtHttps *h, const PtClientRequest *r)
 {
   struct curl_slist *list = curl_slist_append(NULL, "Expect:");
   bool typed = false;
@@ -143,7 +143,7 @@ build_headers(const PtHttps *h, const PtApiRequest *r)
 }
 
 static void
-set_body(CURL *curl, const PtApiRequest *r, Call *call)
+set_body(CURL *curl, const PtClientRequest *r, Call *call)
 {
   if (r->source) {
     curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
@@ -168,10 +168,10 @@ set_timeout(CURL *curl, gint64 timeout)
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, MAX(seconds, 1L));
 }
 
-static PtApiReply *
+static PtClientReply *
 make_reply(Call *call)
 {
-  PtApiReply *reply = g_new0(PtApiReply, 1);
+  PtClientReply *reply = g_new0(PtClientReply, 1);
   long status = 0;
 
   curl_easy_getinfo(call->curl, CURLINFO_RESPONSE_CODE, &status);
@@ -184,8 +184,8 @@ make_reply(Call *call)
   return reply;
 }
 
-static PtApiReply *
-https_send(PtTransport *t, const PtApiRequest *request, GError **error)
+static PtClientReply *
+https_send(PtTransport *t, const PtClientRequest *request, GError **error)
 {
   PtHttps *h = (PtHttps *)t;
   Call call = {
@@ -193,7 +193,7 @@ https_send(PtTransport *t, const PtApiRequest *request, GError **error)
   };
   g_autofree char *url = g_strconcat(h->url, request->path, NULL);
   struct curl_slist *headers = build_headers(h, request);
-  PtApiReply *reply = NULL;
+  PtClientReply *reply = NULL;
 
   curl_easy_reset(h->curl); /* settings; the connection stays */
   pt_https_prepare(h, h->curl);
@@ -221,7 +221,7 @@ https_send(PtTransport *t, const PtApiRequest *request, GError **error)
 }
 
 static int
-https_upgrade(PtTransport *t, const PtApiRequest *request, guint32 *ret_type, GError **error)
+https_upgrade(PtTransport *t, const PtClientRequest *request, guint32 *ret_type, GError **error)
 {
   g_autoptr(json_t) body = request->body ? pt_json_parse_object(request->body, request->body_size, NULL) : NULL;
   bool tty = !body || pt_json_bool(body, "tty", false);

@@ -78,12 +78,12 @@ accepted(PtHttpParser *parser, const char *key)
 static void
 refused(PtHttpParser *parser, const GByteArray *body, const char *path, GError **error)
 {
-  PtApiReply reply = { .status = pt_http_parser_status(parser), .headers = (char **)pt_http_parser_headers(parser) };
+  PtClientReply reply = { .status = pt_http_parser_status(parser), .headers = (char **)pt_http_parser_headers(parser) };
   g_autofree char *text = g_strndup((const char *)body->data, body->len);
 
   reply.body = text;
   reply.body_size = body->len;
-  if (pt_api_reply_check(&reply, error))
+  if (pt_client_reply_check(&reply, error))
     PT_SET(error, PT_ERR_INTERNAL, "%s: the server gave an answer where a stream was asked for", path);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/apiclient.h"
+#include "base/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +132,7 @@ serve(gpointer data)
   return NULL;
 }
 
-static PtApi *
+static PtClient *
 server_start(Server *s)
 {
   struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -144,7 +144,7 @@ server_start(Server *s)
   g_assert_cmpint(bind(s->listen_fd, (struct sockaddr *)&sa, sizeof sa), ==, 0);
   g_assert_cmpint(listen(s->listen_fd, 1), ==, 0);
   s->thread = g_thread_new("server", serve, s);
-  return pt_api_new(s->path);
+  return pt_client_new(s->path);
 }
 
 static void
@@ -163,21 +163,21 @@ static void
 test_call(void)
 {
   Server s = { .until = "{\"a\":1}", .answer = "HTTP/1.1 201 Made\r\nContent-Length: 9\r\nETag: \"17\"\r\n\r\n{\"ok\":17}" };
-  g_autoptr(PtApi) api = server_start(&s);
+  g_autoptr(PtClient) api = server_start(&s);
   g_autoptr(GError) err = NULL;
   g_autoptr(json_t) body = json_pack("{s:i}", "a", 1);
 
-  pt_api_set_header(api, "Authorization", "Bearer pt_x_y");
-  g_autofree char *path = pt_api_path("/v1/spaces/%s/files?path=%s&n=%d", "höme", "/a b/&?", 3);
-  g_autoptr(json_t) got = pt_api_call(api, "POST", path, body, &err);
+  pt_client_set_header(api, "Authorization", "Bearer pt_x_y");
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/files?path=%s&n=%d", "höme", "/a b/&?", 3);
+  g_autoptr(json_t) got = pt_client_call(api, "POST", path, body, &err);
   g_assert_no_error(err);
   g_assert_cmpint(pt_json_int(got, "ok", 0), ==, 17);
   server_end(&s);
 
   Server t = { .until = "\r\n\r\n", .answer = "HTTP/1.1 404 No\r\nContent-Type: application/problem+json\r\n\r\n"
                                               "{\"title\":\"not-found\",\"detail\":\"no web\",\"hint\":\"portena list\"}" };
-  g_autoptr(PtApi) api2 = server_start(&t);
-  g_assert_null(pt_api_call(api2, "GET", "/v1/x", NULL, &err));
+  g_autoptr(PtClient) api2 = server_start(&t);
+  g_assert_null(pt_client_call(api2, "GET", "/v1/x", NULL, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_NOT_FOUND);
   g_assert_cmpstr(err->message, ==, "no web\nportena list");
   server_end(&t);
@@ -208,13 +208,15 @@ static void
 test_streams_of_bytes(void)
 {
   Server s = { .until = "\r\n0\r\n\r\n", .answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nback\r\n0\r\n\r\n" };
-  g_autoptr(PtApi) api = server_start(&s);
+  g_autoptr(PtClient) api = server_start(&s);
   g_autoptr(GString) out = g_string_new(NULL);
   g_autoptr(GError) err = NULL;
   int left = 300;
-  PtApiRequest r = { .method = "PUT", .path = "/v1/f", .source = source, .source_data = &left, .sink = sink, .sink_data = out };
+  PtClientRequest r = {
+    .method = "PUT", .path = "/v1/f", .source = source, .source_data = &left, .sink = sink, .sink_data = out
+  };
 
-  g_autoptr(PtApiReply) reply = pt_api_send(api, &r, &err);
+  g_autoptr(PtClientReply) reply = pt_client_send(api, &r, &err);
   g_assert_no_error(err);
   g_assert_cmpint(reply->status, ==, 200);
   g_assert_cmpstr(out->str, ==, "back");
@@ -225,13 +227,13 @@ static void
 test_upgrade(void)
 {
   Server s = { .until = "\r\n\r\n", .answer = "HTTP/1.1 101 Up\r\nConnection: Upgrade\r\nUpgrade: portena-stream/1\r\n\r\n", .stream = true };
-  g_autoptr(PtApi) api = server_start(&s);
+  g_autoptr(PtClient) api = server_start(&s);
   g_autoptr(GError) err = NULL;
-  PtApiRequest r = { .method = "GET", .path = "/v1/spaces/home/instances/web/desktop" };
+  PtClientRequest r = { .method = "GET", .path = "/v1/spaces/home/instances/web/desktop" };
   guint32 type = 0;
   char buf[16] = "";
 
-  int fd = pt_api_upgrade(api, &r, &type, NULL, &err);
+  int fd = pt_client_upgrade(api, &r, &type, NULL, &err);
   g_assert_no_error(err);
   g_assert_cmpint(type, ==, PT_WIRE_STREAM);
   g_assert_cmpint(read(fd, buf, sizeof buf), ==, 7);
@@ -241,17 +243,17 @@ test_upgrade(void)
   server_end(&s);
 
   Server t = { .until = "\r\n\r\n", .answer = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n" };
-  g_autoptr(PtApi) api2 = server_start(&t);
-  g_autoptr(PtApiReply) refused = NULL;
-  g_assert_cmpint(pt_api_upgrade(api2, &r, &type, &refused, &err), ==, -1);
+  g_autoptr(PtClient) api2 = server_start(&t);
+  g_autoptr(PtClientReply) refused = NULL;
+  g_assert_cmpint(pt_client_upgrade(api2, &r, &type, &refused, &err), ==, -1);
   g_assert_error(err, PT_ERROR, PT_ERR_FORBIDDEN);
   g_assert_cmpint(refused->status, ==, 403);
   g_clear_error(&err);
   server_end(&t);
 
   Server u = { .until = "\r\n\r\n", .answer = "HTTP/1.1 101 Up\r\n\r\nthis is no message of ours at all" };
-  g_autoptr(PtApi) api3 = server_start(&u);
-  g_assert_cmpint(pt_api_upgrade(api3, &r, &type, NULL, &err), ==, -1);
+  g_autoptr(PtClient) api3 = server_start(&u);
+  g_assert_cmpint(pt_client_upgrade(api3, &r, &type, NULL, &err), ==, -1);
   g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
   server_end(&u);
 }
@@ -268,28 +270,28 @@ static void
 test_waits(void)
 {
   Server s = { .until = "\r\n\r\n", .answer = "", .silent = true };
-  g_autoptr(PtApi) api = server_start(&s);
+  g_autoptr(PtClient) api = server_start(&s);
   g_autoptr(GError) err = NULL;
-  PtApiRequest r = { .method = "GET", .path = "/v1", .timeout = 50000 };
+  PtClientRequest r = { .method = "GET", .path = "/v1", .timeout = 50000 };
 
-  g_assert_null(pt_api_send(api, &r, &err));
+  g_assert_null(pt_client_send(api, &r, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_TIMEOUT);
   g_clear_error(&err);
   server_end(&s);
 
   Server t = { .until = "\r\n\r\n", .answer = "", .silent = true };
-  g_autoptr(PtApi) api2 = server_start(&t);
+  g_autoptr(PtClient) api2 = server_start(&t);
   g_autoptr(GCancellable) cancel = g_cancellable_new();
-  PtApiRequest r2 = { .method = "GET", .path = "/v1", .cancel = cancel };
+  PtClientRequest r2 = { .method = "GET", .path = "/v1", .cancel = cancel };
   GThread *thread = g_thread_new("cancel", cancel_later, cancel);
-  g_assert_null(pt_api_send(api2, &r2, &err));
+  g_assert_null(pt_client_send(api2, &r2, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_CANCELLED);
   g_clear_error(&err);
   g_thread_join(thread);
   server_end(&t);
 
-  g_autoptr(PtApi) nobody = pt_api_new("/nonexistent/api.sock");
-  g_assert_null(pt_api_send(nobody, &r, &err));
+  g_autoptr(PtClient) nobody = pt_client_new("/nonexistent/api.sock");
+  g_assert_null(pt_client_send(nobody, &r, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_UNREACHABLE);
 }
 
@@ -301,20 +303,20 @@ test_bad_requests(void)
 
   for (guint i = 0; evil[i]; i += 2) {
     Server s = { .until = "\r\n\r\n", .answer = "" };
-    g_autoptr(PtApi) api = server_start(&s);
+    g_autoptr(PtClient) api = server_start(&s);
     g_autoptr(GError) err = NULL;
     const char *const headers[] = { evil[i], evil[i + 1], NULL };
-    PtApiRequest r = { .method = "GET", .path = "/v1", .headers = headers };
-    g_assert_null(pt_api_send(api, &r, &err));
+    PtClientRequest r = { .method = "GET", .path = "/v1", .headers = headers };
+    g_assert_null(pt_client_send(api, &r, &err));
     g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
     server_end(&s);
   }
   for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
     Server s = { .until = "\r\n\r\n", .answer = "" };
-    g_autoptr(PtApi) api = server_start(&s);
+    g_autoptr(PtClient) api = server_start(&s);
     g_autoptr(GError) err = NULL;
-    PtApiRequest r = { .method = "GET", .path = paths[i] };
-    g_assert_null(pt_api_send(api, &r, &err));
+    PtClientRequest r = { .method = "GET", .path = paths[i] };
+    g_assert_null(pt_client_send(api, &r, &err));
     g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
     server_end(&s);
   }
@@ -324,11 +326,11 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
-  g_test_add_func("/apiclient/parser", test_parser);
-  g_test_add_func("/apiclient/call", test_call);
-  g_test_add_func("/apiclient/streams-of-bytes", test_streams_of_bytes);
-  g_test_add_func("/apiclient/upgrade", test_upgrade);
-  g_test_add_func("/apiclient/waits", test_waits);
-  g_test_add_func("/apiclient/bad-requests", test_bad_requests);
+  g_test_add_func("/client/parser", test_parser);
+  g_test_add_func("/client/call", test_call);
+  g_test_add_func("/client/streams-of-bytes", test_streams_of_bytes);
+  g_test_add_func("/client/upgrade", test_upgrade);
+  g_test_add_func("/client/waits", test_waits);
+  g_test_add_func("/client/bad-requests", test_bad_requests);
   return g_test_run();
 }

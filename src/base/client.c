@@ -2,7 +2,7 @@
 /* One connection a request, non-blocking, with a poll before every wait so that timeouts and
  * cancellation hold everywhere. Bytes are received by recvmsg throughout an upgrade, because the kernel
  * may glue the 101's last bytes to the message that carries the descriptor. */
-#include "base/apiclient.h"
+#include "base/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,15 +25,15 @@
 #define DEFAULT_MAX_BODY (8u << 20)
 #define CHUNK (64u << 10)
 
-struct PtApi {
+struct PtClient {
   char *path;
   GPtrArray *headers; /* name, value, … */
 };
 
 /* One request on its way. */
 typedef struct Call {
-  const PtApi *api;
-  const PtApiRequest *request;
+  const PtClient *client;
+  const PtClientRequest *request;
   int fd;
   bool upgrade;
   PtHttpParser *parser;
@@ -41,35 +41,35 @@ typedef struct Call {
   PtWireMsg wire; /* descriptors received so far; its head and text are filled at the end */
 } Call;
 
-PtApi *
-pt_api_new(const char *socket_path)
+PtClient *
+pt_client_new(const char *socket_path)
 {
-  PtApi *api = g_new0(PtApi, 1);
+  PtClient *client = g_new0(PtClient, 1);
 
-  api->path = g_strdup(socket_path);
-  api->headers = g_ptr_array_new_with_free_func(g_free);
-  return api;
+  client->path = g_strdup(socket_path);
+  client->headers = g_ptr_array_new_with_free_func(g_free);
+  return client;
 }
 
 void
-pt_api_free(PtApi *api)
+pt_client_free(PtClient *client)
 {
-  if (!api)
+  if (!client)
     return;
-  g_free(api->path);
-  g_ptr_array_unref(api->headers);
-  g_free(api);
+  g_free(client->path);
+  g_ptr_array_unref(client->headers);
+  g_free(client);
 }
 
 void
-pt_api_set_header(PtApi *api, const char *name, const char *value)
+pt_client_set_header(PtClient *client, const char *name, const char *value)
 {
-  g_ptr_array_add(api->headers, g_strdup(name));
-  g_ptr_array_add(api->headers, g_strdup(value));
+  g_ptr_array_add(client->headers, g_strdup(name));
+  g_ptr_array_add(client->headers, g_strdup(value));
 }
 
 void
-pt_api_reply_free(PtApiReply *reply)
+pt_client_reply_free(PtClientReply *reply)
 {
   if (!reply)
     return;
@@ -79,13 +79,13 @@ pt_api_reply_free(PtApiReply *reply)
 }
 
 const char *
-pt_api_reply_header(const PtApiReply *reply, const char *name)
+pt_client_reply_header(const PtClientReply *reply, const char *name)
 {
   return pt_http_header((const char *const *)reply->headers, name);
 }
 
 char *
-pt_api_path(const char *fmt, ...)
+pt_client_path(const char *fmt, ...)
 {
   GString *s = g_string_new(NULL);
   va_list args;
@@ -105,7 +105,8 @@ pt_api_path(const char *fmt, ...)
     case 'd': g_string_append_printf(s, "%d", va_arg(args, int)); break;
     case 'u': g_string_append_printf(s, "%u", va_arg(args, unsigned)); break;
     case '%': g_string_append_c(s, '%'); break;
-    default: g_error("pt_api_path: unknown conversion in '%s'", fmt); /* a bug of ours, found by any test */
+    default:
+      g_error("pt_client_path: unknown conversion in '%s'", fmt); /* a bug of ours, found by any test */
     }
   }
   va_end(args);
@@ -113,7 +114,7 @@ pt_api_path(const char *fmt, ...)
 }
 
 static gint64
-timeout_of(const PtApiRequest *request)
+timeout_of(const PtClientRequest *request)
 {
   return request->timeout == 0 ? DEFAULT_TIMEOUT : request->timeout;
 }
@@ -136,7 +137,7 @@ wait_for(Call *call, short events, short *ret, GError **error)
     if (n > 0 && fds[1].revents)
       PT_SET(error, PT_ERR_CANCELLED, "the request was cancelled");
     else if (n < 0)
-      pt_error_errno(error, err, "%s", call->api->path);
+      pt_error_errno(error, err, "%s", call->client->path);
     else if (n == 0)
       PT_SET(error, PT_ERR_TIMEOUT, "portenad has not answered for %d s", (int)(timeout / G_USEC_PER_SEC));
     else
@@ -151,7 +152,7 @@ static bool
 connect_to(Call *call, GError **error)
 {
   struct sockaddr_un sa = { .sun_family = AF_UNIX };
-  const char *path = call->api->path;
+  const char *path = call->client->path;
   gint64 timeout = timeout_of(call->request);
   struct timeval tv = { timeout < 0 ? 0 : timeout / G_USEC_PER_SEC, timeout < 0 ? 0 : timeout % G_USEC_PER_SEC };
 
@@ -207,7 +208,7 @@ send_all(Call *call, const void *data, gsize size, GError **error)
       if (events & POLLIN)
         return 0;
     } else if (errno != EINTR) {
-      pt_error_errno(error, errno, "%s", call->api->path);
+      pt_error_errno(error, errno, "%s", call->client->path);
       return -1;
     }
   }
@@ -229,7 +230,7 @@ add_header(GString *s, const char *name, const char *value, GError **error)
 static GString *
 build_head(Call *call, GError **error)
 {
-  const PtApiRequest *r = call->request;
+  const PtClientRequest *r = call->request;
   GString *s = g_string_sized_new(512);
   bool typed = false, hosted = false;
 
@@ -238,8 +239,8 @@ build_head(Call *call, GError **error)
     goto fail;
   }
   g_string_append_printf(s, "%s %s HTTP/1.1\r\n", r->method, r->path);
-  for (guint i = 0; i + 1 < call->api->headers->len; i += 2)
-    if (!add_header(s, call->api->headers->pdata[i], call->api->headers->pdata[i + 1], error))
+  for (guint i = 0; i + 1 < call->client->headers->len; i += 2)
+    if (!add_header(s, call->client->headers->pdata[i], call->client->headers->pdata[i + 1], error))
       goto fail;
   for (const char *const *h = r->headers; h && h[0]; h += 2) {
     typed |= g_ascii_strcasecmp(h[0], "content-type") == 0;
@@ -266,7 +267,7 @@ fail:
 static int
 send_source(Call *call, GError **error)
 {
-  const PtApiRequest *r = call->request;
+  const PtClientRequest *r = call->request;
   g_autofree char *buf = g_malloc(CHUNK);
 
   for (;;) {
@@ -288,7 +289,7 @@ send_source(Call *call, GError **error)
 static bool
 send_request(Call *call, GError **error)
 {
-  const PtApiRequest *r = call->request;
+  const PtClientRequest *r = call->request;
   GString *head = build_head(call, error);
 
   if (!head)
@@ -307,7 +308,7 @@ send_request(Call *call, GError **error)
 static bool
 on_body(Call *call, const guint8 *data, gsize size, GError **error)
 {
-  const PtApiRequest *r = call->request;
+  const PtClientRequest *r = call->request;
   gsize max = r->max_body ? r->max_body : DEFAULT_MAX_BODY;
 
   if (r->sink && pt_http_parser_status(call->parser) < 300)
@@ -349,7 +350,7 @@ receive(Call *call, void *buf, gsize size, GError **error)
     if (n >= 0)
       return n;
     if (errno != EAGAIN) {
-      pt_error_errno(error, errno, "%s", call->api->path);
+      pt_error_errno(error, errno, "%s", call->client->path);
       return -1;
     }
     if (!wait_for(call, POLLIN, &events, error))
@@ -381,10 +382,10 @@ receive_reply(Call *call, GByteArray *rest, GError **error)
   }
 }
 
-static PtApiReply *
+static PtClientReply *
 make_reply(Call *call)
 {
-  PtApiReply *reply = g_new0(PtApiReply, 1);
+  PtClientReply *reply = g_new0(PtClientReply, 1);
 
   reply->status = pt_http_parser_status(call->parser);
   reply->headers = g_strdupv((char **)pt_http_parser_headers(call->parser));
@@ -405,7 +406,7 @@ call_clear(Call *call)
   pt_wire_msg_clear(&call->wire);
 }
 
-static PtApiReply *
+static PtClientReply *
 perform(Call *call, GByteArray *rest, GError **error)
 {
   call->parser = pt_http_parser_new(call->request->method);
@@ -415,12 +416,12 @@ perform(Call *call, GByteArray *rest, GError **error)
   return make_reply(call);
 }
 
-PtApiReply *
-pt_api_send(const PtApi *api, const PtApiRequest *request, GError **error)
+PtClientReply *
+pt_client_send(const PtClient *client, const PtClientRequest *request, GError **error)
 {
-  Call call = { .api = api, .request = request, .fd = -1 };
+  Call call = { .client = client, .request = request, .fd = -1 };
   g_autoptr(GByteArray) rest = g_byte_array_new();
-  PtApiReply *reply = perform(&call, rest, error);
+  PtClientReply *reply = perform(&call, rest, error);
 
   call_clear(&call);
   return reply;
@@ -436,7 +437,7 @@ code_of_status(guint status)
 }
 
 bool
-pt_api_reply_check(const PtApiReply *reply, GError **error)
+pt_client_reply_check(const PtClientReply *reply, GError **error)
 {
   if (reply->status < 400)
     return true;
@@ -456,13 +457,13 @@ pt_api_reply_check(const PtApiReply *reply, GError **error)
 }
 
 json_t *
-pt_api_call(const PtApi *api, const char *method, const char *path, const json_t *body, GError **error)
+pt_client_call(const PtClient *client, const char *method, const char *path, const json_t *body, GError **error)
 {
   g_autofree char *text = body ? pt_json_dump(body) : NULL;
-  PtApiRequest request = { .method = method, .path = path, .body = text, .body_size = text ? strlen(text) : 0 };
-  g_autoptr(PtApiReply) reply = pt_api_send(api, &request, error);
+  PtClientRequest request = { .method = method, .path = path, .body = text, .body_size = text ? strlen(text) : 0 };
+  g_autoptr(PtClientReply) reply = pt_client_send(client, &request, error);
 
-  if (!reply || !pt_api_reply_check(reply, error))
+  if (!reply || !pt_client_reply_check(reply, error))
     return NULL;
   if (reply->body_size == 0)
     return json_object();
@@ -499,15 +500,16 @@ receive_wire(Call *call, GByteArray *bytes, GError **error)
 }
 
 int
-pt_api_upgrade(const PtApi *api, const PtApiRequest *request, guint32 *ret_type, PtApiReply **ret_refused, GError **error)
+pt_client_upgrade(const PtClient *client, const PtClientRequest *request, guint32 *ret_type, PtClientReply **ret_refused,
+                  GError **error)
 {
-  Call call = { .api = api, .request = request, .fd = -1, .upgrade = true };
+  Call call = { .client = client, .request = request, .fd = -1, .upgrade = true };
   g_autoptr(GByteArray) rest = g_byte_array_new();
-  g_autoptr(PtApiReply) reply = perform(&call, rest, error);
+  g_autoptr(PtClientReply) reply = perform(&call, rest, error);
   int fd = -1;
 
   if (reply && reply->status != 101) {
-    if (pt_api_reply_check(reply, error))
+    if (pt_client_reply_check(reply, error))
       PT_SET(error, PT_ERR_INVALID, "%s: the server gave an answer where a stream was asked for", request->path);
     if (ret_refused)
       *ret_refused = g_steal_pointer(&reply);
