@@ -26,6 +26,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
   const sockets = new Set();
   let seq = 0;
   let down = false;
+  let busy = false;
   const event = (type, space, object, action, data = null) => {
     const text = `event: ${type}\nid: ${++seq}\ndata: ${JSON.stringify({ time: new Date().toISOString(), type, space, object, action, data })}\n\n`;
     for (const w of watchers) if (!space || roleOf(world, w.user, world.spaces.get(space))) w.res.write(text);
@@ -46,6 +47,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
     const { token, user } = who(req);
     try {
       const path = url.pathname;
+      if (busy) throw refuse(503, 'unreachable', 'portenad does not answer on this server', 'wait a moment');
       if (path === '/v1/events') {
         if (!user) throw refuse(401, 'unauthenticated', 'Sign in first.', '');
         res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
@@ -122,6 +124,11 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
       down = for_ms > 0;
       drop();
       if (down) setTimeout(() => { down = false; }, for_ms);
+    },
+    /** The pages are there, the daemon behind them is not. */
+    setBusy(b) {
+      busy = b;
+      if (b) drop();
     },
     async close() {
       clearInterval(clock);

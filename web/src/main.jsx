@@ -2,11 +2,11 @@
 // The console's beginning: who is there, and which page.
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { session, start } from './lib/live.js';
+import { link, session, start } from './lib/live.js';
 import { route, watchRoute } from './lib/route.js';
 import { Shell } from './ui/shell.jsx';
 import { DialogHost, Toasts } from './ui/dialog.jsx';
-import { Login, MustChange } from './pages/login.jsx';
+import { Login, MustChange, NoAnswer } from './pages/login.jsx';
 import { Home } from './pages/home.jsx';
 import { NewComputer } from './pages/new.jsx';
 import { lazy } from './ui/lazy.jsx';
@@ -28,7 +28,7 @@ const PAGES = {
 function App() {
   const s = session.value;
   const { page, args, query } = route.value;
-  if (s === undefined) return null; // known within milliseconds: nothing is better than a flash
+  if (s === undefined) return link.value === 'lost' ? <NoAnswer /> : null; // mostly known within milliseconds: nothing is better than a flash
   if (s === null) return <Login />;
   if (s.user.must_change) return <MustChange />;
   if (page === 'desktop' && args.length === 2) return <Desktop space={args[0]} name={args[1]} />;

@@ -103,6 +103,19 @@ spec('the connection is lost and comes back', { mock: true }, async (page) => {
   await page.getByRole('heading', { name: 'meanwhile' }).waitFor();
 });
 
+spec('the daemon is away: told at the start and on an open page, both go on by themselves', { mock: true }, async (page, context) => {
+  await login(page);
+  await page.locator('.card').first().waitFor();
+  it.mock.setBusy(true);
+  await page.getByText('No connection to the server').waitFor();
+  const second = await context.newPage();
+  await second.goto(it.url);
+  await second.getByRole('heading', { name: 'The server is not ready' }).waitFor();
+  it.mock.setBusy(false);
+  await page.getByText('No connection to the server').waitFor({ state: 'detached', timeout: 20000 });
+  await second.getByRole('heading', { name: 'Your computers' }).waitFor({ timeout: 20000 });
+});
+
 spec('a session that has ended leads to the login page', { mock: true }, async (page) => {
   await login(page);
   await page.locator('.card').first().waitFor();

@@ -62,6 +62,9 @@ export function Login() {
   );
 }
 
+/** The pages came, but what is behind them does not answer. */
+export const NoAnswer = () => <Frame title="The server is not ready" sub="It may be starting or being updated. This page goes on by itself; your computers are not touched by it." />;
+
 /** The first login with a password somebody else chose. */
 export function MustChange() {
   const [form, setForm] = useState({ current: '', next: '', again: '' });
