@@ -40,7 +40,8 @@
 typedef struct Gateway {
   PtOptions o;
   PtCert cert;
-  int streams_fd;
+  int streams_fd, web_fd;
+  char *web_path; /* "/proc/self/fd/5": leads to the pages even where a directory above them is closed to our user */
   char *streams_path, *conf_path, *inherit; /* inherit: "NGINX=3;4;" */
   int landlock;                             /* its version; 0: the kernel has none */
   PtChild nginx, streams;
@@ -118,7 +119,7 @@ static bool
 write_conf(Gateway *g, GError **error)
 {
   g_auto(GStrv) listen = formatted(g->o.listen);
-  PtNginxSetup setup = { .run = g->o.run, .web = g->o.web, .api = g->o.api, .streams = g->streams_path, .cert = g->cert.cert_path,
+  PtNginxSetup setup = { .run = g->o.run, .web = g->web_path, .api = g->o.api, .streams = g->streams_path, .cert = g->cert.cert_path,
                          .key = g->cert.key_path, .listen = (const char *const *)listen,
                          .workers = MIN(2, g_get_num_processors()) };
   g_autofree char *text = pt_nginx_conf(&setup, error);
@@ -144,7 +145,7 @@ static bool
 confine(Gateway *g, GError **error)
 {
   const PtPathRule rules[] = { { g->o.state, PT_ALLOW_READ | PT_ALLOW_WRITE }, { g->o.run, PT_ALLOW_READ | PT_ALLOW_WRITE },
-                               { g->o.web, PT_ALLOW_READ }, { g->o.nginx, PT_ALLOW_READ | PT_ALLOW_EXEC }, LIBRARIES, { NULL, 0 } };
+                               { g->web_path, PT_ALLOW_READ }, { g->o.nginx, PT_ALLOW_READ | PT_ALLOW_EXEC }, LIBRARIES, { NULL, 0 } };
 
   return pt_sandbox_landlock(rules, &g->landlock, error) && pt_sandbox_deny(error);
 }
@@ -162,13 +163,15 @@ nginx_main(void *data)
   Gateway *g = data;
   int abi;
   GError *err = NULL;
-  const PtPathRule rules[] = { { g->o.state, PT_ALLOW_READ }, { g->o.run, PT_ALLOW_READ | PT_ALLOW_WRITE }, { g->o.web, PT_ALLOW_READ },
+  const PtPathRule rules[] = { { g->o.state, PT_ALLOW_READ }, { g->o.run, PT_ALLOW_READ | PT_ALLOW_WRITE }, { g->web_path, PT_ALLOW_READ },
                                { g->o.nginx, PT_ALLOW_READ | PT_ALLOW_EXEC }, LIBRARIES, { NULL, 0 } };
   char *argv[] = { (char *)"nginx", (char *)"-p", g->o.run, (char *)"-c", g->conf_path, (char *)"-e", (char *)"stderr", NULL };
   char *envp[] = { g->inherit, NULL };
 
   for (guint i = 0; i < g->o.listen->len; i++)
     fcntl(g_array_index(g->o.listen, PtListen, i).fd, F_SETFD, 0);
+  if (g->web_fd >= 0)
+    fcntl(g->web_fd, F_SETFD, 0);
   if (!pt_sandbox_landlock(rules, &abi, &err))
     die("nginx", err);
   execve(g->o.nginx, argv, envp);
@@ -191,6 +194,8 @@ streams_main(void *data)
   mallopt(M_ARENA_MAX, 2); /* an arena for each thread would keep the memory of those that ended */
   for (guint i = 0; i < g->o.listen->len; i++)
     close(g_array_index(g->o.listen, PtListen, i).fd);
+  if (g->web_fd >= 0)
+    close(g->web_fd);
   for (guint i = 0; i < g->o.vnc->len; i++)
     vnc[i] = g_array_index(g->o.vnc, PtListen, i).fd;
   if (!pt_sandbox_landlock(rules, &abi, &err) || !pt_sandbox_allow_streams(&err) ||
@@ -199,6 +204,21 @@ streams_main(void *data)
     die("streams", err);
   for (;;)
     poll(NULL, 0, -1); /* pause() is not on the list of allowed calls */
+}
+
+/* Where there are no pages, all else works: that is said and not refused. */
+static void
+open_web(Gateway *g)
+{
+  g->web_fd = open(g->o.web, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  g->web_path = g->web_fd >= 0 ? g_strdup_printf("/proc/self/fd/%d", g->web_fd) : g_strdup(g->o.web);
+}
+
+static void
+check_web(const Gateway *g)
+{
+  if (g->web_fd < 0 || faccessat(g->web_fd, "index.html", R_OK, 0) != 0)
+    pt_log_warn("gateway", "%s/index.html cannot be read (%s): the API is served, the web console is not", g->o.web, g_strerror(errno));
 }
 
 /* Opens, drops, writes, confines: in this order. */
@@ -215,12 +235,15 @@ prepare(Gateway *g, GError **error)
     setrlimit(RLIMIT_NOFILE, &files);
   }
   setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }); /* keys and passwords are in there */
+  open_web(g);
   bool ok = pt_options_listen(&g->o, error) && own_directory(g->o.state, 0700, g->o.user, error) &&
             own_directory(g->o.run, 0755, g->o.user, error) && pt_sandbox_drop(g->o.user, error);
   prctl(PR_SET_DUMPABLE, 0);
   for (guint i = 0; ok && i < g->o.listen->len; i++)
     g_string_append_printf(inherit, "%d;", g_array_index(g->o.listen, PtListen, i).fd);
   g->inherit = g_string_free(inherit, FALSE);
+  if (ok)
+    check_web(g);
   ok = ok && pt_cert_ensure(g->o.state, &g->cert, error) && write_conf(g, error);
   g->streams_fd = ok ? pt_unix_listen(g->streams_path, error) : -1;
   return g->streams_fd >= 0 && confine(g, error);

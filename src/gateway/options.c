@@ -61,8 +61,8 @@ pt_options_parse(int *argc, char ***argv, PtOptions *o, GError **error)
     { "api", 0, 0, G_OPTION_ARG_FILENAME, &o->api, "portenad's socket (/run/portena/api.sock)", "SOCKET" },
     { "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &listen, "HTTPS (0.0.0.0:8443 and [::]:8443); may be repeated", "ADDR:PORT" },
     { "vnc", 0, 0, G_OPTION_ARG_STRING_ARRAY, &vnc, "VNC viewers (0.0.0.0:5900 and [::]:5900), or none; may be repeated", "ADDR:PORT" },
-    { "state", 0, 0, G_OPTION_ARG_FILENAME, &o->state, "certificate and key (/var/lib/portena-gateway)", "DIR" },
-    { "run", 0, 0, G_OPTION_ARG_FILENAME, &o->run, "sockets and temporary files (/run/portena-gateway)", "DIR" },
+    { "state", 0, 0, G_OPTION_ARG_FILENAME, &o->state, "certificate and key (/var/lib/portena/gateway)", "DIR" },
+    { "run", 0, 0, G_OPTION_ARG_FILENAME, &o->run, "sockets and temporary files (/run/portena/gateway)", "DIR" },
     { "web", 0, 0, G_OPTION_ARG_FILENAME, &o->web, "the built pages (" PORTENA_DATADIR "/web)", "DIR" },
     { "user", 0, 0, G_OPTION_ARG_STRING, &o->user, "whom to run as when started by root (portena-gateway)", "NAME" },
     { "nginx", 0, 0, G_OPTION_ARG_FILENAME, &o->nginx, "the program (/usr/sbin/nginx)", "PATH" },
@@ -85,8 +85,8 @@ pt_options_parse(int *argc, char ***argv, PtOptions *o, GError **error)
   }
   o->version = version;
   fill(&o->api, "/run/portena/api.sock", true);
-  fill(&o->state, "/var/lib/portena-gateway", true);
-  fill(&o->run, "/run/portena-gateway", true);
+  fill(&o->state, "/var/lib/portena/gateway", true);
+  fill(&o->run, "/run/portena/gateway", true);
   fill(&o->web, PORTENA_DATADIR "/web", true);
   fill(&o->nginx, "/usr/sbin/nginx", true);
   fill(&o->user, "portena-gateway", false);

@@ -46,7 +46,8 @@ class Bed:
             self.sanitized = b"__asan_init" in f.read()
         self.dir = tempfile.mkdtemp(prefix="pt-gw-")
         os.chmod(self.dir, 0o755)
-        web = self.path("web")
+        os.mkdir(self.path("home"), 0o700)  # closed to the gateway's user, as homes are
+        web = self.path("home/web")
         os.makedirs(web + "/assets")
         pages = {"index.html": "<!doctype html><title>Portena</title>", "assets/a-1.js": "let a = 1;\n" * 100, "icon.svg": "<svg/>"}
         for name, text in pages.items():
@@ -70,7 +71,7 @@ class Bed:
         return there
 
     def command(self, **change):
-        options = {"api": self.path("api.sock"), "state": self.path("state"), "run": self.path("run"), "web": self.path("web"),
+        options = {"api": self.path("api.sock"), "state": self.path("state"), "run": self.path("run"), "web": self.path("home/web"),
                    "user": "nobody", "listen": f"127.0.0.1:{PORT}", "vnc": f"127.0.0.1:{VNC}", **change}
         return [self.program] + [f"--{k}={v}" for k, v in options.items()]
 
@@ -840,7 +841,7 @@ def test_command_line(bed):
         for change, code, text in (
             ({"listen": f"127.0.0.1:{port}"}, 1, "another program has that port"), ({"listen": "localhost:1"}, 2, "write a number"),
             ({"listen": "none"}, 2, "one address at least"), ({"vnc": "127.0.0.1:99999"}, 2, "write a number"),
-            ({"listen": "127.0.0.1:0", "vnc": "none", "web": "/x;}\nserver{"}, 1, "hold only letters"),
+            ({"listen": "127.0.0.1:0", "vnc": "none", "state": bed.path("x;}\nserver{")}, 1, "hold only letters"),
             ({"listen": "127.0.0.1:0", "vnc": "none", "api": '/x"$y'}, 1, "hold only letters"), ({"listn": "x"}, 2, "listn"),
             ({"listen": "127.0.0.1:0", "vnc": "none", "run": bed.path("r" * 200)}, 1, "at most"),
         ):
