@@ -78,7 +78,7 @@ END
 # directories with those in its cache, so they get theirs now.
 newest=$(find /usr /etc /var /home -xdev ! -newermt "@$PORTENA_STARTED" -printf '%Ts\n' | sort -n | tail -1)
 mkdir -p /usr/local/share/fonts
-find /usr/share/fonts /usr/local/share/fonts -type d -exec touch -d "@$newest" {} +
+find -L /usr/share/fonts /usr/local/share/fonts -type d -exec touch -d "@$newest" {} +
 fc-cache --system-only --really-force
 ldconfig
 rm -rf /var/log/*.log /var/cache/debconf/*-old /var/cache/ldconfig/* /root/.cache /home/user/.bash_logout
