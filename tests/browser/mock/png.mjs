@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pretended desktop's picture, drawn with rectangles, and PNG to carry it.
-import { deflateSync, crc32 as zcrc } from 'node:zlib';
+import * as zlib from 'node:zlib';
 
 /** A picture of RGB triples. */
 export class Picture {
@@ -68,7 +68,7 @@ const table = Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
   return c >>> 0;
 });
-const crc32 = zcrc ?? ((buf) => {
+const crc32 = zlib.crc32 ?? ((buf) => {
   let c = 0xffffffff;
   for (const b of buf) c = table[(c ^ b) & 255] ^ (c >>> 8);
   return (c ^ 0xffffffff) >>> 0;
@@ -91,5 +91,5 @@ export function encodePng(p) {
   head.set([8, 2, 0, 0, 0], 8);
   const rows = Buffer.alloc((p.width * 3 + 1) * p.height);
   for (let y = 0; y < p.height; y++) p.rgb.copy(rows, y * (p.width * 3 + 1) + 1, y * p.width * 3, (y + 1) * p.width * 3);
-  return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]), chunk('IHDR', head), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]), chunk('IHDR', head), chunk('IDAT', zlib.deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
 }
