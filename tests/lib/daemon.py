@@ -87,7 +87,7 @@ class Daemon:
 
     def start(self, *extra, wait=True):
         argv = [BUILD / "src/daemon/portenad", "--state", self.state, "--run", self.run, "--libexec", BUILD / "src/helpers", "--uplink", "none",
-                "--cgroup", self.cgroup, *([] if self.tune else ["--no-tune"]), *extra]
+                "--gateway-user", "nobody", "--cgroup", self.cgroup, *([] if self.tune else ["--no-tune"]), *extra]
         with open(self.log, "a") as log:
             self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
                                             start_new_session=True)
