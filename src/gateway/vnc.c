@@ -35,6 +35,7 @@
 #include "gateway/rfb.h"
 
 #define HANDSHAKE (20 * G_USEC_PER_SEC)
+#define LINGER (G_USEC_PER_SEC / 2)
 #define BUFFER (16u << 10) /* a TLS record */
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -324,13 +325,32 @@ converse(Viewer *w, GError **error)
   return true;
 }
 
+/* Closing with bytes unread resets the connection, and the reset may overtake the reason that was just sent: the peer gets a
+ * moment to read it, and what it sends meanwhile is thrown away. */
+static void
+linger(int fd)
+{
+  guint8 buf[4096];
+  gsize left = 64u << 10;
+  PtIo io = pt_io_fd(fd, pt_mono() + LINGER);
+
+  shutdown(fd, SHUT_WR);
+  while (left > 0 && pt_io_wait(&io, POLLIN, NULL)) {
+    gssize n = io.read(&io, buf, MIN(left, sizeof buf));
+    if (n <= 0)
+      return;
+    left -= (gsize)n;
+  }
+}
+
 static gpointer
 viewer_main(gpointer data)
 {
   Viewer *w = data;
   g_autoptr(GError) err = NULL;
 
-  if (!converse(w, &err)) {
+  bool relayed = converse(w, &err);
+  if (!relayed) {
     g_autofree char *summary = pt_error_summary(err);
     g_autofree char *safe = pt_text_safe(summary, 300);
     pt_log_info("vnc", "viewer from %s: %s", w->from, safe);
@@ -339,6 +359,8 @@ viewer_main(gpointer data)
     gnutls_bye(w->session, GNUTLS_SHUT_WR);
     gnutls_deinit(w->session);
   }
+  if (!relayed)
+    linger(w->fd);
   close(w->fd);
   if (w->desktop >= 0)
     close(w->desktop);
