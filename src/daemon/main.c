@@ -98,6 +98,8 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
   if (!make_dir(c->state, 0711, error) || !make_dir(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
     return false;
   d->host = pt_host_new(c->state, c->run, c->libexec, c->node, c->uplink, c->cgroup, error);
+  if (d->host && c->tune)
+    pt_host_favour_moves(d->host);
   if (!d->host || !(d->store = pt_store_open_sqlite(db, error)) || !(d->bus = pt_bus_new(d->store, error)))
     return false;
   d->ops = pt_ops_new(d->store, d->bus);

@@ -72,9 +72,10 @@ probe_cgroups(PtHost *h, GError **error)
 /* Every move of a process into a group waits for an RCU grace period, 10 to 20 ms, unless the tree is mounted with
  * "favordynmods" (cgroup-v2.rst), and a guest's boot is a series of such moves: measured here, starts take half and stops two thirds
  * of the time with it. It is a property of the whole tree, so the other options stay as they are; older kernels do without. */
-static void
-favour_moves(const char *cgroup2)
+void
+pt_host_favour_moves(const PtHost *h)
 {
+  const char *cgroup2 = h->cgroup2;
   g_autofree char *text = NULL;
   g_autofree char *at = g_strdup_printf(" %s ", cgroup2);
 
@@ -152,7 +153,6 @@ pt_host_new(const char *state, const char *run, const char *libexec, const char 
     return NULL;
   if (!probe_cgroups(h, error))
     return NULL;
-  favour_moves(h->cgroup2);
   h->cap_sys_resource = has_capability(CAP_SYS_RESOURCE);
   h->cpus = sysconf(_SC_NPROCESSORS_ONLN);
   h->memory = (gint64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);

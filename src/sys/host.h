@@ -32,6 +32,10 @@ PtHost *pt_host_new(const char *state, const char *run, const char *libexec, con
 void pt_host_free(PtHost *h);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtHost, pt_host_free)
 
+/* Remounts the cgroup2 tree, with all options it has, so that moving a process into a group does not wait for an RCU grace
+ * period. It is a property of the whole host and stays after us: only where the administrator lets us tune the host. */
+void pt_host_favour_moves(const PtHost *h);
+
 /* Enters the private mount namespace that a living monitor of `run` holds (a predecessor was killed), or
  * makes a new one with all propagation private. Single-threaded callers only. Sets *ret_adopted.
  * In a namespace of ours on a hybrid layout the unified cgroup tree is unmounted from its usual place,
