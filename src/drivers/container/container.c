@@ -74,6 +74,23 @@ prove(const PtContainers *c, GError **error)
   return ok;
 }
 
+/* What lives without a monitor has no console and no exit status any more, and holds mounts of a namespace that may be lost. */
+static void
+end_orphans(PtContainers *c)
+{
+  g_autoptr(GPtrArray) ids = pt_containers_list(c, NULL);
+
+  for (guint i = 0; i < ids->len; i++) {
+    const char *id = g_ptr_array_index(ids, i);
+    int fd = pt_ct_monitor(c, id, NULL);
+
+    if (fd < 0 || !pt_pidfd_alive(fd))
+      pt_cgroup_kill(c->host, id, NULL); /* what does not end is named when it is cleared */
+    if (fd >= 0)
+      close(fd);
+  }
+}
+
 PtContainers *
 pt_containers_open(const PtHost *host, GError **error)
 {
@@ -103,6 +120,7 @@ pt_containers_open(const PtHost *host, GError **error)
     pt_containers_close(c);
     return NULL;
   }
+  end_orphans(c);
   return c;
 }
 
@@ -227,16 +245,16 @@ pt_container_state(PtContainers *c, const char *id, PtContainerState *ret, GErro
   ret->started = m.started;
   if (read_exit(c, id, ret) || !m.started)
     return true;
-  ret->running = alive(m.init, m.init_start);
-  if (ret->running) {
+  /* It has ended when its monitor says so, a moment after its first process. */
+  if (alive(m.monitor, m.monitor_start)) {
+    ret->running = true;
     ret->pid = m.init;
     ret->paused = pt_cgroup_frozen(c->host, id);
     return true;
   }
-  /* A monitor writes the exit file a moment after the end; look again, in that order, before calling it lost. */
-  if (alive(m.monitor, m.monitor_start) || read_exit(c, id, ret))
+  if (read_exit(c, id, ret))
     return true;
-  ret->stopped = m.started;
+  ret->lost = true;
   ret->exit_code = 255;
   return true;
 }
@@ -273,11 +291,7 @@ pt_ct_monitor(const PtContainers *c, const char *id, GError **error)
 int
 pt_container_watch(PtContainers *c, const char *id, GError **error)
 {
-  g_autoptr(GError) local = NULL;
-  pid_t pid;
-  int fd = pt_ct_monitor(c, id, &local);
-
-  return fd >= 0 ? fd : pt_ct_init(c, id, &pid, error);
+  return pt_ct_monitor(c, id, error);
 }
 
 bool

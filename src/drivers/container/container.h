@@ -27,7 +27,8 @@ typedef struct PtContainerStart {
 } PtContainerStart;
 
 typedef struct PtContainerState {
-  bool running;       /* its first process lives */
+  bool running;       /* its monitor has not said yet that it ended */
+  bool lost;          /* its monitor was killed: how it ended is unknown, and what is left of it is to be cleared */
   bool paused;
   pid_t pid;
   gint64 started;     /* µs since 1970 */
@@ -64,7 +65,8 @@ typedef struct PtExec {
   guint cols, rows;
 } PtExec;
 
-/* Finds crun and proves that it can start something. Adopts monitors that run; the caller asks state() of each. */
+/* Finds crun and proves that it can start something. Adopts monitors that run; the caller asks state() of each. What lives
+ * without a monitor is killed, so that it holds no volume any more: call it before pools are opened. */
 PtContainers *pt_containers_open(const PtHost *host, GError **error);
 void pt_containers_close(PtContainers *c);
 GPtrArray *pt_containers_list(PtContainers *c, GError **error); /* ids (char *) with anything of theirs on this node */
