@@ -407,11 +407,20 @@ pt_ops_cancellable(PtOps *ops, const char *id)
   return cancel;
 }
 
-/* "spaces/S/instances/I" */
-static bool
-about_instance(const PtOperation *op)
+typedef enum Fate { FATE_OPEN, FATE_DONE, FATE_CUT_OFF } Fate;
+
+/* What became of an operation that the last daemon did not end. The reconciler ends those that their object still names; an object
+ * that is gone, or waits for another by now, was deleted or changed in the moment before the daemon's end. */
+static Fate
+fate_of(PtOps *ops, const PtOperation *op)
 {
-  return op->target && g_str_has_prefix(op->target, "spaces/") && strstr(op->target, "/instances/");
+  if (!op->target || !g_str_has_prefix(op->target, "spaces/"))
+    return FATE_CUT_OFF;
+  g_autoptr(PtEntry) e = pt_store_get(ops->store, op->target, NULL);
+  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
+  if (g_strcmp0(json ? pt_json_str(json, "op", NULL) : NULL, op->id) == 0)
+    return FATE_OPEN;
+  return g_strcmp0(op->kind, "delete") == 0 ? FATE_DONE : FATE_CUT_OFF;
 }
 
 bool
@@ -424,8 +433,9 @@ pt_ops_recover(PtOps *ops, GError **error)
   for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = all->pdata[i];
     g_autoptr(PtOperation) op = parse(e->value, NULL);
-    if (op && !has_ended(op) && !about_instance(op))
-      pt_ops_end(ops, op->id, NULL, restarted);
+    Fate fate = op && !has_ended(op) ? fate_of(ops, op) : FATE_OPEN;
+    if (fate != FATE_OPEN)
+      pt_ops_end(ops, op->id, NULL, fate == FATE_DONE ? NULL : restarted);
   }
   return all && prune(ops, error);
 }

@@ -426,6 +426,11 @@ test_recover(Fixture *f, gconstpointer data)
   pt_ops_end(f->ops, old, NULL, NULL);
   __atomic_add_fetch(&shift, 25 * 3600 * SECOND, __ATOMIC_SEQ_CST);
   g_autofree char *build = begin(f, "image-build", "images/y"), *launch = begin(f, "launch", INSTANCE), *done = begin(f, "stop", INSTANCE);
+  g_autofree char *deletion = begin(f, "delete", "spaces/home/instances/gone"), *lost = begin(f, "start", "spaces/home/instances/gone");
+  g_autofree char *waits = g_strdup_printf("{\"op\":\"%s\"}", launch);
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  pt_txn_put(txn, INSTANCE, waits);
+  g_assert_true(pt_store_commit(f->store, txn, NULL, NULL));
   pt_ops_end(f->ops, done, NULL, NULL);
   close_all(f);
   open_all(f);
@@ -433,6 +438,10 @@ test_recover(Fixture *f, gconstpointer data)
   g_autoptr(PtOperation) b = pt_ops_get(f->ops, build, NULL);
   g_autoptr(PtOperation) l = pt_ops_get(f->ops, launch, NULL);
   g_autoptr(PtOperation) d = pt_ops_get(f->ops, done, NULL);
+  g_autoptr(PtOperation) gone = pt_ops_get(f->ops, deletion, NULL);
+  g_autoptr(PtOperation) cut = pt_ops_get(f->ops, lost, NULL);
+  g_assert_cmpint(gone->state, ==, PT_OP_DONE);
+  g_assert_cmpint(cut->state, ==, PT_OP_FAILED);
   g_assert_cmpint(b->state, ==, PT_OP_FAILED);
   g_assert_nonnull(strstr(b->error, "start it again"));
   g_assert_cmpint(l->state, ==, PT_OP_PENDING);
@@ -444,9 +453,11 @@ test_recover(Fixture *f, gconstpointer data)
 static void
 test_prune(Fixture *f, gconstpointer data)
 {
-  g_autofree char *running = begin(f, "image-build", INSTANCE);
-  g_autoptr(PtTxn) txn = NULL;
+  g_autofree char *running = begin(f, "start", INSTANCE), *waits = g_strdup_printf("{\"op\":\"%s\"}", running);
+  g_autoptr(PtTxn) txn = pt_txn_new();
   (void)data;
+
+  pt_txn_put(txn, INSTANCE, waits);
 
   for (int i = 0; i < 1100; i++) {
     g_autoptr(PtOperation) op = pt_record_new(&pt_operation_type);
