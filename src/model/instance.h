@@ -51,7 +51,7 @@ typedef struct PtInstance {
   char *cwd;
   char *user;       /* name or uid[:gid] within the image */
   int restart;      /* PtRestart */
-  bool autostart;   /* start when the node starts */
+  bool autostart;   /* what ran comes back when the node starts */
   char *address;    /* IPv4 in the space's subnet, fixed for life */
   char *address6;
   char *mac;

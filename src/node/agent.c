@@ -108,18 +108,17 @@ put_node(PtAgent *a, GError **error)
   return pt_store_commit(a->store, txn, NULL, error);
 }
 
-/* After the node itself started (not only the daemon), what is marked autostart is to run even if it was stopped. */
+/* After the node itself started (not only the daemon), what ran before runs again, but not what is to be left stopped then. */
 static void
-autostart(PtAgent *a, const PtEntry *e)
+leave_stopped(PtAgent *a, const PtEntry *e)
 {
   g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
   g_autoptr(PtInstance) spec = json ? pt_instance_parse(json, NULL) : NULL;
   g_autoptr(GError) err = NULL;
 
-  if (!spec || !spec->autostart || spec->deleting || spec->power != PT_POWER_STOPPED || g_strcmp0(spec->owner, a->host->node) != 0)
+  if (!spec || spec->autostart || spec->deleting || spec->power == PT_POWER_STOPPED || g_strcmp0(spec->owner, a->host->node) != 0)
     return;
-  spec->power = PT_POWER_RUNNING;
-  spec->boot++;
+  spec->power = PT_POWER_STOPPED;
   spec->generation++;
   g_clear_pointer(&spec->op, g_free);
   g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
@@ -127,7 +126,38 @@ autostart(PtAgent *a, const PtEntry *e)
   pt_txn_require(txn, e->key, e->revision);
   pt_txn_put(txn, e->key, text);
   if (!pt_store_commit(a->store, txn, NULL, &err))
-    pt_log_warn("node", "%s: not started with the node: %s", spec->name, err->message);
+    pt_log_warn("node", "%s: not left stopped with the node's start: %s", spec->name, err->message);
+}
+
+/* RUN/booted holds the boot that RUN was last used in. On a disk, RUN can be of an earlier one: nothing in it is alive then,
+ * and what ran there was lost with the host. */
+static char *
+this_boot(void)
+{
+  char *id = NULL;
+
+  if (!g_file_get_contents("/proc/sys/kernel/random/boot_id", &id, NULL, NULL))
+    return g_strdup("unknown");
+  return g_strchomp(id);
+}
+
+static bool
+node_has_started(PtAgent *a, const char *marker)
+{
+  g_autofree char *now = this_boot(), *then = NULL;
+
+  if (g_file_get_contents(marker, &then, NULL, NULL) && strcmp(then, now) == 0)
+    return false;
+  g_autoptr(GPtrArray) containers = pt_containers_list(a->containers, NULL);
+  for (guint i = 0; i < containers->len; i++) {
+    const char *id = g_ptr_array_index(containers, i);
+    g_autoptr(GError) err = NULL;
+    PtContainerState state;
+    bool runs = pt_container_state(a->containers, id, &state, NULL) && state.running;
+    if (!runs && !pt_container_clear(a->containers, id, false, &err))
+      pt_log_warn("node", "%s", err->message);
+  }
+  return true;
 }
 
 static void
@@ -216,8 +246,8 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
   g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GHashTable) spaces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL);
-  bool node_started = !g_file_test(marker, G_FILE_TEST_EXISTS);
+  g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL), *boot = this_boot();
+  bool node_started = node_has_started(a, marker);
 
   for (guint i = 0; i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
@@ -238,13 +268,13 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
       if (json)
         g_hash_table_add(ids, g_strdup(pt_json_str(json, "id", "")));
       if (node_started)
-        autostart(a, e);
+        leave_stopped(a, e);
     }
   }
   sweep(a, ids, volumes);
   sweep_networks(a, spaces);
   register_images(a);
-  return g_file_set_contents(marker, "", 0, error);
+  return g_file_set_contents(marker, boot, -1, error);
 }
 
 static void
@@ -278,11 +308,13 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   a->context = g_main_context_new();
   a->loop = g_main_loop_new(a->context, FALSE);
   a->workers = g_thread_pool_new(run_unit, a, WORKERS, FALSE, NULL);
-  a->pool = pt_pool_local.open(host, error);
-  a->net = a->pool ? pt_net_bridge.open(host, error) : NULL;
-  a->images = a->net ? pt_images_open(host, error) : NULL;
-  a->containers = a->images ? pt_containers_open(host, error) : NULL;
-  if (!a->containers || !put_node(a, error) || !take_over(a, &revision, error))
+  /* In this order: where all monitors were killed, the mounts that the last daemon made are held by what is left of instances
+   * and by their networks' dnsmasq, which these two end; the pool is free to be mounted anew only then. */
+  a->containers = pt_containers_open(host, error);
+  a->net = a->containers ? pt_net_bridge.open(host, error) : NULL;
+  a->pool = a->net ? pt_pool_local.open(host, error) : NULL;
+  a->images = a->pool ? pt_images_open(host, error) : NULL;
+  if (!a->images || !put_node(a, error) || !take_over(a, &revision, error))
     goto failed;
   a->watcher = g_thread_new("watcher", watcher_run, a);
   a->watch = pt_store_watch(store, "spaces/", revision, on_change, a, error);

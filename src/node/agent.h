@@ -16,7 +16,7 @@
 
 typedef struct PtAgent PtAgent;
 
-/* Opens drivers, writes nodes/<name>, adopts what runs, starts what should run (autostart after a reboot). */
+/* Opens drivers, writes nodes/<name>, adopts what runs, starts what should run (after a reboot: what ran and has autostart). */
 PtAgent *pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError **error);
 /* Stops reconciling; instances go on. */
 void pt_agent_free(PtAgent *a);

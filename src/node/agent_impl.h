@@ -23,6 +23,7 @@ typedef struct PtUnit {
   char *image_mounted;      /* digest whose mount is counted for us */
   bool attached;            /* the root volume is mounted */
   bool watched;             /* its end will be noticed */
+  bool looked;              /* there was a pass since we (re)started */
   int file_users;           /* a descriptor was handed out for the stopped instance … */
   GThread *file_thread;     /* … to this thread, which holds `lock` until it gives it back */
   bool limits_known;        /* limits were applied since we (re)started */

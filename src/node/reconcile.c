@@ -106,6 +106,7 @@ do_start(Pass *p)
   g_autoptr(GError) err = NULL;
 
   s->ready = false;
+  s->boot = p->spec->boot; /* "starting" and running: a predecessor started this very one */
   put_state(p, PT_RUN_STARTING, "starting");
   if (p->spec->op)
     pt_ops_progress(p->a->ops, p->spec->op, "starting", -1, 0, 0, NULL);
@@ -161,6 +162,14 @@ note_end(Pass *p)
   pt_unit_detach(p->a, p->u, p->spec);
 }
 
+/* Says to a person what a killed monitor means. */
+static void
+say_lost(const Pass *p, GError **error)
+{
+  PT_SET(error, PT_ERR_INTERNAL, "%s: its monitor was killed, so it was ended", p->spec->name);
+  pt_error_hint(error, "its files are whole; start it again:  portena start %s", p->spec->name);
+}
+
 static bool
 policy_wants_restart(Pass *p)
 {
@@ -203,6 +212,8 @@ want_running(Pass *p)
     if (!s->ready)
       s->ready = pt_container_ready(p->a->containers, p->spec->id, p->spec);
     s->pid = p->actual.pid;
+    if (s->state == PT_RUN_STARTING)
+      s->started = p->actual.started;
     if (s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || err)
       settle(p, PT_RUN_RUNNING, err);
     if (!s->ready && pt_now() - s->started < READY_LIMIT)
@@ -210,12 +221,17 @@ want_running(Pass *p)
     return;
   }
   if (s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED || s->state == PT_RUN_STOPPING) {
-    bool lost = !p->known; /* with the host: nobody ended it */
+    bool lost = !p->known;                     /* with the host: nobody ended it */
+    bool owed = s->boot != p->spec->boot;      /* a start was asked for since, or a restart was cut off in its middle */
     note_end(p);
     if (lost) {
       s->boot = -1;
+    } else if (owed) {
+      put_state(p, PT_RUN_STOPPED, NULL);
     } else if (!policy_wants_restart(p)) {
-      settle(p, PT_RUN_STOPPED, NULL);
+      if (p->actual.lost)
+        say_lost(p, &err);
+      settle(p, err ? PT_RUN_FAILED : PT_RUN_STOPPED, err);
       return;
     } else {
       s->boot = -1;
@@ -350,6 +366,23 @@ adopt(Pass *p)
   pt_unit_watch_exit(p->a, p->u);
 }
 
+/* A predecessor may have been killed between the status that a change led to and the end of its operation. */
+static void
+end_left_open(PtAgent *a, PtUnit *u, const PtInstance *spec)
+{
+  const PtStatus *s = u->status;
+  g_autoptr(GError) err = NULL;
+
+  if (u->looked)
+    return;
+  u->looked = true;
+  if (!spec->op || spec->deleting || s->generation != spec->generation || s->state == PT_RUN_STARTING || s->state == PT_RUN_STOPPING)
+    return;
+  if (s->error)
+    PT_SET(&err, PT_ERR_INTERNAL, "%s", s->error);
+  pt_ops_end(a->ops, spec->op, NULL, err);
+}
+
 void
 pt_unit_reconcile(PtAgent *a, PtUnit *u)
 {
@@ -378,4 +411,5 @@ pt_unit_reconcile(PtAgent *a, PtUnit *u)
     want_paused(&p);
   else
     want_stopped(&p);
+  end_left_open(a, u, spec);
 }
