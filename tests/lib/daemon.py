@@ -26,7 +26,7 @@ def wait_for(what, condition, seconds=30.0, step=0.02):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"after {seconds} s: {what}")
+            raise AssertionError(f"after {seconds} s: {what() if callable(what) else what}")
         time.sleep(step)
 
 
@@ -159,35 +159,68 @@ class Daemon:
     def instance(self, name, space="home"):
         return self.api("GET", f"/v1/spaces/{space}/instances/{name}").json
 
-    def leftovers(self):
-        """Everything on the machine that carries this daemon's name: processes, mounts, loop devices, control groups, namespaces, links."""
-        found = []
-        base = str(self.base)
-        for pid in filter(str.isdigit, os.listdir("/proc")):
+    def processes(self):
+        """Whatever runs with this daemon's directory in its arguments or in its control group, but the daemon and its gateway."""
+        own = {os.getpid()} | {p.pid for p in (self.process, self.gateway) if p}
+        found = {}
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            proc = pathlib.Path(f"/proc/{pid}")
             try:
-                if pid != str(os.getpid()) and base.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append("process " + pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text() if pid == str(os.getpid()) else ""
-                found += [f"mount {line}" for line in mounts.splitlines() if base in line]
+                argv = (proc / "cmdline").read_bytes()
+                state = (proc / "stat").read_text().rpartition(")")[2].split()
+                if pid in own or state[0] == "Z" or int(state[1]) == (self.gateway.pid if self.gateway else -1):
+                    continue
+                if str(self.base).encode() in argv or f"/{self.cgroup}/" in (proc / "cgroup").read_text():
+                    found[pid] = argv.replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 pass
-        loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
-        found += [f"loop {line}" for line in loops.splitlines() if base in line or self.base.name in line]
-        for root, dirs, _ in os.walk("/sys/fs/cgroup"):
-            for d in list(dirs):
-                if d == self.cgroup:
-                    inner = [x for x in os.listdir(os.path.join(root, d)) if os.path.isdir(os.path.join(root, d, x))]
-                    found += [f"cgroup {root}/{d}/{x}" for x in inner]
-                    dirs.remove(d)
         return found
+
+    def leftovers(self):
+        """Everything on the machine that is this daemon's and not of the daemon itself: once no instance is left, there is nothing.
+        While it runs, its own view of RUN and of the mounts is looked at too; it may keep its pool and images mounted then."""
+        base, running = str(self.base), self.process and self.process.poll() is None
+        found = [f"process {pid} {text}" for pid, text in self.processes().items()]
+        view = pathlib.Path(f"/proc/{self.process.pid}/root") if running else pathlib.Path("/")
+        mountinfo = f"/proc/{self.process.pid if running else 'self'}/mountinfo"
+        kept = tuple(f"{self.run}/{x}" for x in ("pool", "cgroup2", "mnt/img/")) if running else ()
+        mounts = [line.split()[4] for line in pathlib.Path(mountinfo).read_text().splitlines()]
+        found += [f"mount {m}" for m in mounts if m.startswith(base) and not m.startswith(kept or "\0")]
+        loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
+        mine = re.compile(r"/(pool\.xfs|images/[0-9a-f]{64}/rootfs\.erofs)\)")
+        found += [f"loop {line}" for line in loops.splitlines() if base in line and not (running and mine.search(line))]
+        for where in ("monitor", "net", "crun", "mnt/root", "mnt/half", "mnt/vol", "mnt/files", "pool/volumes", "probe"):
+            directory = view / str(self.run / where).lstrip("/")
+            found += [f"file {where}/{x}" for x in (os.listdir(directory) if directory.is_dir() else [])]
+        found += [f"file state/{p.name}/{x.name}" for p in (self.state / "instances", self.state / "pool") if p.is_dir() for x in p.iterdir()
+                  if not (p.name == "instances" and self.has_record(x.name))]
+        for root, dirs, _ in os.walk("/sys/fs/cgroup"):
+            if self.cgroup in dirs:
+                dirs.remove(self.cgroup)
+                group = os.path.join(root, self.cgroup)
+                found += [f"cgroup {group}/{x}" for x in os.listdir(group) if os.path.isdir(os.path.join(group, x))]
+        return found
+
+    def has_record(self, id):
+        """Console histories of instances that still exist stay, also when the daemon has stopped them."""
+        return not (self.process and self.process.poll() is None) or any(i["id"] == id for i in self.api("GET", "/v1/instances").json["items"])
+
+    def is_clean(self, seconds=10):
+        """Networks go a moment after the last instance of their space."""
+        wait_for(lambda: "left: " + "\n  ".join(self.leftovers()), lambda: not self.leftovers(), seconds, 0.05)
 
     def destroy(self):
         """Ends everything and says what was left."""
         self.stop_gateway()
-        if self.process is None and self.socket.parent.exists():
-            self.start(wait=True)
-        self.drain()
-        wait_for("nothing is left", lambda: not self.leftovers() or None, 10) if self.leftovers() else None
-        left = self.leftovers()
-        shutil.rmtree(self.base, ignore_errors=True)
-        assert not left, left
+        try:
+            if self.process and self.process.poll() is not None:
+                self.process = None
+            if self.process is None:
+                self.start()
+            assert self.drain() == 0, self.log.read_text()[-3000:]
+            self.is_clean()
+        finally:
+            self.kill()
+            for pid in self.processes():
+                os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(self.base, ignore_errors=True)
