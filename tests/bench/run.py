@@ -1,212 +1,66 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: the figures of the speed table as JSON, medians, with podman, LXD or Incus beside us in the same run where they are installed
-and answer. Nothing here asserts anything; a quiet machine is yours to provide (the load at start is in the output)."""
+"""`make bench`: the figures of the speed table as JSON on the standard output and as a table on the other, with the floor (crun driven by a script)
+and podman, LXD or Incus beside us in the same run where they are installed and answer. Nothing here asserts anything; a quiet machine is yours to
+provide: the load before and after is in the output. docs/BENCH.md says what each figure is."""
+import argparse
 import json
 import os
 import pathlib
-import shutil
-import socket
-import statistics
 import subprocess
 import sys
-import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "tests/lib"))
-from daemon import BUILD, Daemon, wait_for  # noqa: E402
+sys.path[:0] = [str(TOP / "tests/lib"), str(TOP / "tests/bench")]
+import ours  # noqa: E402
+import peers  # noqa: E402
 
-CLI = str(BUILD / "src/cli/portena")
-out = {"host": {"kernel": os.uname().release, "cpus": os.cpu_count(), "load": os.getloadavg()[0]}, "portena": {}, "peers": {}}
-
-
-def timed(argv, env=None):
-    start = time.perf_counter()
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True)
-    took = (time.perf_counter() - start) * 1000
-    if done.returncode:
-        raise RuntimeError(f"{argv}: {done.stderr}")
-    return took
+ROWS = (("launch returns", "launch_ms", "≤ 70"), ("launch --wait: systemd running", "launch_wait_ms", "≤ 200"),
+        ("app to its first output", "app_first_output_ms", "≤ 40"), ("20 launches at once", "launch_20_ms", "≤ 800"), ("exec … true", "exec_true_ms", "≤ 10"),
+        ("graceful stop", "stop_ms", "≤ 150"), ("delete of a running one", "delete_running_ms", "≤ 80"), ("delete of 20 running", "delete_20_ms", "≤ 1500"),
+        ("portenad, MiB resident", "portenad_rss_mb", "≤ 18"), ("gateway and nginx, MiB", "gateway_mb", "≤ 18"),
+        ("an idle systemd instance, MiB", "memory_per_idle_instance_mb", "≤ 6.5"), ("desktop: click to full frame", "desktop_ms", "≤ 1500"),
+        ("key to canvas change", "key_ms", "≤ 14"), ("list of 1,000 by API", "list_1000_ms", "≤ 15"))
 
 
-def figures(values):
-    return {"median": round(statistics.median(values), 2), "min": round(min(values), 2), "max": round(max(values), 2), "n": len(values)}
+def short(value):
+    if not isinstance(value, dict):
+        return "" if value is None else str(value)
+    if "median" in value:
+        return f"{value['median']:g} ({value['min']:g})"
+    return f"{value.get('sum', value.get('rss_sum', '')):g}"
 
 
-def parallel(commands, env=None):
-    start = time.perf_counter()
-    running = [subprocess.Popen(c, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) for c in commands]
-    for p in running:
-        _, err = p.communicate()
-        if p.returncode:
-            raise RuntimeError(err.decode())
-    return (time.perf_counter() - start) * 1000
+def table(out):
+    columns = {"portena": out["portena"], "floor": out["floor"], **out["peers"]}
+    columns = {k: v for k, v in columns.items() if any(key in v for _, key, _ in ROWS)}
+    print(f"{'median (minimum), ms':34}{'reach':>8}" + "".join(f"{c:>18}" for c in columns), file=sys.stderr)
+    for text, key, reach in ROWS:
+        print(f"{text:34}{reach:>8}" + "".join(f"{short(v.get(key)):>18}" for v in columns.values()), file=sys.stderr)
 
 
-def rss(pid):
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Rss:"):
-            return int(line.split()[1]) / 1024
-    return 0
-
-
-def family(pid):
-    pids, todo = [], [pid]
-    while todo:
-        p = todo.pop()
-        pids.append(p)
-        for t in pathlib.Path(f"/proc/{p}/task").iterdir():
-            todo += [int(c) for c in (t / "children").read_text().split()]
-    return pids
-
-
-def is_monitor(pid, d):
-    try:
-        line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        return b"portena-monitor" in line and str(d.base).encode() in line
-    except OSError:
-        return False
-
-
-def available():
-    os.sync()
-    return next(int(l.split()[1]) for l in open("/proc/meminfo") if l.startswith("MemAvailable")) / 1024
-
-
-def portena():
-    p = out["portena"]
-    d = Daemon("bench").start()
-    try:
-        env, p_ = d.env, lambda *a: [CLI, *a]
-        d.cli("launch", "debian", "warm", "--wait")
-        d.cli("delete", "warm", "--force")
-        launch, ready, stop, delete, app = [], [], [], [], []
-        for n in range(15):
-            launch.append(timed(p_("launch", "debian", f"l{n}"), env))
-            wait_for("ready", lambda: d.instance(f"l{n}")["ready"])
-            stop.append(timed(p_("stop", f"l{n}"), env))
-            d.cli("delete", f"l{n}")
-            ready.append(timed(p_("launch", "debian", f"r{n}", "--wait"), env))
-            delete.append(timed(p_("delete", f"r{n}", "--force"), env))
-            app.append(timed(p_("launch", "debian", f"a{n}", "--init", "app", "--", "sleep", "1000"), env))
-            d.cli("delete", f"a{n}", "--force")
-        p["launch_ms"], p["launch_wait_ms"], p["stop_ms"], p["delete_running_ms"] = map(figures, (launch, ready, stop, delete))
-        p["app_launch_ms"] = figures(app)
-        d.cli("launch", "debian", "e", "--wait")
-        p["exec_true_ms"] = figures([timed(p_("exec", "e", "--", "true"), env) for _ in range(40)])
-        d.cli("delete", "e", "--force")
-        many, gone = [], []
-        for n in range(3):
-            names = [f"m{n}-{i}" for i in range(20)]
-            many.append(parallel([p_("launch", "debian", x) for x in names], env))
-            wait_for("all ready", lambda: all(i["ready"] for i in d.api("GET", "/v1/instances").json["items"]), 120)
-            gone.append(parallel([p_("delete", x, "--force") for x in names], env))
-        p["launch_20_ms"], p["delete_20_ms"] = figures(many), figures(gone)
-        time.sleep(3)
-        before = available()
-        names = [f"i{i}" for i in range(20)]
-        for x in names:
-            d.cli("launch", "debian", x, "--wait")
-        time.sleep(5)
-        p["memory_per_idle_instance_mb"] = round((before - available()) / 20, 2)
-        monitors = [int(x) for x in os.listdir("/proc") if x.isdigit() and is_monitor(x, d)]
-        p["monitor_rss_mb"] = round(statistics.median(map(rss, monitors)), 2)
-        p["portenad_rss_mb_20_instances"] = round(rss(d.process.pid), 1)
-        for x in names:
-            d.cli("delete", x, "--force")
-        thousand(d, p)
-        d.stop()
-        d.start()
-        time.sleep(2)
-        p["portenad_rss_mb"] = round(rss(d.process.pid), 1)
-        gateway(d, p)
-    finally:
-        d.destroy()
-
-
-def thousand(d, p):
-    for n in range(1000):
-        answer = d.api("POST", "/v1/spaces/home/instances", {"name": f"n{n}", "image": "debian", "start": False})
-        assert answer.status in (200, 202), answer.body
-    wait_for("they are there", lambda: len(d.api("GET", "/v1/instances").json["items"]) == 1000, 120)
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        d.api("GET", "/v1/instances")
-        times.append((time.perf_counter() - start) * 1000)
-    p["list_1000_ms"] = figures(times)
-    names = [f"n{n}" for n in range(1000)]
-    for n in names:
-        d.api("DELETE", f"/v1/spaces/home/instances/{n}")
-    wait_for("they are gone", lambda: not d.api("GET", "/v1/instances").json["items"], 300, 0.5)
-
-
-def gateway(d, p):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    d.start_gateway(port)
-    time.sleep(2)
-    pids = family(d.gateway.pid)
-    p["gateway_rss_mb"] = {pathlib.Path(f"/proc/{x}/comm").read_text().strip() + f"/{n}": round(rss(x), 1) for n, x in enumerate(pids)}
-    browser = TOP / "tests/bench/desktop.mjs"
-    if browser.exists() and shutil.which("chromium"):
-        first = (d.state / "first-login").read_text().split()
-        env = {**d.env, "PORTENA_URL": f"https://127.0.0.1:{port}", "PORTENA_USER": first[0], "PORTENA_PASSWORD": first[1], "PORTENA_CLI": CLI}
-        done = subprocess.run(["node", str(browser)], env=env, capture_output=True, text=True, timeout=600)
-        p["desktop"] = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-500:]}
-
-
-def podman():
-    """The same root file system, by podman's fastest way: --rootfs with an overlay."""
-    image = next((BUILD / "check/images").iterdir(), None)
-    if not shutil.which("podman") or not image:
-        return
-    r = out["peers"]["podman"] = {"version": subprocess.run(["podman", "--version"], capture_output=True, text=True).stdout.strip()}
-    mnt = pathlib.Path("/var/tmp/pt-bench-podman")
-    mnt.mkdir(exist_ok=True)
-    erofs = min((BUILD / "check/images").glob("*/rootfs.erofs"), key=lambda f: f.stat().st_size)
-    subprocess.run(["mount", "-t", "erofs", "-o", "loop,ro", str(erofs), str(mnt)], check=True)
-    try:
-        base = ["podman", "run", "--network=none", "--cgroups=disabled", "-d"]
-        launch, execs, delete = [], [], []
-        for n in range(10):
-            launch.append(timed([*base, "--name", f"ptb{n}", "--rootfs", f"{mnt}:O", "sleep", "1000"]))
-            execs.append(timed(["podman", "exec", f"ptb{n}", "true"]))
-            delete.append(timed(["podman", "rm", "-f", "-t", "0", f"ptb{n}"]))
-        r["launch_app_ms"], r["exec_true_ms"], r["delete_running_ms"] = map(figures, (launch, execs, delete))
-    except RuntimeError as e:
-        r["error"] = str(e)[:300]
-        subprocess.run(["podman", "rm", "-f", "-a", "-t", "0"], capture_output=True)
-    finally:
-        subprocess.run(["umount", str(mnt)])
-        mnt.rmdir()
-
-
-def lxd_like(tool):
-    """Incus or LXD, if its daemon answers and has an image called portena-bench (docs/BENCH.md says how to make it of the same root file system)."""
-    if not shutil.which(tool):
-        return
-    r = out["peers"][tool] = {}
-    try:
-        r["version"] = subprocess.run([tool, "version"], capture_output=True, text=True, timeout=20).stdout.strip()
-        timed([tool, "image", "show", "portena-bench"])
-        launch, execs, stop, delete = [], [], [], []
-        for n in range(10):
-            launch.append(timed([tool, "launch", "portena-bench", f"ptb{n}"]))
-            execs.append(timed([tool, "exec", f"ptb{n}", "--", "true"]))
-            delete.append(timed([tool, "delete", "-f", f"ptb{n}"]))
-        r["launch_ms"], r["exec_true_ms"], r["delete_running_ms"] = map(figures, (launch, execs, delete))
-    except (RuntimeError, subprocess.TimeoutExpired) as e:
-        r["error"] = str(e)[:300]
+def floor(rounds):
+    """In a mount namespace of its own, so that whatever happens nothing stays mounted."""
+    done = subprocess.run(["unshare", "-m", "--propagation", "private", sys.executable, TOP / "tests/bench/floor.py", peers.rootfs(), str(rounds)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-600:]}
 
 
 def main():
-    subprocess.run(["/usr/bin/python3", str(TOP / "tests/lib/images.py")], check=True, stdout=sys.stderr)
-    portena()
-    podman()
-    for tool in ("incus", "lxc"):
-        lxd_like(tool)
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--rounds", type=int, default=15, help="of each figure (15)")
+    p.add_argument("--parts", default="", help=f"only these of ours, with commas: {', '.join(ours.PARTS)}")
+    p.add_argument("--no-peers", action="store_true", help="ours alone")
+    o = p.parse_args()
+    subprocess.run([sys.executable, TOP / "tests/lib/images.py"], check=True, stdout=sys.stderr)
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    out = {"host": {"kernel": os.uname().release, "cpu": cpu, "cpus": os.cpu_count(), "load_before": os.getloadavg()[0]}, "portena": {}, "floor": {}, "peers": {}}
+    ours.run(out["portena"], o.rounds, o.parts.split(",") if o.parts else None)
+    if not o.no_peers:
+        out["floor"] = floor(o.rounds)
+        peers.run(out["peers"], o.rounds)
+    out["host"]["load_after"] = os.getloadavg()[0]
+    table(out)
     print(json.dumps(out, indent=1))
 
 

@@ -159,6 +159,15 @@ class Daemon:
     def instance(self, name, space="home"):
         return self.api("GET", f"/v1/spaces/{space}/instances/{name}").json
 
+    def first_login(self, chosen):
+        """Changes the password that the first user was given, as a person has to, and returns both."""
+        name, password = (self.state / "first-login").read_text().split(None, 1)
+        login = self.api("POST", "/v1/session", {"user": name, "password": password.strip(), "token": True}).json["token"]
+        changed = self.api("PATCH", f"/v1/users/{name}", {"password": chosen, "current_password": password.strip()},
+                           headers={"Authorization": f"Bearer {login}"})
+        assert changed.status == 200, changed.body
+        return name, chosen
+
     def processes(self):
         """Whatever runs with this daemon's directory in its arguments or in its control group, but the daemon and its gateway."""
         own = {os.getpid()} | {p.pid for p in (self.process, self.gateway) if p}

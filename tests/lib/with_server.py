@@ -19,12 +19,7 @@ def main():
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
         d.start_gateway(port)
-        name, password = (d.state / "first-login").read_text().split(None, 1)
-        chosen = "a password of the tests"
-        login = d.api("POST", "/v1/session", {"user": name, "password": password.strip(), "token": True}).json["token"]
-        changed = d.api("PATCH", f"/v1/users/{name}", {"password": chosen, "current_password": password.strip()},
-                        headers={"Authorization": f"Bearer {login}"})
-        assert changed.status == 200, changed.body
+        name, chosen = d.first_login("a password of the tests")
         env = {**d.env, "HOME": os.environ.get("HOME", "/root"), "PORTENA_URL": f"https://127.0.0.1:{port}", "PORTENA_USER": name,
                "PORTENA_PASSWORD": chosen, "PORTENA_CLI": str(BUILD / "src/cli/portena")}
         code = subprocess.call(sys.argv[1:], env=env)

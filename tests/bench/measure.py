@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of the benchmark share: taking times, and asking the kernel for memory. Nothing here judges a figure."""
+import os
+import pathlib
+import statistics
+import subprocess
+import time
+
+
+def timed(argv, env=None):
+    """Milliseconds from before the start of a command until it has ended."""
+    start = time.perf_counter()
+    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True)
+    took = since(start)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {done.stderr.strip()[-400:]}")
+    return took
+
+
+def since(start):
+    return (time.perf_counter() - start) * 1000
+
+
+def first_output(argv, env=None):
+    """Milliseconds from before the start of a command until its first byte of output; it is waited for afterwards."""
+    start = time.perf_counter()
+    with subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as p:
+        first = p.stdout.read(1)
+        took = since(start)
+        _, err = p.communicate()
+        if not first:
+            raise RuntimeError(f"{' '.join(map(str, argv))}: no output: {err.decode(errors='replace')[-400:]}")
+    return took
+
+
+def parallel(commands, env=None):
+    """Milliseconds until all of several commands, started at once, have ended."""
+    start = time.perf_counter()
+    running = [subprocess.Popen([str(a) for a in c], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
+               for c in commands]
+    failed = [err.decode(errors="replace")[-400:] for p in running for err in [p.communicate()[1]] if p.returncode]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(commands)} failed: {failed[0]}")
+    return since(start)
+
+
+def figures(values):
+    """The median is the figure; on a machine with other work on it, the minimum says more about us and the maximum about the others."""
+    return {"median": round(statistics.median(values), 2), "min": round(min(values), 2), "max": round(max(values), 2), "n": len(values)}
+
+
+def memory_of(pids, field="Rss"):
+    """MiB of the given processes, summed; "Rss", or "Pss": what is shared is counted in parts."""
+    total = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith(field + ":"):
+                total += int(line.split()[1])
+    return round(total / 1024, 2)
+
+
+def family(pid):
+    """A process and all that descend from it."""
+    pids, todo = [], [pid]
+    while todo:
+        p = todo.pop()
+        pids.append(p)
+        for thread in pathlib.Path(f"/proc/{p}/task").iterdir():
+            todo += [int(c) for c in (thread / "children").read_text().split()]
+    return pids
+
+
+def named(word, under):
+    """The processes whose command line has both words in it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if word.encode() in line and under.encode() in line:
+            found.append(int(pid))
+    return found
+
+
+def group_memory(name):
+    """MiB that a control group and those in it are charged for, without page cache that can be dropped: processes, tmpfs, kernel memory."""
+    v1, v2 = pathlib.Path("/sys/fs/cgroup/memory") / name, pathlib.Path("/sys/fs/cgroup") / name
+    group = v1 if v1.is_dir() else v2
+    used = int((group / ("memory.usage_in_bytes" if group == v1 else "memory.current")).read_text())
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    prefix = "total_" if group == v1 else ""
+    return (used - int(stat[prefix + "inactive_file"]) - int(stat[prefix + "active_file"])) / 2**20
+
+
+def available():
+    """MiB that the kernel says are free for the taking. The whole machine's: what others do meanwhile is in it."""
+    os.sync()
+    return next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemAvailable")) / 1024
