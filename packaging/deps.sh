@@ -1,39 +1,86 @@
 #!/bin/sh
-# Installs the packages of the given kinds (build, run, test) that are missing; packaging/packages names them. Does nothing, and
-# asks no network, where all are there.
+# deps.sh KIND…: installs the packages of these kinds (build, run, test) that are missing; the file packages names them. Does
+# nothing, and asks no network, where all are there.
 set -eu
 here=$(dirname "$0")
+[ $# -gt 0 ] || { echo "usage: $0 build|run|test…" >&2; exit 2; }
 kinds=$(printf '%s|' "$@")
-wanted=$(awk -v kinds="^(${kinds%|})$" '$1 ~ kinds { print $2 }' "$here/packages" | sort -u)
 
-missing=
-for p in $wanted; do
-  case $p in
-    # Node.js may come from elsewhere than Debian, where npm is part of it.
-    nodejs) command -v node >/dev/null && continue ;;
-    npm) command -v npm >/dev/null && continue ;;
-  esac
-  [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing="$missing $p"
-done
+# A name may hold alternatives, a|b: what other releases of Debian call the same. Node.js may come from elsewhere than Debian, and
+# has npm in it then.
+missing=$(
+  installed=" $(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | awk '$1 == "installed" { printf "%s ", $2 }')"
+  awk -v kinds="^(${kinds%|})$" '$1 ~ kinds { print $2 }' "$here/packages" | sort -u | while IFS= read -r names; do
+    rest=$names\|
+    while [ -n "$rest" ]; do
+      case $installed in *" ${rest%%|*} "*) continue 2 ;; esac
+      rest=${rest#*|}
+    done
+    case $names in
+      nodejs) ! command -v node >/dev/null || continue ;;
+      npm) ! command -v npm >/dev/null || continue ;;
+    esac
+    echo "$names"
+  done
+)
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ]; then
-  echo "portena: these packages are missing:$missing" >&2
-  echo "  install them with:  sudo apt-get install --no-install-recommends$missing" >&2
+  echo "portena: these packages are missing: $(echo "$missing" | tr '\n' ' ')" >&2
+  echo "  install them with:  sudo $0 $*" >&2
   exit 1
 fi
-echo "Installing:$missing"
-# nginx is our gateway's child, never a service of the system: its package would else take port 80 as it is installed.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e $policy ]; then
-  printf '#!/bin/sh\nexit 101\n' >$policy
-  chmod 755 $policy
-  trap 'rm -f $policy' EXIT INT TERM
-fi
+
+# One at a time: it is one file that two would move aside.
+exec 9</var/lib/dpkg
+flock 9
+
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q -o DPkg::Lock::Timeout=600 update
+packages=
+for names in $missing; do
+  pick=
+  for p in $(echo "$names" | tr '|' ' '); do
+    # A name that is merely promised by another package has no candidate of its own.
+    if [ -z "$pick" ] && LC_ALL=C apt-cache policy "$p" | grep -q '^  Candidate: [^(]'; then pick=$p; fi
+  done
+  packages="$packages ${pick:-${names%%|*}}"
+done
+echo "Installing:$packages"
+
+# nginx is our gateway's child, never a service of the system: as it is installed it would take port 80. So nothing may start it
+# meanwhile, and afterwards it is disabled, unless it was here before us: then it is the administrator's. A policy-rc.d that is
+# here already is asked about all else, and comes back whatever ends us; $kept is what a killed run of this script left.
+policy=/usr/sbin/policy-rc.d
+kept=$policy.before-portena
+restore() {
+  ! grep -qs '^# portena:' $policy || rm -f $policy
+  if [ -e $kept ] || [ -L $kept ]; then mv -f $kept $policy; fi
+}
+restore
+new_nginx=
+case "$packages " in *' nginx '*) new_nginx=1 ;; esac
+if [ -n "$new_nginx" ]; then
+  trap restore EXIT
+  trap 'exit 130' INT TERM HUP
+  if [ -e $policy ] || [ -L $policy ]; then mv $policy $kept; fi
+  cat >$policy <<END
+#!/bin/sh
+# portena: while its packages are installed
+for word; do
+  case \$word in nginx|nginx.service) exit 101 ;; esac
+done
+[ ! -x $kept ] || exec $kept "\$@"
+END
+  chmod 755 $policy
+fi
+# What a package starts must not hold the lock (9).
 # shellcheck disable=SC2086
-apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends $missing
-case " $missing " in
-  *" nginx-light "*) [ ! -d /run/systemd/system ] || systemctl -q disable nginx || true ;;
-esac
+apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends $packages 9>&-
+if [ -n "$new_nginx" ]; then
+  if command -v systemctl >/dev/null; then
+    systemctl -q disable nginx 2>/dev/null || echo 'portena: nginx could not be disabled; it may take port 80 at the next boot' >&2
+  elif command -v update-rc.d >/dev/null; then
+    update-rc.d nginx disable
+  fi
+fi
