@@ -28,7 +28,7 @@ parse(const PtEntry *e)
 static bool
 begins(const PtImage *image, const char *ref)
 {
-  const char *hex = g_str_has_prefix(ref, "sha256:") ? ref + 7 : ref;
+  const char *hex = strncmp(ref, "sha256:", 7) == 0 ? ref + 7 : ref;
 
   return strlen(hex) >= PREFIX_MIN && strspn(hex, "0123456789abcdef") == strlen(hex) &&
          g_str_has_prefix(image->digest, "sha256:") && g_str_has_prefix(image->digest + 7, hex);

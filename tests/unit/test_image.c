@@ -56,7 +56,8 @@ test_source_bad(void)
     g_autoptr(GError) err = NULL;
     g_autoptr(PtSource) s = pt_source_parse(bad[i], &err);
 
-    g_test_message("%s", bad[i]);
+    g_autofree char *shown = g_strescape(bad[i], NULL);
+    g_test_message("%s", shown);
     g_assert_null(s);
     g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
     g_assert_true(g_utf8_validate(err->message, -1, NULL));

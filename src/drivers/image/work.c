@@ -291,8 +291,9 @@ judge(PtImageWork *w, const char *tool, GError **error)
 bool
 pt_image_work_run(PtImageWork *w, const PtJailRun *run, char **ret_output, GError **error)
 {
-  static const char tick[] =
-    "while :; do sleep 0.25; stat -f -c '@TICK %b %f %S' /work 2>/dev/null; done & exec \"$@\"";
+  static const char *const growth[] = {
+    "sh", "-c", "while :; do sleep 0.25; stat -f -c '@TICK %b %f %S' /work 2>/dev/null; done & exec \"$@\"", "sh"
+  };
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GError) err = NULL;
   Listen listen = { .work = w, .run = run, .base = -1 };
@@ -320,8 +321,8 @@ pt_image_work_run(PtImageWork *w, const PtJailRun *run, char **ret_output, GErro
     g_ptr_array_add(argv, g_strdup(run->options[i]));
   g_ptr_array_add(argv, g_strdup("--"));
   if (run->flags & PT_JAIL_GROWTH)
-    for (guint i = 0; i < 4; i++)
-      g_ptr_array_add(argv, g_strdup((const char *[]){ "sh", "-c", tick, "sh" }[i]));
+    for (guint i = 0; i < G_N_ELEMENTS(growth); i++)
+      g_ptr_array_add(argv, g_strdup(growth[i]));
   for (guint i = 0; run->argv[i]; i++)
     g_ptr_array_add(argv, g_strdup(run->argv[i]));
   g_ptr_array_add(argv, NULL);
