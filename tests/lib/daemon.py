@@ -194,7 +194,7 @@ class Daemon:
         mountinfo = f"/proc/{self.process.pid if running else 'self'}/mountinfo"
         kept = tuple(f"{self.run}/{x}" for x in ("pool", "cgroup2", "mnt/img/")) if running else ()
         mounts = [line.split()[4] for line in pathlib.Path(mountinfo).read_text().splitlines()]
-        found += [f"mount {m}" for m in mounts if m.startswith(base) and not m.startswith(kept or "\0")]
+        found += [f"mount {m}" for m in mounts if m.startswith(base) and m != str(self.state) and not m.startswith(kept or "\0")]
         loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
         mine = re.compile(r"/(pool\.xfs|images/[0-9a-f]{64}/rootfs\.erofs)\)")
         found += [f"loop {line}" for line in loops.splitlines() if base in line and not (running and mine.search(line))]

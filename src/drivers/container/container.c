@@ -38,6 +38,28 @@ pt_ct_log(const PtContainers *c, const char *id)
   return g_build_filename(c->host->state, "instances", id, "console.log", NULL);
 }
 
+/* A guest's first process walks down to its tree with the ids of its range. */
+static bool
+passable(const char *run, GError **error)
+{
+  g_autofree char *dir = g_strdup(run);
+  struct stat st;
+
+  while (stat(dir, &st) == 0) {
+    if (!(st.st_mode & S_IXOTH)) {
+      PT_SET(error, PT_ERR_INVALID, "run directory %s: %s lets nobody else pass, so no container could start", run, dir);
+      pt_error_hint(error, "chmod o+x %s, or give another --run directory", dir);
+      return false;
+    }
+    if (strcmp(dir, "/") == 0)
+      return true;
+    g_autofree char *below = g_steal_pointer(&dir);
+    dir = g_path_get_dirname(below);
+  }
+  pt_error_errno(error, errno, "%s", dir);
+  return false;
+}
+
 /* Starts the monitor's own binary as a container that does nothing: it needs no library, so no root file system. */
 static bool
 prove(const PtContainers *c, GError **error)
@@ -116,7 +138,7 @@ pt_containers_open(const PtHost *host, GError **error)
       return NULL;
     }
   }
-  if (!prove(c, error)) {
+  if (!passable(host->run, error) || !prove(c, error)) {
     pt_containers_close(c);
     return NULL;
   }
