@@ -26,10 +26,11 @@ bench:
 	tests/bench/run.sh $(BUILD)
 
 install: all
-	meson install -C $(BUILD) --no-rebuild
+	meson install -C $(BUILD) --no-rebuild --quiet
+	@[ -n "$(DESTDIR)" ] || echo 'Start Portena, now and at each boot:  systemctl enable --now portenad portena-gateway portena-instances'
 
 uninstall:
-	ninja -C $(BUILD) uninstall
+	packaging/uninstall.sh $(BUILD)
 
 clean:
 	rm -rf $(BUILD) build-* web/dist

@@ -18,7 +18,7 @@ say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'portena: %s\n' "$*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || fail 'make run needs root: sudo make run'
-getent passwd $user >/dev/null || useradd --system --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin $user
+"$top/packaging/user.sh"
 mkdir -p "$state" "$run"
 
 daemon= gateway=

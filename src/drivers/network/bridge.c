@@ -210,7 +210,6 @@ bring_up(PtNet *net, PtBridgeSpace *s, const PtNetSpace *space, GError **error)
 static bool
 space_up(PtNet *net, const PtNetSpace *space, GError **error)
 {
-  g_autoptr(GError) err = NULL;
   PtBridgeSpace *s = take(net, space->id, error);
   bool ok;
 
