@@ -149,7 +149,7 @@ busy(Change *c, GError **error)
       return true;
     if (pt_mono() < end && !pt_link_gone(c->r->link))
       continue;
-    PT_SET(error, PT_ERR_CONFLICT, "%s: a %s is at work\nwait for its end: portena operation wait %s", c->spec->name,
+    PT_SET(error, PT_ERR_CONFLICT, "%s: a %s is at work\nwait for its end:  portena op show %s", c->spec->name,
            o->kind, op);
     return false;
   }
@@ -359,6 +359,14 @@ grow_volume(Change *c, GError **error)
   return true;
 }
 
+static bool
+same_ports(const PtInstance *a, const PtInstance *b)
+{
+  g_autoptr(json_t) one = pt_record_view(&pt_instance_type, a, 0), two = pt_record_view(&pt_instance_type, b, 0);
+
+  return json_equal(json_object_get(one, "ports"), json_object_get(two, "ports"));
+}
+
 /* The quota with `spec` in place of what it is now. The guard is in the transaction afterwards. */
 static bool
 recheck_quota(Change *c, const PtInstance *before, GError **error)
@@ -380,7 +388,7 @@ recheck_quota(Change *c, const PtInstance *before, GError **error)
       return false;
   }
   pt_guard_write(c->txn, c->spec->space, guard, last);
-  return pt_ports_free(c->r, c->spec, error);
+  return same_ports(before, c->spec) || pt_ports_free(c->r, c->spec, error);
 }
 
 /* The records are keyed by the name; id, address and volume stay. */

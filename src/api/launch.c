@@ -188,6 +188,11 @@ pt_ports_free(PtRequest *r, const PtInstance *spec, GError **error)
 
   if (!spec->ports || spec->ports->len == 0)
     return true;
+  if (strcmp(pt_agent_uplink(r->api->agent), "none") == 0) {
+    PT_SET(error, PT_ERR_CONFLICT, "ports: none can be published, this node's uplink is 'none'\n"
+                                   "nothing was changed; start portenad with --uplink auto or --uplink INTERFACE");
+    return false;
+  }
   pt_view_foreach(r->api->view, NULL, look_for_clash, &c);
   g_autofree const char *space = c.space, *name = c.name;
   if (!space)

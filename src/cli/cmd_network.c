@@ -148,7 +148,7 @@ change_ports(PtCli *cli, const PtTarget *t, const json_t *wanted, const char *te
   if (!reply || !pt_client_reply_check(reply, error))
     return false;
   *ret = pt_json_parse_object(reply->body, reply->body_size, error);
-  return *ret != NULL;
+  return *ret && pt_operation_wait(cli, *ret, t->name, 0, NULL, error);
 }
 
 static int

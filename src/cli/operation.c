@@ -152,8 +152,12 @@ pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 ti
   catch_interrupts(&was);
   bool ok = ended(op) || follow(cli, &op, title, timeout, error);
   sigaction(SIGINT, &was, NULL);
-  if (!ok || !outcome(op, error))
+  if (!ok)
     return false;
+  if (!outcome(op, error)) {
+    cli->refused = true;
+    return false;
+  }
   if (ret_operation)
     *ret_operation = g_steal_pointer(&op);
   return true;

@@ -107,7 +107,7 @@ const char *
 pt_agent_uplink(PtAgent *a)
 {
   (void)a;
-  return "none";
+  return "automatic: eth0";
 }
 
 static int
