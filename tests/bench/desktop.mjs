@@ -40,6 +40,7 @@ function watch() {
     if (bench.sampling && dirty && c?.width) {
       const at = performance.now();
       dirty = false;
+      pen.clearRect(0, 0, small.width, small.height); // a canvas not drawn yet is transparent, and hides nothing of the one before
       draw.call(pen, c, 0, 0, small.width, small.height);
       bench.frames.push({ at, points: pen.getImageData(0, 0, small.width, small.height).data });
     }
