@@ -116,19 +116,23 @@ static void
 check_programs(json_t *items)
 {
   static const struct {
-    const char *name, *use;
+    const char *name, *use, *package;
     Verdict missing;
   } programs[] = {
-    { "crun", "runs containers", BAD },           { "dnsmasq", "gives addresses and names in spaces", BAD },
-    { "mkfs.erofs", "makes images", BAD },        { "mkfs.ext4", "makes volumes", BAD },
-    { "mmdebstrap", "builds the recipes", WARN }, { "skopeo", "fetches images from registries", WARN },
+    { "crun", "runs containers", "crun", BAD },
+    { "dnsmasq", "gives addresses and names in spaces", "dnsmasq-base", BAD }, /* dnsmasq is a service that takes port 53 */
+    { "mkfs.erofs", "makes images", "erofs-utils", BAD },
+    { "mkfs.ext4", "makes volumes", "e2fsprogs", BAD },
+    { "mkfs.xfs", "makes the pool", "xfsprogs", WARN },
+    { "mmdebstrap", "builds the recipes", "mmdebstrap", WARN },
+    { "skopeo", "fetches images from registries", "skopeo", WARN },
+    { "umoci", "unpacks what was fetched", "umoci", WARN },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {
     g_autofree char *path = g_find_program_in_path(programs[i].name);
     g_autofree char *detail = g_strdup_printf("%s: %s", programs[i].use, path ? path : "not installed");
-    g_autofree char *hint = g_strdup_printf(
-        "install it: apt install %s", g_str_has_prefix(programs[i].name, "mkfs.er") ? "erofs-utils" : programs[i].name);
+    g_autofree char *hint = g_strdup_printf("install it: apt install --no-install-recommends %s", programs[i].package);
     check(items, programs[i].name, path ? OK : programs[i].missing, detail, hint);
   }
 }
