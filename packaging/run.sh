@@ -62,7 +62,10 @@ kill -0 $gateway 2>/dev/null || { gateway=; echo 'portena-gateway did not start;
 
 port=${listen##*:}
 echo
-say "Portena is ready:  https://$(hostname):$port/   (or https://localhost:$port/)"
+case $listen in
+  0.0.0.0:* | \[::\]:*) say "Portena is ready:  https://$(hostname):$port/   (or https://localhost:$port/)" ;;
+  *) say "Portena is ready:  https://$listen/" ;;
+esac
 if [ -r "$state/first-login" ]; then
   say "First login:       $(cut -d' ' -f1 "$state/first-login")   password: $(cut -d' ' -f2- "$state/first-login")"
 fi

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/config.h"
+#include "sys/cgroup.h"
 
 typedef struct {
   GMainLoop *loop;
@@ -127,6 +128,8 @@ daemon_down(Daemon *d, bool drain, GError **error)
     pt_bus_free(d->bus);
   if (d->store)
     pt_store_close(d->store);
+  if (drain && ok && d->host)
+    pt_cgroup_remove_own(d->host);
   pt_host_free(d->host);
   return ok;
 }

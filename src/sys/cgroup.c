@@ -283,3 +283,16 @@ pt_cgroup_remove(const PtHost *host, const char *id, GError **error)
   }
   return ok;
 }
+
+void
+pt_cgroup_remove_own(const PtHost *host)
+{
+  g_autofree char *ours = pt_cg_dir(host, NULL, NULL);
+  g_autoptr(GDir) d = host->cgroup_kind == PT_CGROUP_V1 ? g_dir_open(host->cgroup1, 0, NULL) : NULL;
+
+  rmdir(ours);
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    g_autofree char *dir = g_build_filename(host->cgroup1, name, host->cgroup, NULL);
+    rmdir(dir);
+  }
+}

@@ -32,3 +32,5 @@ bool pt_cgroup_frozen(const PtHost *host, const char *id);
 bool pt_cgroup_kill(const PtHost *host, const char *id, GError **error);  /* SIGKILL to all in it and below, until empty */
 GArray *pt_cgroup_pids(const PtHost *host, const char *id, GError **error); /* of pid_t, with those below */
 bool pt_cgroup_remove(const PtHost *host, const char *id, GError **error); /* with all below; absent is success */
+/* Removes the group that holds all of them, in each hierarchy where it is empty: for a daemon that leaves nothing running. */
+void pt_cgroup_remove_own(const PtHost *host);
