@@ -7,6 +7,7 @@ see go wrong it asks for by name: see Fake.faults.
 import array
 import base64
 import datetime
+import errno
 import hashlib
 import http.server
 import json
@@ -148,11 +149,15 @@ class Fake:
               "error": None, "result": None}
         self.operations[op["id"]] = op
 
+        world = self.operations
+
         def run():
             steps = ["fetch packages", "unpack", "make the file system"]
             for n, step in enumerate(steps):
                 op.update(step=step, progress=n * 1000 // len(steps), done=total * n // len(steps))
                 time.sleep(seconds / len(steps))
+            if world is not self.operations:
+                return  # it is of an earlier test
             if fails:
                 op.update(state="failed", error=fails)
             else:
@@ -168,21 +173,24 @@ class Fake:
         return op
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 64
+class Quiet:
+    """A client that has heard enough is no error."""
 
     def handle_error(self, request, client_address):
-        """A client that has heard enough is no error."""
         import sys
-        if not isinstance(sys.exc_info()[1], (BrokenPipeError, ConnectionResetError)):
+        error = sys.exc_info()[1]
+        if not isinstance(error, (BrokenPipeError, ConnectionResetError)) and getattr(error, "errno", None) != errno.ENOTCONN:
             super().handle_error(request, client_address)
 
 
-class TlsServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+class Server(Quiet, socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+class TlsServer(Quiet, socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     allow_reuse_address = True
-    handle_error = Server.handle_error
 
     def finish_request(self, request, client_address):
         try:
