@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -230,7 +232,7 @@ join_monitor(const char *run, const char *id)
 }
 
 static bool
-adopt(const char *run)
+join_any_monitor(const char *run)
 {
   g_autofree char *dir = g_build_filename(run, "monitor", NULL);
   g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
@@ -243,12 +245,65 @@ adopt(const char *run)
   return false;
 }
 
+/* A mount namespace that whoever is not root has made belongs to a user namespace of theirs. */
+static bool
+is_roots(int mnt)
+{
+  struct stat theirs, ours;
+  int owner = ioctl(mnt, NS_GET_USERNS);
+  bool same = owner >= 0 && fstat(owner, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 && theirs.st_dev == ours.st_dev &&
+              theirs.st_ino == ours.st_ino;
+
+  if (owner >= 0)
+    close(owner);
+  return same;
+}
+
+/* A space's network outlives its last instance's monitor for a moment, and a daemon may be killed in it. The pid file is
+ * dnsmasq's own, and it holds no privilege: what it says counts only where the process was started by us, in a namespace of root's. */
+static bool
+join_dnsmasq(const char *run, const char *space)
+{
+  g_autofree char *file = g_build_filename(run, "net", space, "dns", "pid", NULL), *text = NULL, *args = NULL;
+  g_autofree char *conf = g_strdup_printf("--conf-file=%s/net/%s/dns/dnsmasq.conf", run, space);
+  gsize n = 0;
+
+  if (!g_file_get_contents(file, &text, NULL, NULL))
+    return false;
+  pid_t pid = (pid_t)g_ascii_strtoll(text, NULL, 10);
+  g_autofree char *cmdline = g_strdup_printf("/proc/%d/cmdline", pid), *ns = g_strdup_printf("/proc/%d/ns/mnt", pid);
+  int pidfd = pid > 1 ? pt_pidfd(pid, 0, NULL) : -1;
+  int mnt = pidfd >= 0 ? open(ns, O_RDONLY | O_CLOEXEC) : -1;
+  bool joined = mnt >= 0 && g_file_get_contents(cmdline, &args, &n, NULL) && memmem(args, n, conf, strlen(conf) + 1) &&
+                pt_pidfd_alive(pidfd) && is_roots(mnt) && setns(mnt, CLONE_NEWNS) == 0;
+
+  if (mnt >= 0)
+    close(mnt);
+  if (pidfd >= 0)
+    close(pidfd);
+  return joined;
+}
+
+static bool
+join_any_dnsmasq(const char *run)
+{
+  g_autofree char *dir = g_build_filename(run, "net", NULL);
+  g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
+  const char *space;
+
+  while (d && (space = g_dir_read_name(d))) {
+    if (join_dnsmasq(run, space))
+      return true;
+  }
+  return false;
+}
+
 bool
 pt_host_enter_mounts(const char *run, bool *ret_adopted, GError **error)
 {
   g_autofree char *own = g_build_filename(run, "cgroup2", NULL);
 
-  *ret_adopted = adopt(run);
+  *ret_adopted = join_any_monitor(run) || join_any_dnsmasq(run);
   if (*ret_adopted)
     return true;
   if (!check_path("run", run, error) || !make_dir(run, "", 0755, error))

@@ -36,7 +36,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtHost, pt_host_free)
  * period. It is a property of the whole host and stays after us: only where the administrator lets us tune the host. */
 void pt_host_favour_moves(const PtHost *h);
 
-/* Enters the private mount namespace that a living monitor of `run` holds (a predecessor was killed), or
+/* Enters the private mount namespace that a living monitor or dnsmasq of `run` holds (a predecessor was killed), or
  * makes a new one with all propagation private. Single-threaded callers only. Sets *ret_adopted.
  * In a namespace of ours on a hybrid layout the unified cgroup tree is unmounted from its usual place,
  * because crun refuses that layout, and mounted at RUN/cgroup2. */
