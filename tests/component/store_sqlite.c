@@ -160,7 +160,10 @@ test_backup(StoreFixture *f, gconstpointer data)
   }
   g_atomic_int_set(&writing, 1);
   GThread *writer = g_thread_new("writer", write_on, f->store);
-  g_usleep(20000);
+  for (bool wrote = false; !wrote; g_usleep(1000)) {
+    g_autoptr(PtEntry) first = pt_store_get(f->store, "a", NULL);
+    wrote = first != NULL;
+  }
   g_assert_true(pt_store_backup(f->store, path, &err));
   g_assert_no_error(err);
   g_atomic_int_set(&writing, 0);
