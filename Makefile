@@ -7,6 +7,7 @@ all: $(BUILD)/build.ninja
 	web/build.sh
 
 $(BUILD)/build.ninja:
+	@packaging/deps.sh --check build
 	meson setup --prefix=/usr --buildtype=release $(BUILD)
 
 deps:

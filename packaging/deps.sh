@@ -1,9 +1,19 @@
 #!/bin/sh
-# deps.sh KIND…: installs the packages of these kinds (build, run, test) that are missing; the file packages names them. Does
-# nothing, and asks no network, where all are there.
+# deps.sh [--check] KIND…: installs the packages of these kinds (build, run, test) that are missing; the file packages names
+# them. Does nothing, and asks no network, where all are there. With --check, or without root, it only says what is missing.
 set -eu
 here=$(dirname "$0")
-[ $# -gt 0 ] || { echo "usage: $0 build|run|test…" >&2; exit 2; }
+check=
+if [ "${1:-}" = --check ]; then
+  check=1
+  shift
+fi
+[ $# -gt 0 ] || { echo "usage: $0 [--check] build|run|test…" >&2; exit 2; }
+if ! command -v dpkg-query >/dev/null; then
+  echo "portena: this is no Debian; $here/packages names what is needed: $*" >&2
+  [ -z "$check" ] || exit 0
+  exit 1
+fi
 kinds=$(printf '%s|' "$@")
 
 # A name may hold alternatives, a|b: what other releases of Debian call the same. Node.js may come from elsewhere than Debian, and
@@ -25,7 +35,7 @@ missing=$(
 )
 [ -n "$missing" ] || exit 0
 
-if [ "$(id -u)" != 0 ]; then
+if [ -n "$check" ] || [ "$(id -u)" != 0 ]; then
   echo "portena: these packages are missing: $(echo "$missing" | tr '\n' ' ')" >&2
   echo "  install them with:  sudo $0 $*" >&2
   exit 1
