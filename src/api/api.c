@@ -36,6 +36,8 @@ pt_api_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, PtAgent *
   api->config = *config;
   api->config.group = g_strdup(config->group);
   g_mutex_init(&api->allocation);
+  g_mutex_init(&api->memory_lock);
+  api->memory_files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   if (sodium_init() < 0) {
     PT_SET(error, PT_ERR_INTERNAL, "libsodium cannot be used on this host");
     return NULL;
@@ -71,6 +73,8 @@ pt_api_free(PtApi *api)
   g_free(api->dummy_hash);
   g_free((char *)api->config.group);
   g_mutex_clear(&api->allocation);
+  g_mutex_clear(&api->memory_lock);
+  g_clear_pointer(&api->memory_files, g_hash_table_unref);
   g_free(api);
 }
 

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "api/handlers.h"
@@ -22,6 +24,8 @@
 #define NOBODY 65534
 #define ENTRIES_MAX 50000
 #define TARGET_MAX 4095
+#define MEMORY_UNSAID (4 << 20) /* for an upload into memory that does not say its size */
+#define MEMORY_KNOWN 10000
 
 typedef struct Tree {
   PtAgent *agent;
@@ -159,15 +163,33 @@ get_file(PtRequest *r, Tree *t, const char *path, GError **error)
   return true;
 }
 
-static json_t *
-entry_view(int dir, const char *name, gint64 idbase)
+/* One name of the directory `path`. A mount point is looked at by its whole path: what may not be entered is "special". */
+static bool
+stat_entry(const Tree *t, const char *path, int dir, const char *name, struct stat *ret)
 {
+  if (pt_path_stat_entry(dir, name, ret))
+    return true;
+  if (errno != EXDEV)
+    return false; /* gone meanwhile */
+  g_autofree char *full = g_strconcat(path, "/", name, NULL);
+  int fd = pt_path_open(t->root, full, O_PATH | O_NOFOLLOW, 0, 0, NULL);
+  *ret = (struct stat){ .st_mode = S_IFCHR, .st_uid = (uid_t)t->idbase, .st_gid = (gid_t)t->idbase };
+  bool ok = fd < 0 || fstat(fd, ret) == 0;
+  if (fd >= 0)
+    close(fd);
+  return ok;
+}
+
+static json_t *
+entry_view(const Tree *t, const char *path, int dir, const char *name)
+{
+  gint64 idbase = t->idbase;
   struct stat st;
   char target[TARGET_MAX + 1];
   ssize_t n = 0;
 
-  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-    return NULL; /* gone meanwhile */
+  if (!stat_entry(t, path, dir, name, &st))
+    return NULL;
   if (S_ISLNK(st.st_mode))
     n = readlinkat(dir, name, target, TARGET_MAX);
   target[MAX(n, 0)] = '\0';
@@ -221,7 +243,7 @@ get_directory(PtRequest *r, Tree *t, const char *path, const struct stat *st, GE
   g_ptr_array_sort(names, by_name);
   json_t *items = json_array();
   for (guint i = 0; i < names->len; i++) {
-    json_t *item = entry_view(dir, g_ptr_array_index(names, i), t->idbase);
+    json_t *item = entry_view(t, path, dir, g_ptr_array_index(names, i));
     if (item)
       json_array_append_new(items, item);
   }
@@ -329,6 +351,44 @@ make_parents(const Put *p, GError **error)
   return true;
 }
 
+/* What we write into a guest's tmpfs is the node's memory and on no account of the guest's, nor do we see it go. So all that
+ * is put there between two boots of an instance is counted, and bounded by half of the memory it has. */
+static bool
+memory_take(PtRequest *r, const PtInstance *spec, gint64 *ret_max, GError **error)
+{
+  gint64 limit = spec->memory ? spec->memory / 2 : r->api->host->memory / 8;
+  gint64 wanted = r->body_size >= 0 ? r->body_size : MEMORY_UNSAID;
+  g_autofree char *key = g_strdup_printf("%s %" G_GINT64_FORMAT, spec->id, spec->boot);
+
+  g_mutex_lock(&r->api->memory_lock);
+  gint64 *used = g_hash_table_lookup(r->api->memory_files, key);
+  if (!used) {
+    if (g_hash_table_size(r->api->memory_files) >= MEMORY_KNOWN)
+      g_hash_table_remove_all(r->api->memory_files);
+    used = g_new0(gint64, 1);
+    g_hash_table_insert(r->api->memory_files, g_strdup(key), used);
+  }
+  bool ok = wanted <= limit - *used;
+  if (ok)
+    *used += wanted;
+  g_mutex_unlock(&r->api->memory_lock);
+  *ret_max = MAX(wanted, 1);
+  if (!ok)
+    PT_SET(error, PT_ERR_TOO_LARGE,
+           "%s: is in memory (tmpfs), and too much was put there from outside since the instance started\n"
+           "copy it to a directory on its disk, or write it by a program inside: portena exec %s -- …",
+           pt_query(r, "path", "/"), spec->name);
+  return ok;
+}
+
+static bool
+in_memory(int fd)
+{
+  struct statfs s;
+
+  return fstatfs(fd, &s) == 0 && s.f_type == TMPFS_MAGIC;
+}
+
 static int
 text_file(void)
 {
@@ -352,6 +412,8 @@ pt_files_upload(PtRequest *r, GError **error)
   if (file && !pt_path_write_begin(&p->write, p->tree.root, p->path, p->uid, p->gid, error))
     return false;
   r->upload_max = file ? p->tree.spec->disk : strcmp(p->type, "symlink") == 0 ? TARGET_MAX : 1;
+  if (file && p->tree.idbase != 0 && in_memory(p->write.fd) && !memory_take(r, p->tree.spec, &r->upload_max, error))
+    return false;
   r->upload_fd = file ? fcntl(p->write.fd, F_DUPFD_CLOEXEC, 0) : text_file();
   if (r->upload_fd < 0)
     pt_error_errno(error, errno, "upload");

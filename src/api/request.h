@@ -30,6 +30,8 @@ struct PtApi {
   PtGate *hashing;      /* how many Argon2id computations run at once */
   PtView *view;         /* instances and spaces as the API shows them */
   PtServer *server;     /* NULL until pt_api_listen() */
+  GMutex memory_lock;
+  GHashTable *memory_files; /* instance → bytes put into its tmpfs from outside: files.c */
   GMutex allocation;    /* launches and resizes of this node one after the other, so that they do not fail each other */
   char *dummy_hash;     /* verified for users that do not exist, so that they take as long */
   gint stopping;        /* atomic */

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "node/agent_impl.h"
+#include "sys/guest.h"
 #include "sys/mounts.h"
 
 /* NOT_FOUND of the engine is, for a person, "it does not run". */
@@ -151,7 +152,7 @@ pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
 {
   PtUnit *u = pt_unit_get(a, spec->space, spec->name, true);
 
-  close(fd);
+  pt_guest_root_close(fd);
   if (u->file_users > 0 && u->file_thread == g_thread_self()) { /* ours, so the lock is held by us */
     g_autofree char *where = files_mount(a, spec);
     u->file_users = 0;

@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "sys/creds.h"
+#include "sys/guest.h"
 
 #define RETRIES 64      /* openat2 says EAGAIN while someone renames under it */
 #define DEPTH_MAX 64    /* of directories that a removal holds open at once */
@@ -22,15 +23,20 @@ static int
 open_under(int root, const char *path, int flags, mode_t mode, guint64 resolve)
 {
   struct open_how how = { .flags = (guint64)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve };
+  bool guest = pt_guest_root_is(root);
   int fd = -1;
 
   if (flags & (O_CREAT | O_TMPFILE))
     how.mode = mode;
+  if (guest)
+    how.resolve |= RESOLVE_NO_XDEV;
   for (int i = 0; i < RETRIES; i++) {
     fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
     if (fd >= 0 || errno != EAGAIN)
       break;
   }
+  if (fd < 0 && errno == EXDEV && guest && !(resolve & RESOLVE_NO_XDEV) && !(flags & O_CREAT))
+    return pt_guest_walk(root, path, flags, resolve);
   return fd;
 }
 
@@ -39,6 +45,11 @@ set_errno(GError **error, int err, const char *path)
 {
   g_autofree char *shown = pt_text_safe(path, 256);
 
+  if (err == EXDEV) {
+    PT_SET(error, PT_ERR_FORBIDDEN, "%s: is in a file system that was mounted inside, which is not reached from outside", shown);
+    pt_error_hint(error, "use a program inside: portena exec NAME -- cat %s", shown);
+    return;
+  }
   pt_error_errno(error, err, "%s", shown);
 }
 
@@ -75,11 +86,27 @@ pt_path_open_file(int root, const char *path, GError **error)
     return -1;
   }
   snprintf(self, sizeof self, "/proc/self/fd/%d", at);
-  int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  int fd = open(self, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a lease (fcntl(2)) would else hold us up */
   if (fd < 0)
     set_errno(error, errno, path);
   close(at);
   return fd;
+}
+
+bool
+pt_path_stat_entry(int dir, const char *name, struct stat *ret)
+{
+  struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
+  int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
+  bool ok = fd >= 0 && fstat(fd, ret) == 0;
+
+  if (fd >= 0) {
+    int err = errno;
+
+    close(fd);
+    errno = err;
+  }
+  return ok;
 }
 
 int
@@ -156,7 +183,7 @@ pt_path_write_begin(PtPathWrite *w, int root, const char *path, uid_t uid, gid_t
 {
   PtFsIds ids;
 
-  *w = (PtPathWrite){ .fd = -1, .dir = -1 };
+  *w = (PtPathWrite){ .fd = -1, .dir = -1, .uid = uid, .gid = gid };
   w->dir = pt_path_parent(root, path, &w->name, error);
   if (w->dir < 0)
     return false;
@@ -180,10 +207,24 @@ pt_path_write_begin(PtPathWrite *w, int root, const char *path, uid_t uid, gid_t
   return true;
 }
 
+/* A guest's own tmpfs knows its ids alone: not even a rename there is for anybody else (EOVERFLOW). */
+static bool
+rename_as(int dir, const char *from, const char *to, uid_t uid, gid_t gid)
+{
+  PtFsIds ids;
+
+  pt_fsids_enter(&ids, uid, gid, 0);
+  bool ok = renameat(dir, from, dir, to) == 0;
+  int err = errno;
+  pt_fsids_leave(&ids);
+  errno = err;
+  return ok;
+}
+
 bool
 pt_path_write_commit(PtPathWrite *w, mode_t mode, GError **error)
 {
-  bool ok = fchmod(w->fd, mode & 07777) == 0 && renameat(w->dir, w->temp, w->dir, w->name) == 0;
+  bool ok = fchmod(w->fd, mode & 07777) == 0 && rename_as(w->dir, w->temp, w->name, w->uid, w->gid);
 
   if (ok)
     g_clear_pointer(&w->temp, g_free);
@@ -247,7 +288,9 @@ pt_path_mkdir(int root, const char *path, mode_t mode, uid_t uid, gid_t gid, GEr
   pt_fsids_leave(&ids);
   bool ok = rc == 0;
   if (ok) {
-    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* what the guest has put in its place meanwhile, a mount even, is not touched */
+    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV };
+    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
     ok = fd >= 0 && fstat(fd, &st) == 0 && ((st.st_uid == uid && st.st_gid == gid) || fchown(fd, uid, gid) == 0) &&
          fchmod(fd, mode & 07777) == 0;
     err = errno;
@@ -279,7 +322,7 @@ pt_path_symlink(int root, const char *path, const char *target, uid_t uid, gid_t
   bool ok = symlinkat(target, dir, temp) == 0;
   int err = errno;
   pt_fsids_leave(&ids);
-  if (ok && renameat(dir, temp, dir, name) < 0) {
+  if (ok && !rename_as(dir, temp, name, uid, gid)) {
     err = errno;
     unlinkat(dir, temp, 0);
     ok = false;

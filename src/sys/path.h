@@ -4,7 +4,9 @@
  * RESOLVE_NO_MAGICLINKS) under `root`, so neither a symlink nor ".." leads out of it.
  *
  * What is made gets its owner from the call, by taking those ids while it is made: on a tree with shifted
- * ids (idmapped, a running guest's) give the shifted ones, else the kernel refuses with EOVERFLOW. */
+ * ids (idmapped, a running guest's) give the shifted ones, else the kernel refuses with EOVERFLOW.
+ *
+ * A `root` of sys/guest.h is a running guest's: then no mount that the guest made is entered but tmpfs; FORBIDDEN says so. */
 #include <glib.h>
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -19,6 +21,9 @@ int pt_path_open_file(int root, const char *path, GError **error);
  * for "/", "." and "..". */
 int pt_path_parent(int root, const char *path, char **ret_name, GError **error);
 
+/* As lstat of one name in a directory. False with an errno: EXDEV for a mount point, of which nothing is asked. */
+bool pt_path_stat_entry(int dir, const char *name, struct stat *ret);
+
 /* A whole file from or into the tree. The write goes to a temporary name and is renamed; no symlink in the
  * last place is followed. `max` caps a read: TOO_LARGE. */
 bool pt_path_read(int root, const char *path, gsize max, char **ret_text, gsize *ret_size, GError **error);
@@ -32,6 +37,8 @@ typedef struct PtPathWrite {
   int fd;
   int dir;
   char *name, *temp;
+  uid_t uid;
+  gid_t gid;
 } PtPathWrite;
 bool pt_path_write_begin(PtPathWrite *w, int root, const char *path, uid_t uid, gid_t gid, GError **error);
 bool pt_path_write_commit(PtPathWrite *w, mode_t mode, GError **error);

@@ -85,6 +85,44 @@ test_files(void)
   fixture_down(&f);
 }
 
+/* A guest's tmpfs is the node's memory: half of what the instance may use, and no more until it starts again. */
+static void
+test_memory(void)
+{
+  char dir[] = "/dev/shm/pt-XXXXXX";
+  Fixture f;
+
+  if (geteuid() != 0 || !g_mkdtemp(dir)) {
+    g_test_skip("needs root and /dev/shm");
+    return;
+  }
+  up(&f);
+  g_autofree char *tree = g_steal_pointer(&f.agent.tree), *body = g_strnfill(3 << 20, 'x');
+  gint64 idbase = f.agent.idbase;
+  f.agent.tree = g_strdup(dir);
+  f.agent.idbase = 0x30000000;
+  g_autoptr(Reply) less = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"memory\":\"8MiB\"}", NULL);
+  expect(less, 202, "memory");
+  g_autoptr(Reply) first = put(&f, FILES "/a", body);
+  g_autoptr(Reply) second = put(&f, FILES "/a", body);
+  g_autoptr(Reply) small = put(&f, FILES "/b", "x");
+  expect(first, 204, "fits");
+  expect(second, 413, "does not, though the same name");
+  expect(small, 204, "still fits");
+  g_autoptr(Reply) again = ask(&f, f.admin, "POST", "/v1/spaces/home/instances/web/actions?wait=5", "{\"action\":\"restart\"}", NULL);
+  expect(again, 202, "restart");
+  g_autoptr(Reply) third = put(&f, FILES "/a", body);
+  expect(third, 204, "a new start begins at nothing");
+  g_autofree char *a = in_tree(&f, "a"), *b = in_tree(&f, "b");
+  g_unlink(a);
+  g_unlink(b);
+  g_assert_cmpint(g_rmdir(dir), ==, 0);
+  g_free(f.agent.tree);
+  f.agent.tree = g_steal_pointer(&tree);
+  f.agent.idbase = idbase;
+  fixture_down(&f);
+}
+
 /* Nothing leads out of the tree, and nothing but files and directories is opened. */
 static void
 test_hostile_tree(void)
@@ -394,6 +432,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/io/files", test_files);
+  g_test_add_func("/io/memory", test_memory);
   g_test_add_func("/io/hostile-tree", test_hostile_tree);
   g_test_add_func("/io/large-file", test_large_file);
   g_test_add_func("/io/broken-upload", test_broken_upload);

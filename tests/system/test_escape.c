@@ -14,7 +14,9 @@
 
 #include "base/error.h"
 #include "base/id.h"
+#include "sys/guest.h"
 #include "sys/mounts.h"
+#include "sys/path.h"
 
 static const char *const idle[] = { "sleep", "1000", NULL };
 
@@ -417,6 +419,88 @@ apart(Bed *bed, void *data)
   guest_free(b);
 }
 
+/* Root's eyes in a guest's tree: procfs would show the node's own memory, and a file system that the guest answers for would hold
+ * us for ever (an overlay of its own stands for one here). */
+static void
+looked_at_from_outside(Bed *bed, void *data)
+{
+  static const char *const closed[] = { "/proc/version", "/proc/kcore", "/proc/1/environ", "/sys/kernel/uevent_seqnum",
+                                        "/sys/fs/cgroup/cgroup.procs", "/to-proc/version", "/deep/file", "/over/m/f", "/tmp/out/version",
+                                        "/tmp/../proc/version", "/run/../over/m/f" };
+  static const char *const open_ones[] = { "/tmp/here", "/var/run/here", "/run/here", "/etc/hostname", "/tmp/in/here", "/tmp/../etc/hostname",
+                                           "/tmp/../../../run/here" };
+  Guest *g = guest_new(bed, "outside", NULL);
+  struct stat st;
+
+  (void)data;
+  guest_start(bed, g);
+  guest_do(bed, g, "ln -s /proc /to-proc; mkdir /deep; ln -s ../to-proc/./version /deep/file; echo yes > /tmp/here; echo yes > /run/here;"
+                   "ln -s /proc /tmp/out; ln -s ../run /tmp/in; rm -rf /var/run; ln -s /run /var/run;"
+                   "mkdir /over; mount -t tmpfs none /over; mkdir /over/l /over/u /over/w /over/m;"
+                   "mount -t overlay -o lowerdir=/over/l,upperdir=/over/u,workdir=/over/w none /over/m; echo x > /over/m/f");
+  int root = pt_container_root(bed->c, g->spec->id, NULL);
+  g_assert_cmpint(root, >=, 0);
+  for (guint i = 0; i < G_N_ELEMENTS(closed); i++) {
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = NULL;
+
+    g_assert_false(pt_path_read(root, closed[i], 1000, &text, NULL, &error));
+    g_assert_error(error, PT_ERROR, PT_ERR_FORBIDDEN);
+    g_assert_cmpint(pt_path_open(root, closed[i], O_PATH, 0, 0, NULL), ==, -1);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS(open_ones); i++) {
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = NULL;
+
+    pt_path_read(root, open_ones[i], 1000, &text, NULL, &error);
+    g_assert_no_error(error);
+  }
+  g_assert_false(pt_path_mkdir(root, "/sys/fs/cgroup/made", 0755, (uid_t)g->start.idbase, (gid_t)g->start.idbase, NULL));
+  g_assert_false(pt_path_remove(root, "/sys/fs/cgroup/init.scope", true, NULL));
+  g_autoptr(GError) not_written = NULL;
+  pt_path_write(root, "/tmp/out-of-it", "made", 4, 0644, (uid_t)g->start.idbase, (gid_t)g->start.idbase, &not_written);
+  g_assert_no_error(not_written);
+  int top = pt_path_open(root, "/", O_RDONLY | O_DIRECTORY, 0, 0, NULL);
+  g_assert_true(!pt_path_stat_entry(top, "proc", &st) && errno == EXDEV);
+  g_assert_true(pt_path_stat_entry(top, "etc", &st));
+  close(top);
+  pt_guest_root_close(root);
+  g_autofree char *made = guest_sh(bed, g, "cat /tmp/out-of-it");
+  g_assert_cmpstr(made, ==, "made");
+  guest_stop(bed, g);
+  guest_free(g);
+}
+
+/* What a name means is read from the guest's passwd: it may be a file that never ends, and its desktop a socket that nobody
+ * answers. */
+static void
+lies_about_itself(Bed *bed, void *data)
+{
+  Guest *g = guest_new(bed, "lies", NULL);
+  char *argv[] = { (char *)"true", NULL };
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) refused = NULL;
+  int fd;
+
+  (void)data;
+  guest_start(bed, g);
+  guest_do(bed, g, "ln -sf /proc/kmsg /etc/passwd; ln -sf /dev/zero /etc/group; mkdir -p /run/x;"
+                   "perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(\"/run/x/sock\")); listen(S, 0); fork and exit; sleep 60' "
+                   "</dev/null >/dev/null 2>&1");
+  g_assert_cmpint(pt_container_exec(bed->c, g->spec->id, g->spec, g->image, &(PtExec){ .command = argv, .user = (char *)"user" }, &error), ==, -1);
+  g_assert_error(error, PT_ERROR, PT_ERR_NOT_FOUND);
+  GPtrArray *all = pt_container_processes(bed->c, g->spec->id, NULL);
+  g_assert_nonnull(all);
+  g_ptr_array_unref(all);
+  gint64 began = g_get_monotonic_time();
+  for (int i = 0; i < 3 && (fd = pt_container_desktop(bed->c, g->spec->id, "/run/x/sock", &refused)) >= 0; i++)
+    g_assert_cmpint(fcntl(fd, F_GETFL) & O_NONBLOCK, ==, 0); /* held open, so that the queue stays full */
+  g_assert_error(refused, PT_ERROR, PT_ERR_NOT_FOUND);
+  g_assert_cmpint(g_get_monotonic_time() - began, <, 8 * G_USEC_PER_SEC);
+  guest_stop(bed, g);
+  guest_free(g);
+}
+
 static void
 test_one(gconstpointer fn)
 {
@@ -439,5 +523,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/escape/masks", (gconstpointer)masks, test_one);
   g_test_add_data_func("/escape/powers", (gconstpointer)powers, test_one);
   g_test_add_data_func("/escape/apart", (gconstpointer)apart, test_one);
+  g_test_add_data_func("/escape/looked-at-from-outside", (gconstpointer)looked_at_from_outside, test_one);
+  g_test_add_data_func("/escape/lies-about-itself", (gconstpointer)lies_about_itself, test_one);
   return g_test_run();
 }

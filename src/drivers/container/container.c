@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "drivers/container/internal.h"
 #include "sys/cgroup.h"
+#include "sys/guest.h"
 #include "sys/path.h"
 #include "sys/process.h"
 
@@ -330,24 +331,27 @@ pt_container_ready(PtContainers *c, const char *id, const PtInstance *spec)
 int
 pt_container_root(PtContainers *c, const char *id, GError **error)
 {
-  g_autofree char *path = NULL;
+  g_autofree char *tree = pt_ct_root(c, id);
+  struct stat st;
   pid_t pid;
   int pidfd = pt_ct_init(c, id, &pid, error);
 
   if (pidfd < 0)
     return -1;
-  path = g_strdup_printf("/proc/%d/root", (int)pid);
-  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int err = errno;
-  /* Had it ended meanwhile, the path could be another's. */
+  int fd = -1;
+  if (stat(tree, &st) < 0)
+    pt_error_errno(error, errno, "instance %s: its tree", id);
+  else
+    fd = pt_guest_root_open(pid, st.st_dev, error);
+  /* Had it ended meanwhile, the pid could be another's. */
   bool same = pt_pidfd_alive(pidfd);
   close(pidfd);
-  if (fd >= 0 && same)
-    return fd;
-  if (fd >= 0) {
-    close(fd);
-    err = ESRCH;
+  if (fd >= 0 && !same) {
+    pt_guest_root_close(fd);
+    pt_error_errno(error, ESRCH, "its root directory");
+    fd = -1;
   }
-  pt_error_errno(error, err, "instance %s: its root directory", id);
-  return -1;
+  if (fd < 0)
+    g_prefix_error(error, "instance %s: ", id);
+  return fd;
 }

@@ -99,6 +99,6 @@ char *pt_container_logs(PtContainers *c, const char *id, gsize bytes, gsize *ret
 /* A connected RFB stream. NOT_FOUND until the desktop listens. `path` is resolved inside the guest's tree, never through it. */
 int pt_container_desktop(PtContainers *c, const char *id, const char *path, GError **error);
 
-/* An O_PATH descriptor of the guest's root directory, running or (mounted by the caller's start parameters) not:
- * for files. Running: through /proc/<pid>/root. NOT_FOUND where it does not run. */
+/* A descriptor of the running guest's root directory, for sys/path.h alone; pt_guest_root_close() ends it (sys/guest.h).
+ * NOT_FOUND where it does not run. */
 int pt_container_root(PtContainers *c, const char *id, GError **error);

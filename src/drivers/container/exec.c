@@ -15,22 +15,28 @@
 #include "base/wireio.h"
 #include "drivers/container/internal.h"
 #include "sys/cgroup.h"
+#include "sys/guest.h"
 #include "sys/path.h"
 
 #define HISTORY_BYTES (128 * 1024)
 #define LOGS_MAX (1u << 20)
+#define CONNECT_SECONDS 2
 
+/* A listener that accepts nothing lets a connection wait for ever once its queue is full: not for longer than this. */
 static int
 connect_to(const char *path, int type)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  const struct timeval wait = { .tv_sec = CONNECT_SECONDS }, none = { 0 };
 
   if (g_strlcpy(addr.sun_path, path, sizeof addr.sun_path) >= sizeof addr.sun_path) {
     errno = ENAMETOOLONG;
     return -1;
   }
   int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-  if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+  if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) < 0 ||
+                  connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
+                  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none) < 0)) {
     int err = errno;
 
     close(fd);
@@ -142,7 +148,7 @@ pt_container_exec(PtContainers *c, const char *id, const PtInstance *spec, const
   if (root < 0)
     return -1;
   g_autofree char *text = exec_description(spec, image, exec, root, error);
-  close(root);
+  pt_guest_root_close(root);
   if (!text)
     return -1;
   if (pt_cgroup_frozen(c->host, id)) {
@@ -198,7 +204,7 @@ pt_container_desktop(PtContainers *c, const char *id, const char *path, GError *
     return -1;
   /* The socket itself is held before it is looked at and connected to: the name can be changed by the guest at any time. */
   int at = pt_path_open(root, path, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_SYMLINKS, error);
-  close(root);
+  pt_guest_root_close(root);
   if (at < 0)
     return -1;
   if (fstat(at, &st) < 0 || !S_ISSOCK(st.st_mode)) {

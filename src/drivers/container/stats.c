@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "drivers/container/internal.h"
 #include "sys/cgroup.h"
+#include "sys/guest.h"
 
 #define COMMAND_MAX 1024
 
@@ -174,7 +175,7 @@ pt_container_processes(PtContainers *c, const char *id, GError **error)
   if (root < 0)
     return NULL;
   g_autoptr(GHashTable) names = pt_guest_user_names(root);
-  close(root);
+  pt_guest_root_close(root);
   g_autoptr(GArray) pids = pt_ct_meta_read(c, id, &meta, error) ? pt_cgroup_pids(c->host, id, error) : NULL;
   if (!pids)
     return NULL;
