@@ -17,7 +17,27 @@
 #include "base/log.h"
 #include "node/agent_impl.h"
 
-#define WORKERS 24 /* passes mostly wait: for processes, for guests that stop */
+/* Passes mostly wait: for processes, for guests that stop, which may take as long as their owner says. So one space never has
+ * all workers, and none waits for somebody's slow copy of a stopped one's files. */
+#define WORKERS 96
+#define WORKERS_OF_SPACE 24
+#define LATER (50 * 1000)
+
+/* With the agent's lock held. */
+static bool
+crowded(PtAgent *a, const char *space)
+{
+  GHashTableIter it;
+  gpointer unit;
+  guint n = 0;
+
+  g_hash_table_iter_init(&it, a->units);
+  while (g_hash_table_iter_next(&it, NULL, &unit)) {
+    const PtUnit *u = unit;
+    n += u->running && strcmp(u->space, space) == 0;
+  }
+  return n >= WORKERS_OF_SPACE;
+}
 
 static void
 run_unit(gpointer data, gpointer agent)
@@ -28,10 +48,17 @@ run_unit(gpointer data, gpointer agent)
 
   g_mutex_lock(&a->lock);
   u->queued = false;
-  u->running = true;
+  u->running = !crowded(a, u->space) && g_mutex_trylock(&u->lock);
+  if (!u->running) {
+    a->busy--;
+    g_cond_broadcast(&a->idle);
+  }
   g_mutex_unlock(&a->lock);
-
-  g_mutex_lock(&u->lock);
+  if (!u->running) {
+    pt_unit_enqueue_after(a, u, LATER);
+    pt_unit_unref(u);
+    return;
+  }
   pt_unit_reconcile(a, u);
   g_mutex_unlock(&u->lock);
 
