@@ -388,7 +388,7 @@ recheck_quota(Change *c, const PtInstance *before, GError **error)
       return false;
   }
   pt_guard_write(c->txn, c->spec->space, guard, last);
-  return same_ports(before, c->spec) || pt_ports_free(c->r, c->spec, error);
+  return same_ports(before, c->spec) || pt_ports_check(c->r, c->spec, before, error);
 }
 
 /* The records are keyed by the name; id, address and volume stay. */

@@ -11,8 +11,9 @@ json_t *pt_instance_refresh(PtRequest *r, gint64 *ret_revision);
 /* Gives the instance `name` of the route's space a disk of `size` bytes. The operation goes on behind it. */
 bool pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error);
 
-/* CONFLICT where one of the ports is another instance's. The view is in step. */
-bool pt_ports_free(PtRequest *r, const PtInstance *spec, GError **error);
+/* Whether the ports may be published: CONFLICT where one is another instance's, FORBIDDEN where one is the node's own and the
+ * asker is no administrator. Those that `before` (NULL: none) has already stay. The view is in step. */
+bool pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, GError **error);
 
 /* Key and revision (0 = it does not exist yet) of the record that every allocation in a space writes: two of them at the
  * same moment, on whatever node, cannot both succeed. */

@@ -181,13 +181,46 @@ look_for_clash(const PtInstance *other, const PtStatus *status, void *data)
   }
 }
 
+/* Those below 1024 the node's administrator gives out, as on any Unix; and with those where people log in, an owner of a space
+ * could, after a reboot and before the gateway is there, take its place. */
+static bool
+reserved(gint64 port)
+{
+  static const gint64 gateway[] = { 8443, 5900 };
+  bool is = port < 1024;
+
+  for (guint i = 0; i < G_N_ELEMENTS(gateway); i++)
+    is |= port == gateway[i];
+  return is;
+}
+
+static bool
+had(const PtInstance *before, const PtPort *p)
+{
+  for (guint i = 0; before && before->ports && i < before->ports->len; i++) {
+    const PtPort *b = g_ptr_array_index(before->ports, i);
+    if (b->protocol == p->protocol && b->listen == p->listen && g_strcmp0(b->address, p->address) == 0)
+      return true;
+  }
+  return false;
+}
+
 bool
-pt_ports_free(PtRequest *r, const PtInstance *spec, GError **error)
+pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, GError **error)
 {
   Clash c = { .mine = spec };
 
   if (!spec->ports || spec->ports->len == 0)
     return true;
+  for (guint i = 0; !r->who.admin && i < spec->ports->len; i++) {
+    const PtPort *p = g_ptr_array_index(spec->ports, i);
+    if (!reserved(p->listen) || had(before, p))
+      continue;
+    PT_SET(error, PT_ERR_FORBIDDEN,
+           "ports: port %" G_GINT64_FORMAT " of the node is given out by its administrators alone\nchoose another one from 1024 on",
+           p->listen);
+    return false;
+  }
   if (strcmp(pt_agent_uplink(r->api->agent), "none") == 0) {
     PT_SET(error, PT_ERR_CONFLICT, "ports: none can be published, this node's uplink is 'none'\n"
                                    "nothing was changed; start portenad with --uplink auto or --uplink INTERFACE");
@@ -362,7 +395,7 @@ try_once(PtRequest *r, PtInstance *spec, GError **error)
     return false;
   pt_space_use(api, spec->space, &use);
   pt_use_add(api->host, spec, &use);
-  return pt_quota_check(r->space, &use, error) && pt_ports_free(r, spec, error) &&
+  return pt_quota_check(r->space, &use, error) && pt_ports_check(r, spec, NULL, error) &&
          choose(api, r->space, &last, spec, error) && write_all(r, spec, guard, last, error);
 }
 

@@ -118,6 +118,34 @@ member(Fixture *f, const char *user, const char *role)
   expect(r, 200, user);
 }
 
+/* An owner publishes what is nobody's; the node's own ports an administrator gives, and then the owner may change the rest. */
+static void
+test_ports(void)
+{
+  Fixture f;
+
+  fixture_up(&f, false);
+  fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
+  g_autofree char *mia = fixture_user(&f, "mia", false);
+  member(&f, "mia", "owner");
+  static const char *const theirs[] = { "22", "443", "53", "8443", "5900", "1023" };
+  for (guint i = 0; i < G_N_ELEMENTS(theirs); i++) {
+    g_autofree char *body = g_strdup_printf("{\"name\":\"web\",\"image\":\"debian\",\"ports\":[{\"listen\":%s,\"to\":80}]}", theirs[i]);
+    g_autoptr(Reply) r = ask(&f, mia, "POST", "/v1/spaces/home/instances", body, NULL);
+    expect(r, 403, theirs[i]);
+  }
+  g_autoptr(Reply) made = ask(&f, mia, "POST", "/v1/spaces/home/instances?wait=5",
+                              "{\"name\":\"web\",\"image\":\"debian\",\"ports\":[{\"listen\":8080,\"to\":80}]}", NULL);
+  expect(made, 202, "8080");
+  g_autoptr(Reply) patched = ask(&f, mia, "PATCH", "/v1/spaces/home/instances/web", "{\"ports\":[{\"listen\":8080,\"to\":80},{\"listen\":22,\"to\":22}]}", NULL);
+  expect(patched, 403, "by a change");
+  g_autoptr(Reply) given = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"ports\":[{\"listen\":443,\"to\":443}]}", NULL);
+  expect(given, 202, "an administrator");
+  g_autoptr(Reply) kept = ask(&f, mia, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"ports\":[{\"listen\":443,\"to\":443},{\"listen\":8081,\"to\":80}]}", NULL);
+  expect(kept, 202, "what was given stays");
+  fixture_down(&f);
+}
+
 static void
 check_route(Fixture *f, const PtRoute *route, Asker a, const char *token, const char *space)
 {
@@ -431,6 +459,7 @@ int
 main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/rights/ports", test_ports);
   g_test_add_func("/rights/matrix", test_matrix);
   g_test_add_func("/rights/lists", test_lists);
   g_test_add_func("/rights/disabled", test_disabled);
