@@ -10,6 +10,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,6 +144,7 @@ main(int argc, char **argv)
   End end = { NULL, false };
 
   umask(0022);
+  prctl(PR_SET_DUMPABLE, 0); /* passwords and keys are in our memory: no core file of it */
   mallopt(M_ARENA_MAX, 4); /* a thread a connection would else keep an arena each */
   c = pt_config_new(&argc, &argv, &err);
   if (!c)

@@ -151,6 +151,17 @@ set_input(const char *path)
     close(fd);
 }
 
+/* Before anybody else's programs, if memory runs out: the node's daemon, which started us, is spared. */
+static void
+oom_first(void)
+{
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+  if (fd < 0 || write(fd, "300", 3) != 3)
+    jail_die(errno, "oom_score_adj");
+  close(fd);
+}
+
 /* Runs the tool as process 2 and reaps until it has ended; our own end then ends the rest. */
 static noreturn void
 run_tool(struct jail *j)
@@ -262,6 +273,7 @@ main(int argc, char **argv)
   parse(j, argv);
   if (geteuid() != 0)
     jail_die(0, "must be started by root");
+  oom_first();
   /* Ours dies with us; so must we with whoever started us, or a cancelled build would go on. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL))
     jail_die(errno, "parent death signal");

@@ -42,6 +42,18 @@ join_leaf(void)
   return n == 1;
 }
 
+/* portenad and we are spared when the node runs out of memory (oom_score_adj, proc(5)); what a guest runs must not be. */
+static void
+oom_as_usual(void)
+{
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+  if (fd < 0)
+    return;
+  write_all(fd, "0", 1);
+  close(fd);
+}
+
 static _Noreturn void
 child(char *const *argv, const int *fds, int n_fds, bool join)
 {
@@ -52,6 +64,7 @@ child(char *const *argv, const int *fds, int n_fds, bool join)
     signal(sig, SIG_DFL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  oom_as_usual();
   if (join && m.leaf && !join_leaf())
     _exit(126);
   for (int i = 0; i < n_fds; i++) {

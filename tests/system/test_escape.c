@@ -501,6 +501,21 @@ lies_about_itself(Bed *bed, void *data)
   guest_free(g);
 }
 
+/* The unit file spares the daemon when memory runs out; guests, first process and commands, are not spared with it. */
+static void
+out_of_memory_as_others(Bed *bed, void *data)
+{
+  Guest *g = guest_new(bed, "memory", idle);
+
+  (void)data;
+  g_assert_true(g_file_set_contents_full("/proc/self/oom_score_adj", "500", -1, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+  guest_start(bed, g);
+  g_autofree char *seen = guest_sh(bed, g, "cat /proc/1/oom_score_adj /proc/self/oom_score_adj");
+  g_assert_cmpstr(seen, ==, "0\n0\n");
+  guest_stop(bed, g);
+  guest_free(g);
+}
+
 /* Families of sockets that a guest does not get, asked for by the 32-bit table, where the filter sees a pointer only. */
 static void
 sockets_of_32_bits(Bed *bed, void *data)
@@ -554,6 +569,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/escape/masks", (gconstpointer)masks, test_one);
   g_test_add_data_func("/escape/powers", (gconstpointer)powers, test_one);
   g_test_add_data_func("/escape/apart", (gconstpointer)apart, test_one);
+  g_test_add_data_func("/escape/out-of-memory-as-others", (gconstpointer)out_of_memory_as_others, test_one);
   g_test_add_data_func("/escape/sockets-of-32-bits", (gconstpointer)sockets_of_32_bits, test_one);
   g_test_add_data_func("/escape/looked-at-from-outside", (gconstpointer)looked_at_from_outside, test_one);
   g_test_add_data_func("/escape/lies-about-itself", (gconstpointer)lies_about_itself, test_one);
