@@ -16,6 +16,7 @@
 #include "api/view.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sys/path.h"
 
 #define HASHES_AT_ONCE 2
 #define HASHES_WAITING 16
@@ -51,9 +52,26 @@ pt_api_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, PtAgent *
   return g_steal_pointer(&api);
 }
 
+/* Uploads that were under way when a daemon was killed are nobody's. */
+static bool
+forget_uploads(const PtApi *api, GError **error)
+{
+  int state = open(api->host->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+  if (state < 0) {
+    pt_error_errno(error, errno, "%s", api->host->state);
+    return false;
+  }
+  bool ok = pt_path_remove(state, "uploads", true, error);
+  close(state);
+  return ok;
+}
+
 bool
 pt_api_listen(PtApi *api, GError **error)
 {
+  if (!forget_uploads(api, error))
+    return false;
   g_autofree char *path = g_build_filename(api->host->run, "api.sock", NULL);
 
   api->server = pt_server_new(api, path, error);

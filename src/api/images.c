@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "api/auth.h"
@@ -15,6 +16,8 @@
 #include "base/text.h"
 #include "model/field.h"
 
+#define UPLOAD_MAX (G_GINT64_CONSTANT(64) << 30)
+#define UPLOAD_RESERVE (G_GINT64_CONSTANT(1) << 30)
 #define PREFIX_MIN 6 /* digits of a digest that may stand for it */
 
 static PtImage *
@@ -197,6 +200,21 @@ upload_free(void *data)
   g_free(u);
 }
 
+/* An upload that says no size must not fill the disk that the store is on. */
+static bool
+upload_room(PtRequest *r, const char *dir, GError **error)
+{
+  struct statvfs v;
+  gint64 room = statvfs(dir, &v) == 0 ? (gint64)v.f_bavail * (gint64)v.f_frsize - UPLOAD_RESERVE : 0;
+
+  if (room <= 0 || r->body_size > room) {
+    PT_SET(error, PT_ERR_NO_SPACE, "upload: there is no room for it below %s\nremove images that nothing uses: portena image prune", dir);
+    return false;
+  }
+  r->upload_max = MIN(room, UPLOAD_MAX);
+  return true;
+}
+
 bool
 pt_images_upload(PtRequest *r, GError **error)
 {
@@ -231,6 +249,8 @@ pt_images_upload(PtRequest *r, GError **error)
     pt_error_errno(error, errno, "upload: %s", dir);
     return false;
   }
+  if (!upload_room(r, dir, error))
+    return false;
   r->upload_fd = open(u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (r->upload_fd < 0)
     pt_error_errno(error, errno, "upload: %s", u->path);
@@ -254,6 +274,21 @@ begin(PtRequest *r, const char *kind, const char *source, const char *name, cons
   return pt_reply_operation(r, id, NULL, error);
 }
 
+/* An administrator over the network manages Portena, and is not root: what lies on the node's disk is his only in one directory. */
+static bool
+may_read(PtRequest *r, const char *source, GError **error)
+{
+  const char *path = strchr(source, ':') + 1;
+  g_autofree char *import = g_build_filename(r->api->host->state, "import", NULL), *below = g_strconcat(import, "/", NULL);
+
+  if (r->who.root || *path != '/' || (g_str_has_prefix(path, below) && !strstr(path, "/..")))
+    return true;
+  PT_SET(error, PT_ERR_FORBIDDEN,
+         "source: files of the server are taken from %s alone, but for root on the server\nput it there, or upload it: portena image import FILE",
+         import);
+  return false;
+}
+
 static bool
 from_source(PtRequest *r, const PtBodyImage *b, GError **error)
 {
@@ -268,7 +303,9 @@ from_source(PtRequest *r, const PtBodyImage *b, GError **error)
            "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:… or rootfs:… is wanted", shown);
     return false;
   }
-  bool recipe = g_str_has_prefix(b->source, "recipe:");
+  bool recipe = g_str_has_prefix(b->source, "recipe:"), registry = g_str_has_prefix(b->source, "docker://");
+  if (!recipe && !registry && !may_read(r, b->source, error))
+    return false;
   if (recipe && !g_strv_contains(pt_images_recipes(), b->source + 7)) {
     g_autofree char *all = g_strjoinv(", ", (char **)pt_images_recipes()), *shown = pt_text_safe(b->source + 7, 60);
     PT_SET(error, PT_ERR_NOT_FOUND, "there is no recipe %s\nthose there are: %s", shown, all);

@@ -85,6 +85,25 @@ test_files(void)
   fixture_down(&f);
 }
 
+/* Who is an administrator over the network is not root: what lies on the server's disk becomes no image of his, but for one place. */
+static void
+test_sources(void)
+{
+  static const char *const closed[] = { "oci:/", "rootfs:/root/backup.tar", "docker-archive:/etc/shadow", "oci-archive:/proc/kcore" };
+  Fixture f;
+
+  up(&f);
+  for (guint i = 0; i < G_N_ELEMENTS(closed) + 2; i++) {
+    bool last = i == G_N_ELEMENTS(closed) + 1;
+    g_autofree char *body =
+      i < G_N_ELEMENTS(closed) ? g_strdup_printf("{\"source\":\"%s\",\"name\":\"x\"}", closed[i])
+                               : g_strdup_printf("{\"source\":\"rootfs:%s/import/%s\",\"name\":\"x\"}", f.host.state, last ? "a.tar" : "../a.tar");
+    g_autoptr(Reply) r = ask(&f, f.admin, "POST", "/v1/images", body, NULL);
+    expect(r, last ? 202 : 403, body);
+  }
+  fixture_down(&f);
+}
+
 /* A guest's tmpfs is the node's memory: half of what the instance may use, and no more until it starts again. */
 static void
 test_memory(void)
@@ -433,6 +452,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/io/files", test_files);
   g_test_add_func("/io/memory", test_memory);
+  g_test_add_func("/io/sources", test_sources);
   g_test_add_func("/io/hostile-tree", test_hostile_tree);
   g_test_add_func("/io/large-file", test_large_file);
   g_test_add_func("/io/broken-upload", test_broken_upload);

@@ -103,7 +103,7 @@ function Import({ close }) {
   };
   return (
     <FormDialog title="Import an image" submit={submit} submitText="Import" onClose={close}>
-      <Field label="From" required autoFocus value={form.source} onInput={set('source')} placeholder="nginx:1.27" autoCapitalize="none" spellcheck={false} hint="A name in a container registry, like nginx:1.27 or registry.example/team/app:2; or oci:/a/folder on the server." />
+      <Field label="From" required autoFocus value={form.source} onInput={set('source')} placeholder="nginx:1.27" autoCapitalize="none" spellcheck={false} hint="A name in a container registry, like nginx:1.27 or registry.example/team/app:2; or oci:/var/lib/portena/import/FOLDER on the server." />
       <Field label="Name here" value={form.name} onInput={set('name')} autoCapitalize="none" spellcheck={false} placeholder="the same" />
     </FormDialog>
   );
