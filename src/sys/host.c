@@ -274,8 +274,9 @@ join_dnsmasq(const char *run, const char *space)
   g_autofree char *cmdline = g_strdup_printf("/proc/%d/cmdline", pid), *ns = g_strdup_printf("/proc/%d/ns/mnt", pid);
   int pidfd = pid > 1 ? pt_pidfd(pid, 0, NULL) : -1;
   int mnt = pidfd >= 0 ? open(ns, O_RDONLY | O_CLOEXEC) : -1;
-  bool joined = mnt >= 0 && g_file_get_contents(cmdline, &args, &n, NULL) && memmem(args, n, conf, strlen(conf) + 1) &&
-                pt_pidfd_alive(pidfd) && is_roots(mnt) && setns(mnt, CLONE_NEWNS) == 0;
+  bool joined = mnt >= 0 && is_roots(mnt) && /* a guest's could let us wait for ever */
+                g_file_get_contents(cmdline, &args, &n, NULL) && memmem(args, n, conf, strlen(conf) + 1) &&
+                pt_pidfd_alive(pidfd) && setns(mnt, CLONE_NEWNS) == 0;
 
   if (mnt >= 0)
     close(mnt);

@@ -516,23 +516,61 @@ out_of_memory_as_others(Bed *bed, void *data)
   guest_free(g);
 }
 
+static void
+put_probe(Bed *bed, Guest *g)
+{
+  char *put[] = { (char *)"sh", (char *)"-c", (char *)"cat > /probe; chmod 755 /probe", NULL };
+  g_autofree char *program = NULL;
+  gsize size = 0;
+
+  g_assert_true(g_file_get_contents(g_getenv("PORTENA_PROBE"), &program, &size, NULL));
+  g_auto(Said) copied = guest_exec(bed, g, &(PtExec){ .command = put }, program, size);
+  g_assert_cmpint(copied.code, ==, 0);
+}
+
+/* Its command line is a file that never comes: the list of processes does, and other instances' as ever. */
+static void
+endless_command_line(Bed *bed, void *data)
+{
+  Guest *g = guest_new(bed, "endless", NULL);
+  bool named = false;
+
+  (void)data;
+  if (access("/dev/fuse", R_OK) < 0) {
+    g_test_message("no FUSE here");
+    guest_free(g);
+    return;
+  }
+  guest_start(bed, g);
+  put_probe(bed, g);
+  guest_do(bed, g, "/probe hang > /out 2>&1 < /dev/null & for i in $(seq 100); do grep -q ready /out && break; sleep 0.1; done; grep ready /out; sleep 0.3");
+  for (int i = 0; i < 2; i++) {
+    gint64 began = g_get_monotonic_time();
+    GPtrArray *all = pt_container_processes(bed->c, g->spec->id, NULL);
+
+    g_assert_nonnull(all);
+    g_assert_cmpint(g_get_monotonic_time() - began, <, 10 * G_USEC_PER_SEC);
+    for (guint k = 0; k < all->len; k++)
+      named |= strcmp(((PtProcess *)g_ptr_array_index(all, k))->command, "[probe]") == 0;
+    g_ptr_array_unref(all);
+  }
+  g_assert_true(named);
+  guest_stop(bed, g); /* which ends the thread that still reads */
+  guest_free(g);
+}
+
 /* Families of sockets that a guest does not get, asked for by the 32-bit table, where the filter sees a pointer only. */
 static void
 sockets_of_32_bits(Bed *bed, void *data)
 {
   static const char *const families[] = { "38", "40", "21", "30" }; /* ALG, VSOCK, RDS, TIPC */
-  g_autofree char *program = NULL;
-  gsize size = 0;
 
   (void)data;
-  g_assert_true(g_file_get_contents(g_getenv("PORTENA_PROBE"), &program, &size, NULL));
   for (int kind = 0; kind < 2; kind++) {
     Guest *g = guest_new(bed, kind ? "bits-app" : "bits-system", kind ? idle : NULL);
-    char *put[] = { (char *)"sh", (char *)"-c", (char *)"cat > /probe; chmod 755 /probe", NULL };
 
     guest_start(bed, g);
-    g_auto(Said) copied = guest_exec(bed, g, &(PtExec){ .command = put }, program, size);
-    g_assert_cmpint(copied.code, ==, 0);
+    put_probe(bed, g);
     g_auto(Said) usual = sh(bed, g, "/probe 1");
     g_assert_cmpint(usual.code, ==, 0); /* the probe itself works */
     for (guint i = 0; i < G_N_ELEMENTS(families); i++) {
@@ -570,6 +608,7 @@ main(int argc, char **argv)
   g_test_add_data_func("/escape/powers", (gconstpointer)powers, test_one);
   g_test_add_data_func("/escape/apart", (gconstpointer)apart, test_one);
   g_test_add_data_func("/escape/out-of-memory-as-others", (gconstpointer)out_of_memory_as_others, test_one);
+  g_test_add_data_func("/escape/endless-command-line", (gconstpointer)endless_command_line, test_one);
   g_test_add_data_func("/escape/sockets-of-32-bits", (gconstpointer)sockets_of_32_bits, test_one);
   g_test_add_data_func("/escape/looked-at-from-outside", (gconstpointer)looked_at_from_outside, test_one);
   g_test_add_data_func("/escape/lies-about-itself", (gconstpointer)lies_about_itself, test_one);

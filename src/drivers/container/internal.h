@@ -46,6 +46,13 @@ bool pt_guest_user(int root, const char *who, PtGuestUser *ret, GError **error);
 /* The whole of passwd: uid (GUINT_TO_POINTER) to name. Never NULL; empty where it cannot be read. */
 GHashTable *pt_guest_user_names(int root);
 
+/* ---- commands.c: command lines of processes, one for each pid; NULL where there is none, or it could not be had in time.
+ * Blocks for 2 s at most. New; `pids` is kept. ---- */
+GPtrArray *pt_ct_commands(const char *id, GArray *pids);
+
+/* ---- fuse.c: ends every FUSE connection of a guest with these ids, and with it what waits for their answers. ---- */
+void pt_ct_abort_fuse(const PtContainers *c, gint64 idbase);
+
 /* ---- config.c: the OCI description (opencontainers.org runtime-spec 1.0) ---- */
 typedef struct PtConfigInput {
   const PtHost *host;

@@ -45,7 +45,7 @@ pt_process_free(PtProcess *p)
 }
 
 static char *
-read_proc(pid_t pid, const char *file, gsize *ret_size)
+read_proc(pid_t pid, const char *file)
 {
   char buf[8192];
   g_autofree char *path = g_strdup_printf("/proc/%d/%s", (int)pid, file);
@@ -57,8 +57,6 @@ read_proc(pid_t pid, const char *file, gsize *ret_size)
   if (n < 0)
     return NULL;
   buf[n] = '\0';
-  if (ret_size)
-    *ret_size = (gsize)n;
   return g_memdup2(buf, (gsize)n + 1);
 }
 
@@ -101,23 +99,13 @@ boot_time(void)
   return boot;
 }
 
+/* What stands in the place of a command line that there is none of, as ps(1) has it. */
 static char *
-command_of(pid_t pid, const char *status)
+name_of(const char *status)
 {
-  gsize n = 0;
-  g_autofree char *line = read_proc(pid, "cmdline", &n);
-
-  while (line && n > 0 && line[n - 1] == '\0')
-    n--;
-  if (line && n > 0) {
-    for (gsize i = 0; i < n; i++) {
-      if (line[i] == '\0')
-        line[i] = ' ';
-    }
-    return pt_text_safe(line, COMMAND_MAX);
-  }
   const char *name = strlen(status) > 6 ? status + 6 : ""; /* "Name:\t" */
   g_autofree char *raw = g_strdup_printf("[%.*s]", (int)strcspn(name, "\n"), name);
+
   return pt_text_safe(raw, COMMAND_MAX);
 }
 
@@ -138,9 +126,9 @@ fill_times(PtProcess *p, const char *stat)
 
 /* NULL where it ended meanwhile. *ret_parent is the node's pid of its parent. */
 static PtProcess *
-look_at(pid_t pid, gint64 idbase, GHashTable *names, pid_t *ret_parent)
+look_at(pid_t pid, const char *command, gint64 idbase, GHashTable *names, pid_t *ret_parent)
 {
-  g_autofree char *status = read_proc(pid, "status", NULL), *stat = read_proc(pid, "stat", NULL);
+  g_autofree char *status = read_proc(pid, "status"), *stat = read_proc(pid, "stat");
 
   if (!status || !stat)
     return NULL;
@@ -150,7 +138,7 @@ look_at(pid_t pid, gint64 idbase, GHashTable *names, pid_t *ret_parent)
   p->uid = uid >= 0 && uid < PT_GUEST_IDS ? (guint)uid : 65534;
   const char *name = g_hash_table_lookup(names, GUINT_TO_POINTER(p->uid));
   p->user = name ? g_strdup(name) : g_strdup_printf("%u", p->uid);
-  p->command = command_of(pid, status);
+  p->command = command ? g_strdup(command) : name_of(status);
   p->memory = g_ascii_strtoll(field(status, "VmRSS"), NULL, 10) * 1024;
   p->state = field(status, "State")[0];
   fill_times(p, stat);
@@ -180,11 +168,12 @@ pt_container_processes(PtContainers *c, const char *id, GError **error)
   if (!pids)
     return NULL;
   GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)pt_process_free);
+  g_autoptr(GPtrArray) commands = pt_ct_commands(id, pids);
   g_autoptr(GHashTable) inside = g_hash_table_new(g_direct_hash, g_direct_equal); /* the node's pid → inner pid */
   g_autoptr(GArray) parents = g_array_new(FALSE, FALSE, sizeof(pid_t));
   for (guint i = 0; i < pids->len; i++) {
     pid_t pid = g_array_index(pids, pid_t, i), parent = 0;
-    PtProcess *p = look_at(pid, meta.idbase, names, &parent);
+    PtProcess *p = look_at(pid, g_ptr_array_index(commands, i), meta.idbase, names, &parent);
 
     if (!p || p->pid <= 0) {
       pt_process_free(p);

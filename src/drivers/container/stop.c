@@ -107,6 +107,23 @@ wait_monitor(PtContainers *c, const char *id, gint64 wait, GError **error)
   return gone;
 }
 
+/* SIGKILL to all of it. What does not end by that waits for a file system that the guest itself answers for. */
+static bool
+kill_all(const PtContainers *c, const char *id, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  PtContainerMeta meta;
+
+  if (pt_cgroup_kill(c->host, id, &local))
+    return true;
+  if (g_error_matches(local, PT_ERROR, PT_ERR_TIMEOUT) && pt_ct_meta_read(c, id, &meta, NULL)) {
+    pt_ct_abort_fuse(c, meta.idbase);
+    return pt_cgroup_kill(c->host, id, error);
+  }
+  g_propagate_error(error, g_steal_pointer(&local));
+  return false;
+}
+
 bool
 pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, GError **error)
 {
@@ -126,7 +143,7 @@ pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const
   }
   if (init >= 0)
     close(init);
-  return pt_cgroup_kill(c->host, id, error) && wait_monitor(c, id, GONE_WAIT, error);
+  return kill_all(c, id, error) && wait_monitor(c, id, GONE_WAIT, error);
 }
 
 bool
@@ -176,7 +193,7 @@ sweep(PtContainers *c, const char *id, GError **error)
   g_autofree char *monitors = g_build_filename(c->host->run, "monitor", NULL);
 
   /* In this order: while anything is left, RUN/monitor/<id> says so to whoever looks after a kill. */
-  return pt_cgroup_kill(c->host, id, error) && wait_monitor(c, id, GONE_WAIT, error) && pt_ct_unmount(c, id, error) &&
+  return kill_all(c, id, error) && wait_monitor(c, id, GONE_WAIT, error) && pt_ct_unmount(c, id, error) &&
          pt_cgroup_remove(c->host, id, error) && remove_below(c->crun_root, id, error) && remove_below(monitors, id, error);
 }
 

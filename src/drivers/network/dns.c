@@ -71,6 +71,18 @@ find_user(User *ret, GError **error)
 
 /* ---- the process ---- */
 
+/* Arguments are a process's memory, and a guest's can be made to let its reader wait for ever (container/commands.c): only what
+ * root or dnsmasq's account runs is looked at. */
+static bool
+is_ours(pid_t pid)
+{
+  g_autofree char *dir = g_strdup_printf("/proc/%d", pid);
+  struct stat st;
+  User user;
+
+  return stat(dir, &st) == 0 && (st.st_uid == 0 || (find_user(&user, NULL) && st.st_uid == user.uid));
+}
+
 /* A pidfd of process `pid` if it is a dnsmasq that was started with the file of `dir`, or -1. */
 static int
 open_process(const char *dir, pid_t pid)
@@ -83,7 +95,7 @@ open_process(const char *dir, pid_t pid)
 
   if (fd < 0)
     return -1;
-  if (g_file_get_contents(cmdline, &args, &n, NULL) && memmem(args, n, conf, strlen(conf) + 1))
+  if (is_ours(pid) && g_file_get_contents(cmdline, &args, &n, NULL) && memmem(args, n, conf, strlen(conf) + 1))
     return fd;
   close(fd);
   return -1;
