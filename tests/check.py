@@ -95,8 +95,9 @@ def build(name, options, env=None):
     where = TOP / name
     if not (where / "build.ninja").exists():
         shutil.rmtree(where, ignore_errors=True)
+        where.mkdir()
         if run(f"configure {name}", ["meson", "setup", "-Dwerror=true", *options, str(where)], env={**os.environ, **(env or {})},
-               log=TOP / f"{name}.log"):
+               log=where / "configure.log"):
             count("failed", f"configure {name}")
             return None
     if run(f"compile {name}", ["ninja", "-C", str(where)], log=where / "compile.log"):
@@ -137,8 +138,8 @@ def tap(name, argv, env=None, cwd=TOP):
 def main():
     only = set(sys.argv[1:])
     wanted = lambda stage: not only or stage in only
-    OUT.mkdir(parents=True, exist_ok=True)
     gcc = build("build", ["--prefix=/usr", "--buildtype=release"])
+    OUT.mkdir(parents=True, exist_ok=True)
     if wanted("web"):
         if run("web build", ["web/build.sh"], log=OUT / "web.log"):
             count("failed", "web build")
