@@ -44,6 +44,7 @@ typedef struct Gateway {
   char *web_path; /* "/proc/self/fd/5": leads to the pages even where a directory above them is closed to our user */
   char *streams_path, *conf_path, *inherit; /* inherit: "NGINX=3;4;" */
   int landlock;                             /* its version; 0: the kernel has none */
+  bool http2_directive;
   PtChild nginx, streams;
 } Gateway;
 
@@ -121,7 +122,7 @@ write_conf(Gateway *g, GError **error)
   g_auto(GStrv) listen = formatted(g->o.listen);
   PtNginxSetup setup = { .run = g->o.run, .web = g->web_path, .api = g->o.api, .streams = g->streams_path, .cert = g->cert.cert_path,
                          .key = g->cert.key_path, .listen = (const char *const *)listen,
-                         .workers = MIN(2, g_get_num_processors()) };
+                         .workers = MIN(2, g_get_num_processors()), .http2_directive = g->http2_directive };
   g_autofree char *text = pt_nginx_conf(&setup, error);
   g_autofree char *temp = g_build_filename(g->o.run, "tmp", NULL);
 
@@ -244,6 +245,7 @@ prepare(Gateway *g, GError **error)
   g->inherit = g_string_free(inherit, FALSE);
   if (ok)
     check_web(g);
+  g->http2_directive = ok && pt_nginx_http2_directive(g->o.nginx); /* not as root, and before nothing can be run any more */
   ok = ok && pt_cert_ensure(g->o.state, &g->cert, error) && write_conf(g, error);
   g->streams_fd = ok ? pt_unix_listen(g->streams_path, error) : -1;
   return g->streams_fd >= 0 && confine(g, error);

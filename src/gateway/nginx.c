@@ -4,6 +4,7 @@
  * requests. A location that has an add_header or proxy_set_header of its own inherits none, so each names the whole set. */
 #include "gateway/nginx.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -198,6 +199,21 @@ append(GString *out, const char *text, const PtNginxSetup *s)
   g_string_free(part, TRUE);
 }
 
+bool
+pt_nginx_http2_directive(const char *program)
+{
+  const char *argv[] = { program, "-v", NULL };
+  g_autofree char *said = NULL;
+  guint major = 0, minor = 0, patch = 0;
+
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said, NULL, NULL))
+    return false;
+  const char *version = strstr(said, "nginx/");
+  if (!version || sscanf(version, "nginx/%3u.%5u.%5u", &major, &minor, &patch) != 3)
+    return false;
+  return major != 1 ? major > 1 : minor != 25 ? minor > 25 : patch >= 1;
+}
+
 char *
 pt_nginx_conf(const PtNginxSetup *s, GError **error)
 {
@@ -209,7 +225,10 @@ pt_nginx_conf(const PtNginxSetup *s, GError **error)
   GString *out = g_string_sized_new(16384);
   append(out, head, s);
   for (guint i = 0; s->listen[i]; i++)
-    g_string_append_printf(out, "    listen %s ssl http2%s;\n", s->listen[i], s->listen[i][0] == '[' ? " ipv6only=on" : "");
+    g_string_append_printf(out, "    listen %s ssl%s%s;\n", s->listen[i], s->http2_directive ? "" : " http2",
+                           s->listen[i][0] == '[' ? " ipv6only=on" : "");
+  if (s->http2_directive)
+    g_string_append(out, "    http2 on;\n");
   append(out, body, s);
   return g_string_free(out, FALSE);
 }

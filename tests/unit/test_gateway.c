@@ -156,11 +156,15 @@ test_nginx(void)
 {
   static const char *const evil[] = { "relative", "/a b", "/a;b", "/a{", "/a\"", "/a'", "/a$host", "/a\n", "/a\\", "/\xc3\xa4", "/a#" };
   const char *const listen[] = { "0.0.0.0:8443", "[::]:8443", NULL };
-  PtNginxSetup s = { "/run/p", "/usr/share/p", "/run/api.sock", "/run/s.sock", "/s/c.pem", "/s/k.pem", listen, 2 };
+  PtNginxSetup s = { "/run/p", "/usr/share/p", "/run/api.sock", "/run/s.sock", "/s/c.pem", "/s/k.pem", listen, 2, false };
 
   g_autofree char *conf = pt_nginx_conf(&s, NULL);
   g_assert_null(strchr(conf, '@') ? strstr(conf, "@RUN@") : NULL);
   g_assert_nonnull(strstr(conf, "listen [::]:8443 ssl http2 ipv6only=on;"));
+  s.http2_directive = true;
+  g_autofree char *newer = pt_nginx_conf(&s, NULL);
+  g_assert_nonnull(strstr(newer, "listen [::]:8443 ssl ipv6only=on;\n    http2 on;"));
+  g_assert_false(pt_nginx_http2_directive("/nonexistent/nginx"));
   g_assert_nonnull(strstr(conf, "server unix:/run/api.sock "));
   g_assert_null(strstr(conf, "unsafe-"));
   g_assert_null(strstr(conf, "$proxy_add_x_forwarded_for"));
