@@ -4,7 +4,8 @@
 
 What starts a program is read from the sources: argument vectors in C, subprocess calls in Python, shell scripts, also those that
 stand in C strings. The packages are asked of dpkg on this machine, so that nothing here has to be kept by hand: a file's owner
-has to be listed, or to be what a listed package depends on. What every Debian has (Essential, or Priority: required) needs no line."""
+has to be listed, or to be what a listed package depends on. What every Debian has (Essential, Priority: required, apt itself)
+needs no line."""
 import pathlib
 import re
 import shutil
@@ -84,6 +85,7 @@ def commands_of_c(text):
 
 def commands_of_python(text):
     yield from re.findall(r'(?:subprocess\.\w+|\bsh|\brun|\btap)\((?:f?"[^"]*", )?\[\s*"([a-z][\w.+-]*)"', text)
+    yield from re.findall(r'shutil\.which\("([^"]+)"', text)
     yield from re.findall(r'\["/usr/s?bin/([\w.+-]+)"', text)
 
 
@@ -102,22 +104,25 @@ def ask(*argv):
 
 class Dpkg:
     def __init__(self):
-        self.depends, self.everywhere = {}, set()
+        self.depends, self.everywhere, self.owners = {}, set(), {}
         fields = "${Package}\t${db:Status-Status}\t${Essential}\t${Priority}\t${Depends}, ${Pre-Depends}\n"
         for line in ask("dpkg-query", "-W", "-f", fields).splitlines():
             name, status, essential, priority, depends = line.split("\t", 4)
             if status != "installed":
                 continue
             self.depends[name] = set(re.findall(r"(?:^|[,|])\s*([a-z0-9.+-]+)", depends))
-            if essential == "yes" or priority == "required":
+            if essential == "yes" or priority == "required" or name == "apt":
                 self.everywhere.add(name)
 
-    def owners(self, path):
-        """Of the file, or of what it leads to; with and without the /usr of a merged system."""
-        tries = {str(path), str(pathlib.Path(path).resolve())}
-        tries |= {t.removeprefix("/usr") for t in tries}
-        return {o.split(":")[0] for line in ask("dpkg-query", "-S", *sorted(tries)).splitlines() if not line.startswith("diversion")
-                for o in line.rsplit(": ", 1)[0].split(", ")}
+    def ask_owners(self, paths):
+        """Of files, or of what they lead to; with and without the /usr of a merged system. At once: each call reads all lists."""
+        tries = {p: {q.removeprefix(cut) for q in (str(p), str(pathlib.Path(p).resolve())) for cut in ("", "/usr")} for p in paths}
+        held = {}
+        for line in ask("dpkg-query", "-S", *sorted(set().union(*tries.values()))).splitlines():
+            if not line.startswith("diversion"):
+                packages, path = line.rsplit(": ", 1)
+                held.setdefault(path, set()).update(p.split(":")[0] for p in packages.split(", "))
+        self.owners = {p: set().union(*(held.get(t, ()) for t in all)) for p, all in tries.items()}
 
     def brought(self, owners, names):
         return any(o in self.everywhere or o in names or any(o in self.depends.get(n, ()) for n in names) for o in owners)
@@ -159,42 +164,44 @@ def main():
 
     if "-v" in sys.argv:
         print(*sorted(f"{k} {p} ({w})" for (k, p), w in wanted.items()), sep="\n")
+    modules = {}
+    for path, text in sources("tests/**/*.py", "man/*.py"):
+        for module in re.findall(r"^(?:import|from) (\w+)", text, flags=re.M):
+            if module not in sys.stdlib_module_names and not any(TOP.glob(f"tests/*/{module}.py")):
+                modules.setdefault(module, str(path.relative_to(TOP)))
+    # Of Debian's Python, which is the one that runs those.
+    show = "import importlib.util as u, sys\nfor m in sys.argv[1:]: print(getattr(u.find_spec(m), 'origin', ''))"
+    origins = dict(zip(modules, ask("/usr/bin/python3", "-c", show, *modules).splitlines()))
+    asked = {}
+    for path, text in sources("meson.build", "src/**/meson.build", "tests/**/meson.build"):
+        for name in re.findall(r"\bdependency\('([^']+)'", text):
+            if name != "threads":
+                asked.setdefault(name, str(path.relative_to(TOP)))
+    places = ask("pkg-config", "--variable", "pc_path", "pkg-config").strip().split(":")
+    described = {name: next((f"{p}/{name}.pc" for p in places if (pathlib.Path(p) / f"{name}.pc").exists()), "") for name in asked}
+    programs = {program: shutil.which(program, path=PATH) or "" for _, program in wanted}
+    dpkg.ask_owners({p for p in [*programs.values(), *origins.values(), *described.values()] if p})
+
     for (kind, program), where in sorted(wanted.items()):
-        path = shutil.which(program, path=PATH)
-        if not path and program in ("node", "npm") and shutil.which(program):
+        path = programs[program]
+        elsewhere = program in ("node", "npm") and shutil.which(program)
+        if path.startswith("/usr/local/") or (not path and elsewhere):
             continue
         if not path:
             check(False, f"{where}: calls {program}, which no line of packaging/packages has brought here")
             continue
-        if str(pathlib.Path(path)).startswith("/usr/local/"):
-            continue
-        owners = dpkg.owners(path)
-        kinds = names[kind] | ({"nodejs", "npm"} if program in ("node", "npm", "npx") else set())
+        kinds = names[kind] | ({"nodejs", "npm"} if elsewhere else set())
+        owners = dpkg.owners[path]
         check(dpkg.brought(owners, kinds),
               f"{where}: calls {program} of {'|'.join(sorted(owners)) or path}, for which packaging/packages has no '{kind}' line")
-
-    for path, text in sources("tests/**/*.py", "man/*.py"):
-        for module in re.findall(r"^(?:import|from) (\w+)", text, flags=re.M):
-            if module in sys.stdlib_module_names or any(TOP.glob(f"tests/*/{module}.py")):
-                continue
-            # Of Debian's Python, which is the one that runs those.
-            origin = ask("/usr/bin/python3", "-c", f"import importlib.util as u; print(u.find_spec('{module}').origin)").strip()
-            check(origin and dpkg.brought(dpkg.owners(origin), names["test"]),
-                  f"{path.relative_to(TOP)}: imports {module}, for which packaging/packages has no line")
-
-    places = ask("pkg-config", "--variable", "pc_path", "pkg-config").strip().split(":")
-    asked = {}
-    for path, text in sources("meson.build", "src/**/meson.build", "tests/**/meson.build"):
-        for name in re.findall(r"\bdependency\('([^']+)'", text):
-            asked.setdefault(name, str(path.relative_to(TOP)))
+    for module, where in modules.items():
+        check(dpkg.brought(dpkg.owners.get(origins.get(module), ()), names["test"]),
+              f"{where}: imports {module}, for which packaging/packages has no line")
+    for name, where in asked.items():
+        check(dpkg.brought(dpkg.owners.get(described[name], ()), names["build"]),
+              f"{where}: wants {name}.pc, for which packaging/packages has no 'build' line")
     check(len(asked) > 5 and len(wanted) > 30,
           f"found only {len(asked)} libraries and {len(wanted)} programs: does this test still read the sources?")
-    for name, where in sorted(asked.items()):
-        if name == "threads":
-            continue
-        files = [p for p in places if (pathlib.Path(p) / f"{name}.pc").exists()]
-        check(files and dpkg.owners(pathlib.Path(files[0]) / f"{name}.pc") & names["build"],
-              f"{where}: wants {name}.pc, for which packaging/packages has no 'build' line")
     print(f"{len(wanted)} programs, {len(asked)} libraries")
     return 1 if failed else 0
 
