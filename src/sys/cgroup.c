@@ -262,21 +262,32 @@ remove_in(const char *ours, const char *id, gint64 end, GError **error)
   return err == 0;
 }
 
+/* Our groups in the v1 hierarchies, a path each. The runtime enters every one there is, not only those that we limit by. */
+static GPtrArray *
+v1_groups(const PtHost *host)
+{
+  g_autoptr(GDir) d = host->cgroup_kind == PT_CGROUP_V1 ? g_dir_open(host->cgroup1, 0, NULL) : NULL;
+  GPtrArray *all = g_ptr_array_new_with_free_func(g_free);
+
+  for (const char *name; d && (name = g_dir_read_name(d));)
+    g_ptr_array_add(all, g_build_filename(host->cgroup1, name, host->cgroup, NULL));
+  return all;
+}
+
 bool
 pt_cgroup_remove(const PtHost *host, const char *id, GError **error)
 {
   g_autofree char *ours = pt_cg_dir(host, NULL, NULL);
+  g_autoptr(GPtrArray) others = v1_groups(host);
   gint64 end = pt_mono() + REMOVE_WAIT;
   bool ok = remove_in(ours, id, end, error);
 
-  /* The runtime enters every v1 hierarchy there is, not only those that we limit by, and, where the unified tree is
-   * unmounted, leaves a plain file in the directory it was on. */
-  g_autoptr(GDir) d = host->cgroup_kind == PT_CGROUP_V1 ? g_dir_open(host->cgroup1, 0, NULL) : NULL;
-  for (const char *name; d && (name = g_dir_read_name(d));) {
-    g_autofree char *dir = g_build_filename(host->cgroup1, name, host->cgroup, NULL);
+  for (guint i = 0; i < others->len; i++) {
+    const char *dir = g_ptr_array_index(others, i);
     g_autofree char *plain = g_build_filename(dir, id, "cgroup.procs", NULL);
     struct statfs fs;
 
+    /* Where the unified tree is unmounted, the runtime leaves a plain file in the directory it was on. */
     if (statfs(dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
       unlink(plain);
     ok = remove_in(dir, id, end, ok ? error : NULL) && ok;
@@ -288,11 +299,9 @@ void
 pt_cgroup_remove_own(const PtHost *host)
 {
   g_autofree char *ours = pt_cg_dir(host, NULL, NULL);
-  g_autoptr(GDir) d = host->cgroup_kind == PT_CGROUP_V1 ? g_dir_open(host->cgroup1, 0, NULL) : NULL;
+  g_autoptr(GPtrArray) others = v1_groups(host);
 
   rmdir(ours);
-  for (const char *name; d && (name = g_dir_read_name(d));) {
-    g_autofree char *dir = g_build_filename(host->cgroup1, name, host->cgroup, NULL);
-    rmdir(dir);
-  }
+  for (guint i = 0; i < others->len; i++)
+    rmdir(g_ptr_array_index(others, i));
 }
