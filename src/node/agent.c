@@ -327,6 +327,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   a->ops = ops;
   g_mutex_init(&a->lock);
   g_mutex_init(&a->net_lock);
+  g_mutex_init(&a->image_lock);
   g_cond_init(&a->idle);
   g_cond_init(&a->sampler_wake);
   a->units = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pt_unit_unref);
@@ -407,6 +408,7 @@ pt_agent_free(PtAgent *a)
   g_main_context_unref(a->context);
   g_mutex_clear(&a->lock);
   g_mutex_clear(&a->net_lock);
+  g_mutex_clear(&a->image_lock);
   g_cond_clear(&a->idle);
   g_cond_clear(&a->sampler_wake);
   g_free(a);

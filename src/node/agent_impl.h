@@ -51,6 +51,7 @@ struct PtAgent {
   GHashTable *jobs;         /* ids of the operations of image builds under way */
   GMutex net_lock;          /* a network is not taken down between somebody's look and its going up: an instance's record is
                                there before its network is asked for, so who takes it down under this lock sees it */
+  GMutex image_lock;        /* of the records of images that have a file here, and of their removal */
   guint8 idbases[PT_IDBASE_N];
   GThreadPool *workers;
   guint busy;               /* queued or running work */

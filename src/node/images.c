@@ -77,6 +77,9 @@ take_name(PtAgent *a, PtTxn *txn, const char *name, const char *digest, GError *
 static bool
 record(PtAgent *a, PtImage *image, const char *name, GError **error)
 {
+  g_autoptr(PtImage) there = pt_images_get(a->images, image->digest, error); /* not removed since it was made */
+  if (!there)
+    return false;
   g_autofree char *key = pt_key_image(image->digest);
   g_autoptr(PtEntry) old = pt_store_get(a->store, key, NULL);
   g_autoptr(json_t) json = old ? pt_json_parse_object(old->value, strlen(old->value), NULL) : NULL;
@@ -112,7 +115,9 @@ job_run(gpointer data)
     bool ok = false;
     for (int i = 0; i < 5 && !ok; i++) { /* another build may have renamed at the same moment */
       g_clear_error(&err);
+      g_mutex_lock(&a->image_lock);
       ok = record(a, image, name, &err);
+      g_mutex_unlock(&a->image_lock);
     }
     if (ok)
       result = pt_key_image(image->digest);
@@ -147,15 +152,14 @@ pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *
   g_thread_unref(g_thread_new("image", job_run, j));
 }
 
-bool
-pt_agent_image_remove(PtAgent *a, const char *digest, GError **error)
+/* Who uses an image: "home/web, home/db"; empty where nobody does. NULL with an error. */
+static char *
+image_users(PtAgent *a, const char *digest, GError **error)
 {
   g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", NULL, error);
   g_autoptr(GString) users = g_string_new(NULL);
 
-  if (!all)
-    return false;
-  for (guint i = 0; i < all->len; i++) {
+  for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
     g_auto(GStrv) part = g_strsplit(e->key, "/", 5);
     if (g_strv_length(part) != 4 || strcmp(part[2], "instances") != 0)
@@ -164,14 +168,59 @@ pt_agent_image_remove(PtAgent *a, const char *digest, GError **error)
     if (json && g_strcmp0(pt_json_str(json, "image", NULL), digest) == 0)
       g_string_append_printf(users, "%s%s/%s", users->len ? ", " : "", part[1], part[3]);
   }
-  if (users->len) {
-    PT_SET(error, PT_ERR_CONFLICT, "image %.19s…: is used by %s\ndelete those first, or keep it", digest, users->str);
-    return false;
-  }
-  if (!pt_images_remove(a->images, digest, error))
-    return false;
-  g_autofree char *key = pt_key_image(digest);
+  return all ? g_strdup(users->str) : NULL;
+}
+
+static bool
+unused(PtAgent *a, const char *digest, GError **error)
+{
+  g_autofree char *users = image_users(a, digest, error);
+
+  if (users && *users)
+    PT_SET(error, PT_ERR_CONFLICT, "image %.19s…: is used by %s\ndelete those first, or keep it", digest, users);
+  return users && !*users;
+}
+
+static void
+put_back(PtAgent *a, const PtEntry *e)
+{
   g_autoptr(PtTxn) txn = pt_txn_new();
+  g_autoptr(GError) err = NULL;
+
+  pt_txn_require(txn, e->key, 0);
+  pt_txn_put(txn, e->key, e->value);
+  if (!pt_store_commit(a->store, txn, NULL, &err)) /* its file is there: the next start of the daemon makes a record */
+    pt_log_error("node", "%s: its record could not be put back: %s", e->key, err->message);
+}
+
+/* The record goes first. A launch requires it to be as it has read it, so none can follow its end, and one that came before
+ * it is seen by the second look. Then, and where the file cannot be removed, the record comes back. With the lock held. */
+static bool
+remove_image(PtAgent *a, const char *digest, GError **error)
+{
+  g_autofree char *key = pt_key_image(digest);
+  g_autoptr(PtEntry) e = unused(a, digest, error) ? pt_store_get(a->store, key, error) : NULL;
+  g_autoptr(PtTxn) txn = pt_txn_new();
+
+  if (!e)
+    return false;
+  pt_txn_require(txn, key, e->revision);
   pt_txn_delete(txn, key);
-  return pt_store_commit(a->store, txn, NULL, error);
+  if (!pt_store_commit(a->store, txn, NULL, error))
+    return false;
+  if (unused(a, digest, error) && pt_images_remove(a->images, digest, error))
+    return true;
+  g_autoptr(PtImage) left = pt_images_get(a->images, digest, NULL);
+  if (left)
+    put_back(a, e);
+  return false;
+}
+
+bool
+pt_agent_image_remove(PtAgent *a, const char *digest, GError **error)
+{
+  g_mutex_lock(&a->image_lock);
+  bool ok = remove_image(a, digest, error);
+  g_mutex_unlock(&a->image_lock);
+  return ok;
 }

@@ -14,8 +14,10 @@ PtImage *
 pt_agent_image(PtAgent *a, const char *digest, GError **error)
 {
   g_autofree char *key = pt_key_image(digest);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
 
+  g_mutex_lock(&a->image_lock);
+  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
+  g_mutex_unlock(&a->image_lock);
   if (!e) {
     g_prefix_error(error, "image: ");
     return NULL;
