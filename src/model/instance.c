@@ -96,7 +96,7 @@ static const PtField fields[] = {
   PT_STR(PtInstance, cwd, PT_STOPPED, 4095, pt_check_path, "Directory the command starts in."),
   PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user, "User inside the image that runs the command."),
   PT_ENUM(PtInstance, restart, PT_LIVE, pt_restart_names, "Whether to start it again when it ends by itself."),
-  PT_BOOL(PtInstance, autostart, PT_LIVE, "Whether it comes back when the node starts."),
+  PT_BOOL(PtInstance, autostart, PT_LIVE, "Whether, if it ran, it comes back when the node starts."),
   PT_STR(PtInstance, address, 0, 15, pt_check_ip4, "Its IPv4 address in the space's network."),
   PT_STR(PtInstance, address6, 0, 45, pt_check_ip6, "Its IPv6 address in the space's network."),
   PT_STR(PtInstance, mac, 0, 17, pt_check_mac, "The MAC address of its interface."),

@@ -99,47 +99,6 @@ settle(Pass *p, PtRun state, const GError *error)
     pt_ops_end(p->a->ops, p->spec->op, NULL, error);
 }
 
-static void
-do_start(Pass *p)
-{
-  PtStatus *s = p->u->status;
-  g_autoptr(GError) err = NULL;
-
-  s->ready = false;
-  s->boot = p->spec->boot; /* "starting" and running: a predecessor started this very one */
-  put_state(p, PT_RUN_STARTING, "starting");
-  if (p->spec->op)
-    pt_ops_progress(p->a->ops, p->spec->op, "starting", -1, 0, 0, NULL);
-  if (!pt_unit_start(p->a, p->u, p->spec, &err)) {
-    pt_log_warn("node", "%s does not start: %s", p->u->key, err->message);
-    settle(p, PT_RUN_FAILED, err);
-    return;
-  }
-  pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL);
-  s->pid = p->actual.pid;
-  s->started = p->actual.started ? p->actual.started : pt_now();
-  s->ready = p->spec->init == PT_INIT_APP;
-  settle(p, PT_RUN_RUNNING, NULL);
-  p->u->watched = true;
-  pt_unit_watch_exit(p->a, p->u);
-  if (!s->ready)
-    pt_unit_enqueue_after(p->a, p->u, READY_POLL);
-}
-
-static bool
-do_stop(Pass *p, bool force, GError **error)
-{
-  put_state(p, PT_RUN_STOPPING, "stopping");
-  if (!pt_unit_stop(p->a, p->u, p->spec, force, error))
-    return false;
-  p->u->watched = false;
-  p->u->status->pid = 0;
-  p->u->status->ready = false;
-  p->u->status->stopped = pt_now();
-  pt_unit_detach(p->a, p->u, p->spec);
-  return true;
-}
-
 /* It ended by itself, or was lost with the host: take note of how, and tidy up behind it. */
 static void
 note_end(Pass *p)
@@ -188,6 +147,99 @@ policy_wants_restart(Pass *p)
   return true;
 }
 
+/* Takes over what the engine says of one that runs. True where the status did not say so yet. */
+static bool
+note_running(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  gint64 started = p->actual.started ? p->actual.started : s->started;
+  bool news = s->pid != p->actual.pid || s->started != started;
+
+  s->pid = p->actual.pid;
+  s->started = started;
+  return news;
+}
+
+/* True where it is to be started again. */
+static bool
+ended(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  bool lost = !p->known;                /* with the host: nobody ended it */
+  bool owed = s->boot != p->spec->boot; /* a start was asked for since, or a restart was cut off in its middle */
+  g_autoptr(GError) err = NULL;
+
+  note_end(p);
+  if (!lost && !owed && !policy_wants_restart(p)) {
+    if (p->actual.lost)
+      say_lost(p, &err);
+    settle(p, err ? PT_RUN_FAILED : PT_RUN_STOPPED, err);
+    return false;
+  }
+  if (lost || !owed)
+    s->boot = -1;
+  if (!lost)
+    put_state(p, PT_RUN_STOPPED, owed ? NULL : "waiting before it is started again");
+  return true;
+}
+
+/* Started, and over before anybody could look: it is never said to run, because there is no process to name. */
+static void
+short_life(Pass *p)
+{
+  pt_run_move(&p->u->status->state, PT_RUN_RUNNING, NULL);
+  p->u->status->generation = p->spec->generation;
+  if (p->spec->op)
+    pt_ops_end(p->a->ops, p->spec->op, NULL, NULL);
+  if (ended(p))
+    pt_unit_enqueue_after(p->a, p->u, MAX(p->u->not_before - pt_mono(), 0) + 1000);
+}
+
+static void
+do_start(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  s->ready = false;
+  s->boot = p->spec->boot; /* "starting" and running: a predecessor started this very one */
+  put_state(p, PT_RUN_STARTING, "starting");
+  if (p->spec->op)
+    pt_ops_progress(p->a->ops, p->spec->op, "starting", -1, 0, 0, NULL);
+  if (!pt_unit_start(p->a, p->u, p->spec, &err)) {
+    pt_log_warn("node", "%s does not start: %s", p->u->key, err->message);
+    settle(p, PT_RUN_FAILED, err);
+    return;
+  }
+  p->known = pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL);
+  s->started = pt_now();
+  note_running(p);
+  if (!p->actual.running) {
+    short_life(p);
+    return;
+  }
+  s->ready = p->spec->init == PT_INIT_APP;
+  settle(p, PT_RUN_RUNNING, NULL);
+  p->u->watched = true;
+  pt_unit_watch_exit(p->a, p->u);
+  if (!s->ready)
+    pt_unit_enqueue_after(p->a, p->u, READY_POLL);
+}
+
+static bool
+do_stop(Pass *p, bool force, GError **error)
+{
+  put_state(p, PT_RUN_STOPPING, "stopping");
+  if (!pt_unit_stop(p->a, p->u, p->spec, force, error))
+    return false;
+  p->u->watched = false;
+  p->u->status->pid = 0;
+  p->u->status->ready = false;
+  p->u->status->stopped = pt_now();
+  pt_unit_detach(p->a, p->u, p->spec);
+  return true;
+}
+
 static void
 want_running(Pass *p)
 {
@@ -211,33 +263,14 @@ want_running(Pass *p)
     bool was_ready = s->ready;
     if (!s->ready)
       s->ready = pt_container_ready(p->a->containers, p->spec->id, p->spec);
-    s->pid = p->actual.pid;
-    if (s->state == PT_RUN_STARTING)
-      s->started = p->actual.started;
-    if (s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || err)
+    if (note_running(p) || s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || err)
       settle(p, PT_RUN_RUNNING, err);
     if (!s->ready && pt_now() - s->started < READY_LIMIT)
       pt_unit_enqueue_after(p->a, p->u, READY_POLL);
     return;
   }
-  if (s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED || s->state == PT_RUN_STOPPING) {
-    bool lost = !p->known;                     /* with the host: nobody ended it */
-    bool owed = s->boot != p->spec->boot;      /* a start was asked for since, or a restart was cut off in its middle */
-    note_end(p);
-    if (lost) {
-      s->boot = -1;
-    } else if (owed) {
-      put_state(p, PT_RUN_STOPPED, NULL);
-    } else if (!policy_wants_restart(p)) {
-      if (p->actual.lost)
-        say_lost(p, &err);
-      settle(p, err ? PT_RUN_FAILED : PT_RUN_STOPPED, err);
-      return;
-    } else {
-      s->boot = -1;
-      put_state(p, PT_RUN_STOPPED, "waiting before it is started again");
-    }
-  }
+  if ((s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED || s->state == PT_RUN_STOPPING) && !ended(p))
+    return;
   if (s->boot == p->spec->boot && s->state != PT_RUN_STARTING) { /* it ended before, and that was that */
     if (s->generation != p->spec->generation)
       settle(p, s->state == PT_RUN_FAILED ? PT_RUN_FAILED : PT_RUN_STOPPED, NULL);
@@ -288,7 +321,7 @@ want_paused(Pass *p)
     return;
   }
   pt_unit_apply(p->a, p->u, p->spec, &err);
-  if (p->u->status->state != PT_RUN_PAUSED || p->u->status->generation != p->spec->generation)
+  if (note_running(p) || p->u->status->state != PT_RUN_PAUSED || p->u->status->generation != p->spec->generation)
     settle(p, PT_RUN_PAUSED, err);
 }
 
