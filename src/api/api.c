@@ -36,6 +36,7 @@ pt_api_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, PtAgent *
   api->agent = agent;
   api->config = *config;
   api->config.group = g_strdup(config->group);
+  api->config.url = g_strdup(config->url);
   g_mutex_init(&api->allocation);
   g_mutex_init(&api->memory_lock);
   api->memory_files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -90,6 +91,7 @@ pt_api_free(PtApi *api)
   pt_gate_free(api->hashing);
   g_free(api->dummy_hash);
   g_free((char *)api->config.group);
+  g_free((char *)api->config.url);
   g_mutex_clear(&api->allocation);
   g_mutex_clear(&api->memory_lock);
   g_clear_pointer(&api->memory_files, g_hash_table_unref);

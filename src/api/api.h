@@ -16,6 +16,7 @@ typedef struct PtApi PtApi;
 typedef struct PtApiConfig {
   gint64 gateway_uid;    /* whose X-Forwarded-For is believed; -1 = nobody's */
   const char *group;     /* who may connect besides root; NULL = "portena", if that exists */
+  const char *url;       /* where browsers find this node; NULL = what the gateway at RUN/gateway says of itself */
   guint max_connections; /* 0 = 512; a few of them are kept for root */
   guint hash_memory;     /* Argon2id memory in bytes; 0 = 64 MiB. For tests */
 } PtApiConfig;

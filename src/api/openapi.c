@@ -28,7 +28,7 @@ static const struct {
              "outcome string "
              "detail string?" },
   { "Node",
-    "name string cpus integer memory integer version string uplink string? pool object instances integer running integer "
+    "name string url string? cpus integer memory integer version string uplink string? pool object instances integer running integer "
     "load number pressure object" },
   { "Check", "check string state string detail string hint string?" },
   { "Usage", "cpu number memory integer disk integer rx integer tx integer" },

@@ -24,7 +24,7 @@ struct PtApi {
   PtBus *bus;
   PtOps *ops;
   PtAgent *agent;
-  PtApiConfig config; /* `group` is owned */
+  PtApiConfig config; /* its strings are owned */
   PtAudit *audit;
   PtThrottle *throttle; /* logins */
   PtGate *hashing;      /* how many Argon2id computations run at once */

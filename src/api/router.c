@@ -41,25 +41,25 @@ const PtRoute pt_routes[] = {
   { "GET", "/v1/users/{user}", SELF, PT_R_UNCHANGED, pt_users_get, .answer = "User", .summary = "One user" },
   { "PATCH", "/v1/users/{user}", SELF, BODY | PT_R_UNCHANGED, pt_users_change, .body = &pt_body_user_change, .answer = "User", .summary = "Change a user, or the own password" },
   { "DELETE", "/v1/users/{user}", ADMIN, 0, pt_users_delete, .answer = "", .summary = "Delete a user with all tokens and memberships" },
-  { "POST", "/v1/users/{user}/totp", SELF, 0, pt_totp_begin, .answer = "Totp", .summary = "Begin to set up a second factor" },
-  { "PUT", "/v1/users/{user}/totp", SELF, BODY, pt_totp_prove, .body = &pt_body_code, .answer = "User", .summary = "Prove the second factor; it holds from then on" },
-  { "DELETE", "/v1/users/{user}/totp", SELF, 0, pt_totp_remove, .answer = "", .summary = "Do without the second factor" },
+  { "POST", "/v1/users/{user}/totp", SELF, 0, pt_totp_begin, .action = "totp-begin", .answer = "Totp", .summary = "Begin to set up a second factor" },
+  { "PUT", "/v1/users/{user}/totp", SELF, BODY, pt_totp_prove, .body = &pt_body_code, .action = "totp-confirm", .answer = "User", .summary = "Prove the second factor; it holds from then on" },
+  { "DELETE", "/v1/users/{user}/totp", SELF, 0, pt_totp_remove, .action = "totp-remove", .answer = "", .summary = "Do without the second factor" },
   { "GET", "/v1/users/{user}/tokens", SELF, 0, pt_tokens_get, .answer = "[Token]", .summary = "Sessions and API tokens of a user" },
-  { "POST", "/v1/users/{user}/tokens", SELF, BODY | NEW, pt_tokens_create, .body = &pt_body_token, .answer = "NewToken", .summary = "Make an API token; its text is shown once" },
-  { "DELETE", "/v1/users/{user}/tokens/{id}", SELF, 0, pt_tokens_delete, .answer = "", .summary = "Revoke a session or token" },
+  { "POST", "/v1/users/{user}/tokens", SELF, BODY | NEW, pt_tokens_create, .body = &pt_body_token, .action = "token-create", .answer = "NewToken", .summary = "Make an API token; its text is shown once" },
+  { "DELETE", "/v1/users/{user}/tokens/{id}", SELF, 0, pt_tokens_delete, .action = "token-revoke", .answer = "", .summary = "Revoke a session or token" },
 
   { "GET", "/v1/spaces", USER, 0, pt_spaces_list, .answer = "[Space]", .summary = "Spaces that I may use" },
   { "POST", "/v1/spaces", ADMIN, BODY | NEW, pt_spaces_create, .body = &pt_space_type, .answer = "Space", .summary = "Make a space" },
   { "GET", S, VIEWER, 0, pt_spaces_get, .answer = "Space", .summary = "One space" },
   { "PATCH", S, OWNER, BODY, pt_spaces_change, .body = &pt_space_type, .answer = "Space", .summary = "Change a space; its quota by administrators only" },
   { "DELETE", S, ADMIN, OP, pt_spaces_delete, .query = "force", .answer = "Accepted", .summary = "Delete a space; with force its instances and their data too" },
-  { "PUT", S "/members/{user}", OWNER, BODY, pt_members_put, .body = &pt_body_member, .answer = "Space", .summary = "Give a user a role in the space" },
-  { "DELETE", S "/members/{user}", OWNER, 0, pt_members_delete, .answer = "", .summary = "Take a user out of the space" },
+  { "PUT", S "/members/{user}", OWNER, BODY, pt_members_put, .body = &pt_body_member, .action = "member-set", .answer = "Space", .summary = "Give a user a role in the space" },
+  { "DELETE", S "/members/{user}", OWNER, 0, pt_members_delete, .action = "member-remove", .answer = "", .summary = "Take a user out of the space" },
   { "GET", S "/network", VIEWER, 0, pt_network_get, .answer = "Network", .summary = "The space's network: addresses and published ports" },
   { "GET", S "/processes", VIEWER, 0, pt_processes_space, .answer = "[Process]", .summary = "Every process of the space" },
   { "GET", S "/volumes", VIEWER, 0, pt_volumes_list, .answer = "[Volume]", .summary = "Volumes of the space" },
   { "GET", S "/volumes/{id}", VIEWER, 0, pt_volumes_get, .answer = "Volume", .summary = "One volume" },
-  { "PATCH", S "/volumes/{id}", OWNER, BODY, pt_volumes_change, .body = &pt_body_volume, .answer = "Volume", .summary = "Grow a volume" },
+  { "PATCH", S "/volumes/{id}", OWNER, BODY, pt_volumes_change, .body = &pt_body_volume, .action = "grow", .answer = "Volume", .summary = "Grow a volume" },
 
   { "GET", "/v1/instances", USER, 0, pt_instances_all, .answer = "[Instance]", .summary = "All instances that I may see" },
   { "GET", S "/instances", VIEWER, 0, pt_instances_list, .answer = "[Instance]", .summary = "Instances of a space" },
@@ -76,20 +76,20 @@ const PtRoute pt_routes[] = {
   { "GET", I "/desktop", MEMBER, PT_R_STREAM | PT_R_AUDIT, pt_desktop_get, .answer = "", .summary = "Connect to the desktop (RFB)" },
   { "GET", I "/thumbnail", VIEWER, 0, pt_thumbnail_get, .answer = "image/png", .summary = "A small picture of the desktop; the gateway makes it" },
   { "GET", I "/files", MEMBER, 0, pt_files_get, .query = "path follow", .answer = "application/octet-stream", .summary = "Read a file, or list a directory" },
-  { "PUT", I "/files", MEMBER, 0, pt_files_put, .upload = pt_files_upload, .query = "path mode uid gid type parents", .answer = "", .summary = "Write a file, directory or symbolic link" },
-  { "DELETE", I "/files", MEMBER, 0, pt_files_delete, .query = "path recursive", .answer = "", .summary = "Remove a file or directory" },
+  { "PUT", I "/files", MEMBER, 0, pt_files_put, .upload = pt_files_upload, .query = "path mode uid gid type parents", .action = "file-write", .answer = "", .summary = "Write a file, directory or symbolic link" },
+  { "DELETE", I "/files", MEMBER, 0, pt_files_delete, .query = "path recursive", .action = "file-delete", .answer = "", .summary = "Remove a file or directory" },
 
   { "GET", "/v1/images", USER, 0, pt_images_get_all, .answer = "[Image]", .summary = "Images of this node" },
   { "POST", "/v1/images", ADMIN, BODY | OP, pt_images_create, .upload = pt_images_upload, .body = &pt_body_image, .query = "name format arch", .answer = "Accepted", .summary = "Build a recipe, fetch from a registry, or upload" },
   { "GET", "/v1/images/recipes", USER, 0, pt_recipes_get, .answer = "[Recipe]", .summary = "Built-in recipes" },
-  { "POST", "/v1/images/prune", ADMIN, 0, pt_images_prune, .answer = "Pruned", .summary = "Remove images that nothing uses or names" },
+  { "POST", "/v1/images/prune", ADMIN, 0, pt_images_prune, .action = "prune", .answer = "Pruned", .summary = "Remove images that nothing uses or names" },
   { "GET", "/v1/images/{ref}", USER, 0, pt_images_get_one, .answer = "Image", .summary = "One image, by name or digest" },
-  { "PATCH", "/v1/images/{ref}", ADMIN, BODY, pt_images_change, .body = &pt_body_names, .answer = "Image", .summary = "Change an image's names" },
+  { "PATCH", "/v1/images/{ref}", ADMIN, BODY, pt_images_change, .body = &pt_body_names, .action = "rename", .answer = "Image", .summary = "Change an image's names" },
   { "DELETE", "/v1/images/{ref}", ADMIN, 0, pt_images_delete, .answer = "", .summary = "Remove an image; refused while instances use it" },
 
   { "GET", "/v1/operations", USER, 0, pt_operations_list, .answer = "[Operation]", .summary = "Operations, newest first" },
   { "GET", "/v1/operations/{id}", USER, 0, pt_operations_get, .query = "wait", .answer = "Operation", .summary = "One operation; waits for its end if asked to" },
-  { "DELETE", "/v1/operations/{id}", USER, 0, pt_operations_cancel, .answer = "Operation", .summary = "Cancel an operation" },
+  { "DELETE", "/v1/operations/{id}", USER, 0, pt_operations_cancel, .action = "cancel", .answer = "Operation", .summary = "Cancel an operation" },
   { "GET", "/v1/events", USER, 0, pt_events_get, .query = "space since", .answer = "text/event-stream", .summary = "What happens, as it happens" },
   { "GET", "/v1/audit", ADMIN, 0, pt_audit_get, .query = "limit before user object", .answer = "[Audit]", .summary = "Who changed what, newest first" },
   { "GET", "/v1/node", USER, 0, pt_node_get, .answer = "Node", .summary = "This node" },
@@ -97,6 +97,18 @@ const PtRoute pt_routes[] = {
 };
 /* clang-format on */
 const guint pt_n_routes = G_N_ELEMENTS(pt_routes);
+
+const char *
+pt_route_action(const PtRoute *route)
+{
+  static const char *const by_method[][2] = { { "POST", "create" }, { "PATCH", "change" }, { "PUT", "set" }, { "DELETE", "delete" } };
+
+  for (guint i = 0; !route->action && i < G_N_ELEMENTS(by_method); i++) {
+    if (strcmp(route->method, by_method[i][0]) == 0)
+      return by_method[i][1];
+  }
+  return route->action ? route->action : "read";
+}
 
 /* Compares one part of a pattern with one of an address. */
 static bool

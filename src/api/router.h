@@ -37,11 +37,15 @@ typedef struct PtRoute {
   /* Takes the body as it comes, instead of JSON: sets r->upload_fd. NULL = JSON only. Called once authorised. With
    * `upload_fd` still -1 after success the body is JSON. */
   bool (*upload)(PtRequest *r, GError **error);
+  const char *action; /* its word in the audit log; NULL = by its method: create, change, delete, set */
   const char *query;  /* names of the parameters it knows, blanks between; beside wait, wait_ready */
   const PtType *body; /* of the JSON body; NULL with PT_R_BODY = the user fields of an instance */
   const char *answer; /* name of a schema of openapi.c, "[Name]" for a list, "" = none, else a media type */
   const char *summary;
 } PtRoute;
+
+/* What a request of that route does, in a word, unless its handler knows better. Constant. */
+const char *pt_route_action(const PtRoute *route);
 
 extern const PtRoute pt_routes[];
 extern const guint pt_n_routes;

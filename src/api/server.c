@@ -287,7 +287,7 @@ audit(Call *c, const GError *error)
     .method = r->method,
     .path = r->target,
     .object = object,
-    .action = r->action,
+    .action = r->action ? r->action : pt_route_action(r->route),
     .outcome = error ? pt_err_name(pt_error_code(error)) : "ok",
     .detail = detail,
     .login = error && r->login_user,

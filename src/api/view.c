@@ -323,6 +323,28 @@ pt_view_foreach(PtView *v, const char *space, PtViewFunc func, void *data)
   g_mutex_unlock(&v->lock);
 }
 
+static void
+count(const PtInstance *spec, const PtStatus *status, void *data)
+{
+  PtViewCount *c = data;
+
+  (void)spec;
+  c->all++;
+  if (status && (status->state == PT_RUN_RUNNING || status->state == PT_RUN_PAUSED))
+    c->running++;
+  if (status && status->state == PT_RUN_FAILED)
+    c->failed++;
+}
+
+PtViewCount
+pt_view_count(PtView *v)
+{
+  PtViewCount c = { 0 };
+
+  pt_view_foreach(v, NULL, count, &c);
+  return c;
+}
+
 typedef struct {
   const PtWho *who;
   GPtrArray *out;

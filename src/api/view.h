@@ -20,6 +20,11 @@ void pt_view_instances(PtView *v, const char *space, PtUsageFunc usage, void *da
 typedef void (*PtViewFunc)(const PtInstance *spec, const PtStatus *status, void *data);
 void pt_view_foreach(PtView *v, const char *space, PtViewFunc func, void *data);
 
+typedef struct PtViewCount {
+  gint64 all, running, failed; /* running: or paused */
+} PtViewCount;
+PtViewCount pt_view_count(PtView *v);
+
 /* Spaces in which `who` is something, sorted: copies of PtSpace, the caller's with the array. `ret_revisions`, if not NULL,
  * is an array of gint64 beside it. */
 GPtrArray *pt_view_spaces(PtView *v, const PtWho *who, GArray **ret_revisions);

@@ -23,6 +23,7 @@ static const struct {
   { "uplink", G_STRUCT_OFFSET(PtConfig, uplink), "auto" },
   { "cgroup", G_STRUCT_OFFSET(PtConfig, cgroup), "portena" },
   { "gateway-user", G_STRUCT_OFFSET(PtConfig, gateway_user), "portena-gateway" },
+  { "url", G_STRUCT_OFFSET(PtConfig, url), NULL },
 };
 
 static char **
@@ -91,6 +92,11 @@ check(PtConfig *c, GError **error)
   }
   if (!pt_name_check("cgroup", c->cgroup, error))
     return false;
+  if (c->url && (!g_str_has_prefix(c->url, "https://") || !g_uri_is_valid(c->url, G_URI_FLAGS_NONE, NULL))) {
+    g_autofree char *shown = pt_text_safe(c->url, 120);
+    PT_SET(error, PT_ERR_INVALID, "url '%s': an address such as https://portena.example is wanted", shown);
+    return false;
+  }
   return pt_name_check("node", c->node, error);
 }
 
@@ -110,6 +116,7 @@ pt_config_new(int *argc, char ***argv, GError **error)
     { "uplink", 0, 0, G_OPTION_ARG_STRING, &opt[4], "interface to the outside, auto, or none", "IF" },
     { "cgroup", 0, 0, G_OPTION_ARG_STRING, &opt[5], "name of the control group (portena)", "NAME" },
     { "gateway-user", 0, 0, G_OPTION_ARG_STRING, &opt[6], "user that portena-gateway runs as", "USER" },
+    { "url", 0, 0, G_OPTION_ARG_STRING, &opt[7], "where browsers find this node (where the gateway listens)", "URL" },
     { "no-tune", 0, 0, G_OPTION_ARG_NONE, &no_tune, "leave sysctls alone", NULL },
     { "drain", 0, 0, G_OPTION_ARG_NONE, &drain, "stop the instances when stopped by SIGTERM, too", NULL },
     { "debug", 0, 0, G_OPTION_ARG_NONE, &debug, "say more", NULL },

@@ -94,7 +94,8 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
   g_autofree char *db = g_build_filename(c->state, "store.db", NULL);
   const struct passwd *gateway = getpwnam(c->gateway_user);
   const struct group *group = gateway ? getgrgid(gateway->pw_gid) : NULL; /* who may reach the socket: root and the gateway */
-  PtApiConfig api = { .gateway_uid = gateway ? (gint64)gateway->pw_uid : -1, .group = group ? group->gr_name : NULL };
+  PtApiConfig api = { .gateway_uid = gateway ? (gint64)gateway->pw_uid : -1, .group = group ? group->gr_name : NULL,
+                      .url = c->url };
   bool adopted = false;
 
   if (!make_dir(c->state, 0711, error) || !make_dir(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
@@ -129,7 +130,7 @@ daemon_down(Daemon *d, bool drain, GError **error)
     pt_bus_free(d->bus);
   if (d->store)
     pt_store_close(d->store);
-  if (drain && ok && d->host)
+  if (d->agent) /* it was ours to make; where something still runs it stays */
     pt_cgroup_remove_own(d->host);
   pt_host_free(d->host);
   return ok;

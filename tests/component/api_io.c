@@ -82,6 +82,9 @@ test_files(void)
   expect(gone, 204, "remove");
   g_autoptr(Reply) again = ask(&f, f.admin, "DELETE", FILES "/a&recursive=true", NULL, NULL);
   expect(again, 404, "remove again");
+  g_autoptr(Reply) audit = ask(&f, f.admin, "GET", "/v1/audit?object=spaces/home/instances/web", NULL, NULL);
+  g_assert_nonnull(strstr(audit->body, "\"action\":\"file-write\""));
+  g_assert_nonnull(strstr(audit->body, "\"action\":\"file-delete\""));
   fixture_down(&f);
 }
 

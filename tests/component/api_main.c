@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The routes against /v1/openapi.json, and answers against their schemas; a life from launch to deletion. */
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -320,6 +321,47 @@ test_shutdown(void)
   fixture_down(&f);
 }
 
+/* Where browsers find the node is known from the gateway, which is not trusted to say anything it likes. */
+static void
+test_url(void)
+{
+  static const struct {
+    const char *listen, *url; /* "HOST" stands for the host's name */
+  } t[] = {
+    { "192.0.2.7:8443", "https://192.0.2.7:8443" },
+    { "192.0.2.7:443", "https://192.0.2.7" },
+    { "[2001:db8::1]:8443", "https://[2001:db8::1]:8443" },
+    { "0.0.0.0:8443", "https://HOST:8443" },
+    { "[::]:443", "https://HOST" },
+    { "evil.example/x?:80", NULL },
+    { "192.0.2.7", NULL },
+    { "192.0.2.7:0", NULL },
+    { "2001:db8::1:80", NULL },
+    { "[192.0.2.7]:80", NULL },
+    { "", NULL },
+  };
+  Fixture f;
+
+  fixture_up(&f, false);
+  g_autofree char *dir = g_build_filename(f.dir, "gateway", NULL), *path = g_build_filename(dir, "status.json", NULL);
+  g_autoptr(Reply) none = ask(&f, f.admin, "GET", "/v1/node", NULL, NULL);
+  g_assert_true(json_is_null(json_object_get(none->json, "url")));
+  g_assert_cmpint(g_mkdir(dir, 0755), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS(t); i++) {
+    g_autofree char *status = g_strdup_printf("{\"pid\":%d,\"listen\":[\"%s\"]}", getpid(), t[i].listen);
+    g_assert_true(g_file_set_contents(path, status, -1, NULL));
+    g_autoptr(Reply) r = ask(&f, f.admin, "GET", "/v1/node", NULL, NULL);
+    expect(r, 200, t[i].listen);
+    g_autoptr(GString) want = g_string_new(t[i].url);
+    g_string_replace(want, "HOST", g_get_host_name(), 1);
+    g_assert_cmpstr(json_string_value(json_object_get(r->json, "url")), ==, t[i].url ? want->str : NULL);
+  }
+  g_assert_true(g_file_set_contents(path, "{\"pid\":2147483647,\"listen\":[\"192.0.2.7:8443\"]}", -1, NULL)); /* it has ended */
+  g_autoptr(Reply) ended = ask(&f, f.admin, "GET", "/v1/node", NULL, NULL);
+  g_assert_true(json_is_null(json_object_get(ended->json, "url")));
+  fixture_down(&f);
+}
+
 static gint
 by_time(gconstpointer a, gconstpointer b)
 {
@@ -382,6 +424,7 @@ main(int argc, char **argv)
   g_test_add_func("/api/answers", test_answers);
   g_test_add_func("/api/change-says-when", test_change_says_when);
   g_test_add_func("/api/shutdown", test_shutdown);
+  g_test_add_func("/api/url", test_url);
   g_test_add_func("/api/thousand", test_thousand);
   int rc = g_test_run();
   json_decref(doc);
