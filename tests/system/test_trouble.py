@@ -17,6 +17,25 @@ def test_second_daemon_is_refused(own):
     assert own.api("GET", "/healthz").status == 200
 
 
+def test_killed_between_the_last_instance_and_its_network(own):
+    """The network of a space is up and no instance runs: dnsmasq alone holds the daemon's mounts, and the next daemon finds them by it."""
+    own.cli("launch", "debian", "one", "--wait")
+    own.cli("stop", "one")
+    own.kill()
+    assert [x for x in own.leftovers() if "dnsmasq" in x], own.leftovers()
+    own.start()
+    own.cli("start", "one", "--wait")
+    assert own.cli("exec", "one", "--", "echo", "back").stdout == "back\n"
+
+
+def test_groups_go_with_the_daemon(own):
+    own.cli("launch", "debian", "one", "--wait")
+    own.cli("delete", "one", "--force")
+    wait_for("the network is gone", lambda: not [x for x in own.leftovers() if "dnsmasq" in x])
+    own.stop()
+    assert not list(pathlib.Path("/sys/fs/cgroup").glob(f"**/{own.cgroup}"))
+
+
 def test_wrong_settings_are_named():
     for argv, word in ((["--node", "Not A Name"], "node"), (["--state", "relative"], "state"), (["--no-such"], "no-such"),
                        (["--config", "/nonexistent"], "/nonexistent")):
