@@ -256,3 +256,17 @@ pt_target_path(const PtTarget *t, const char *suffix)
 {
   return g_strdup_printf("/v1/spaces/%s/instances/%s%s", t->space, t->name, suffix);
 }
+
+char *
+pt_web_url(PtCli *cli)
+{
+  const char *server = pt_cli_server(cli);
+  g_autoptr(json_t) node = NULL;
+
+  if (strcmp(server, "local") != 0)
+    return g_strdup(server);
+  if (!pt_cli_call(cli, "GET", "/v1/node", NULL, &node, NULL))
+    return g_strdup("https://localhost:8443");
+  g_autofree char *url = pt_safe(pt_json_str(node, "url", NULL)), *name = pt_safe(pt_json_str(node, "name", "localhost"));
+  return *url ? g_steal_pointer(&url) : g_strdup_printf("https://%s:8443", name);
+}

@@ -66,7 +66,6 @@ PtTransport *pt_cli_transport(PtCli *cli, GError **error);
 
 /* Prints the error the way portena does and returns the exit status of its code. */
 int pt_cli_fail(PtCli *cli, const GError *error);
-int pt_exit_status(const GError *error);
 
 /* "[y/N]" on the terminal. True without asking where nobody can be asked. */
 bool pt_cli_confirm(PtCli *cli, const char *question);
@@ -76,3 +75,6 @@ char *pt_cli_secret(PtCli *cli, const char *prompt, GError **error);
 void pt_secret_free(char *secret);
 /* A visible line in answer to a prompt. The caller's. */
 char *pt_cli_ask(PtCli *cli, const char *prompt, GError **error);
+
+/* "https://server:8443" of the web console, for links. The caller's. */
+char *pt_web_url(PtCli *cli);

@@ -8,7 +8,6 @@
 #include "cli/launch.h"
 #include "cli/operation.h"
 #include "cli/output.h"
-#include "cli/power.h"
 #include "model/instance.h"
 
 /* "3 %" of one cpu. */
@@ -312,20 +311,6 @@ run_rename(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 /* --- desktop --- */
-
-char *
-pt_web_url(PtCli *cli)
-{
-  const char *server = pt_cli_server(cli);
-  g_autoptr(json_t) node = NULL;
-
-  if (strcmp(server, "local") != 0)
-    return g_strdup(server);
-  if (!pt_cli_call(cli, "GET", "/v1/node", NULL, &node, NULL))
-    return g_strdup("https://localhost:8443");
-  g_autofree char *url = pt_safe(pt_json_str(node, "url", NULL)), *name = pt_safe(pt_json_str(node, "name", "localhost"));
-  return *url ? g_steal_pointer(&url) : g_strdup_printf("https://%s:8443", name);
-}
 
 static bool
 open_link(const char *link, GError **error)

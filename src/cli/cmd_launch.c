@@ -8,7 +8,6 @@
 #include "cli/launch.h"
 #include "cli/operation.h"
 #include "cli/output.h"
-#include "cli/power.h"
 #include "model/instance.h"
 
 const char pt_launch_text[] =

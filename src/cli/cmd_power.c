@@ -7,7 +7,18 @@
 #include "cli/commands.h"
 #include "cli/operation.h"
 #include "cli/output.h"
-#include "cli/power.h"
+
+/* The same request for each instance named on the command line: all are sent before the first is waited for, so that twenty
+ * take little longer than one. */
+typedef struct Each {
+  /* method, path with "?wait=%u" appended by the caller of it; body may be NULL */
+  const char *method;
+  const char *suffix;                                                /* after the instance's path, with '?' in it or not */
+  const json_t *body;                                                /* or NULL */
+  const char *doing;                                                 /* "Stopping" */
+  bool ready;                                                        /* wait for the guest too */
+  void (*done)(PtCli *cli, const PtTarget *t, const json_t *answer); /* tells the success */
+} Each;
 
 typedef struct Job {
   PtTarget target;
@@ -26,7 +37,7 @@ job_clear(void *data)
 }
 
 static void
-send_job(PtCli *cli, const PtEach *each, Job *j, guint wait)
+send_job(PtCli *cli, const Each *each, Job *j, guint wait)
 {
   g_autofree char *bare = pt_target_path(&j->target, each->suffix);
   g_autofree char *ready = each->ready ? g_strdup_printf("&wait_ready=%u", wait) : g_strdup("");
@@ -36,7 +47,7 @@ send_job(PtCli *cli, const PtEach *each, Job *j, guint wait)
 }
 
 static void
-finish_job(PtCli *cli, const PtEach *each, Job *j, gint64 timeout)
+finish_job(PtCli *cli, const Each *each, Job *j, gint64 timeout)
 {
   g_autofree char *title = g_strdup_printf("%s %s", each->doing, j->target.name);
 
@@ -52,8 +63,9 @@ finish_job(PtCli *cli, const PtEach *each, Job *j, gint64 timeout)
     each->done(cli, &j->target, j->answer);
 }
 
-int
-pt_each_run(PtCli *cli, const PtArgs *args, const PtEach *each, GError **error)
+/* The exit status; -1 with `error` set for the one instance, else the errors are printed one by one. */
+static int
+each_run(PtCli *cli, const PtArgs *args, const Each *each, GError **error)
 {
   guint n = pt_args_n(args);
   g_autoptr(GArray) jobs = g_array_new(FALSE, TRUE, sizeof(Job));
@@ -130,7 +142,7 @@ act(PtCli *cli, const PtArgs *args, const char *action, const char *doing,
 {
   g_autoptr(json_t) body = json_pack("{s:s}", "action", action);
   const char *deadline = pt_args_get(args, "deadline");
-  PtEach each = { "POST", "/actions", body, doing, pt_args_has(args, "wait"), done };
+  Each each = { "POST", "/actions", body, doing, pt_args_has(args, "wait"), done };
   gint64 us = 0;
 
   if (pt_args_has(args, "force"))
@@ -142,7 +154,7 @@ act(PtCli *cli, const PtArgs *args, const char *action, const char *doing,
     }
     json_object_set_new(body, "deadline", json_integer(us / G_USEC_PER_SEC));
   }
-  return pt_each_run(cli, args, &each, error);
+  return each_run(cli, args, &each, error);
 }
 
 static int
@@ -197,7 +209,7 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
 {
   bool force = pt_args_has(args, "force"), dry = pt_args_has(args, "dry-run");
   bool ask = !force && !pt_args_has(args, "yes") && cli->in_tty && cli->err_tty && !cli->json;
-  PtEach each = { "DELETE", force ? "?force=true" : "", NULL, "Deleting", false, say_deleted };
+  Each each = { "DELETE", force ? "?force=true" : "", NULL, "Deleting", false, say_deleted };
   GString *all = g_string_new(NULL);
   g_autofree char *question = NULL;
 
@@ -224,7 +236,7 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
     pt_note(cli, "Nothing was deleted.");
     return PT_EXIT_FAILED;
   }
-  return pt_each_run(cli, args, &each, error);
+  return each_run(cli, args, &each, error);
 }
 
 #define WAIT_OPTIONS                                                                                                        \
