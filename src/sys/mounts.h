@@ -26,4 +26,4 @@ bool pt_mount_overlay(const PtOverlay *o, GError **error);
 bool pt_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *options, GError **error);
 /* Detaches lazily whatever is mounted there, all layers. Not mounted, or not there: success. */
 bool pt_umount(const char *target, GError **error);
-bool pt_is_mounted(const char *path);
+bool pt_is_mounted(const char *path); /* something is, right there; links are not followed */

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "drivers/image/images_impl.h"
 #include "drivers/volume/loop.h"
+#include "sys/mounts.h"
 
 /* A stopped instance is often started again: its image stays mounted for so long. */
 #define IDLE_KEPT (60 * G_USEC_PER_SEC)
@@ -20,15 +21,6 @@ static char *
 mount_dir(PtImages *images)
 {
   return g_build_filename(images->host->run, "mnt", "img", NULL);
-}
-
-static bool
-is_mount(const char *path)
-{
-  g_autofree char *parent = g_path_get_dirname(path);
-  struct stat a, b;
-
-  return stat(path, &a) == 0 && stat(parent, &b) == 0 && a.st_dev != b.st_dev;
 }
 
 static bool
@@ -93,7 +85,7 @@ pt_images_mounts_adopt(PtImages *images)
 
   while (d && (name = g_dir_read_name(d))) {
     g_autofree char *path = g_build_filename(dir, name, NULL);
-    if (is_mount(path)) {
+    if (pt_is_mounted(path)) {
       PtImageMount *m = g_new0(PtImageMount, 1);
       m->idle = pt_mono();
       g_hash_table_insert(images->mounts, g_strdup(name), m);

@@ -29,6 +29,7 @@
 #include "base/text.h"
 #include "drivers/volume/ext4.h"
 #include "drivers/volume/loop.h"
+#include "sys/mounts.h"
 
 #define ALIGN ((gint64)1 << 20)
 #define RESERVE ((gint64)64 << 20)    /* no new volume once the pool has less than this */
@@ -279,7 +280,7 @@ volume_clone(PtPool *pool, const char *from, const char *id, GError **error)
   g_auto(Fd) fd = open_volume(pool, from, O_RDONLY, error);
   if (fd < 0)
     return false;
-  if (pt_local_is_mount(where)) {
+  if (pt_is_mounted(where)) {
     g_auto(Fd) root = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0 || syncfs(root) < 0) {
       pt_error_errno(error, errno, "volume %s", from);
@@ -300,7 +301,7 @@ volume_remove(PtPool *pool, const char *id, GError **error)
   g_auto(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 && errno == ENOENT)
     return true;
-  if (fd >= 0 && (pt_local_is_mount(where) || (!pt_local_lock(fd, 0) && errno == EWOULDBLOCK))) {
+  if (fd >= 0 && (pt_is_mounted(where) || (!pt_local_lock(fd, 0) && errno == EWOULDBLOCK))) {
     PT_SET(error, PT_ERR_CONFLICT, "volume %s: in use on this node", id);
     pt_error_hint(error, "nothing was removed; stop the instance that has it attached first");
     return false;
@@ -382,7 +383,7 @@ volume_resize(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GE
     pt_error_errno(error, errno, "volume %s: growing it", id);
     return false;
   }
-  if (fs < bytes && !pt_local_is_mount(where)) {
+  if (fs < bytes && !pt_is_mounted(where)) {
     if (!grow_offline(pool, id, fd, &damaged, error)) {
       if (ftruncate(fd, size) < 0)
         pt_error_hint(error, "its file has grown all the same (%s)", g_strerror(errno));
@@ -460,7 +461,7 @@ volume_attach(PtPool *pool, const char *id, GError **error)
 
   if (!id_ok(id, error))
     return NULL;
-  if (pt_local_is_mount(where))
+  if (pt_is_mounted(where))
     return g_steal_pointer(&where);
   g_auto(Fd) fd = open_for_attach(pool, id, error);
   if (fd < 0)
@@ -499,7 +500,7 @@ volume_detach(PtPool *pool, const char *id, GError **error)
 
   if (!id_ok(id, error))
     return false;
-  if (!pt_local_is_mount(where)) {
+  if (!pt_is_mounted(where)) {
     rmdir(where);
     return true;
   }
@@ -531,7 +532,7 @@ volume_usage(PtPool *pool, const char *id, gint64 *ret_used, gint64 *ret_size, G
 
   if (fd < 0 || !sizes(id, fd, &size, ret_size, error))
     return false;
-  if (pt_local_is_mount(where) && statvfs(where, &vfs) == 0) {
+  if (pt_is_mounted(where) && statvfs(where, &vfs) == 0) {
     *ret_used = (gint64)(vfs.f_blocks - vfs.f_bfree) * (gint64)vfs.f_frsize;
     return true;
   }

@@ -24,7 +24,6 @@ int pt_local_template(PtPool *pool, gint64 bytes, GError **error);
 bool pt_local_lock(int fd, gint64 timeout);
 
 /* Whether something is mounted at `path` in our mount namespace; false also where there is no such path. */
-bool pt_local_is_mount(const char *path);
 
 /* FICLONE of `from` into the empty `to`. */
 bool pt_local_reflink(int from, int to);

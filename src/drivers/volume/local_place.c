@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "drivers/volume/local.h"
 #include "drivers/volume/loop.h"
+#include "sys/mounts.h"
 #include "sys/process.h"
 
 #define GIB ((gint64)1 << 30)
@@ -40,15 +41,6 @@ pt_local_lock(int fd, gint64 timeout)
     g_usleep(2000);
   }
   return true;
-}
-
-bool
-pt_local_is_mount(const char *path)
-{
-  struct statx stx;
-
-  return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &stx) == 0 &&
-         (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 bool
@@ -166,7 +158,7 @@ pt_local_place(PtPool *pool, const char *state, const char *run, GError **error)
     pt_error_errno(error, errno, "%s", where);
     return false;
   }
-  if (!pt_local_is_mount(where) && !mount_file(file, where, error))
+  if (!pt_is_mounted(where) && !mount_file(file, where, error))
     return false;
   pool->dir = g_steal_pointer(&where);
   pool->backing = g_strdup(state);
