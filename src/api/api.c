@@ -140,9 +140,7 @@ pt_api_first_run(PtApi *api, GError **error)
     g_autoptr(PtSpace) s = pt_space_new("home", "root");
     s->members = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_hash_table_insert(s->members, g_strdup("admin"), g_strdup("owner"));
-    g_autofree char *text = pt_record_dump(&pt_space_type, s);
-    pt_txn_require(txn, home_key, 0);
-    pt_txn_put(txn, home_key, text);
+    pt_records_put(txn, home_key, 0, &pt_space_type, s);
   }
   bool ok = pt_user_put(api, txn, u, 0, NULL, error);
   sodium_memzero(password, strlen(password));

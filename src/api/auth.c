@@ -58,10 +58,8 @@ touch(PtApi *api, const PtEntry *e, PtToken *t, const char *from)
   t->last_from = g_strdup(from);
   if (t->kind == PT_TOKEN_SESSION)
     t->expires = MIN(MAX(t->expires, now + SESSION_IDLE), t->created + SESSION_LIFE);
-  g_autofree char *text = pt_record_dump(&pt_token_type, t);
   g_autoptr(PtTxn) txn = pt_txn_new();
-  pt_txn_require(txn, e->key, e->revision);
-  pt_txn_put(txn, e->key, text);
+  pt_records_put(txn, e->key, e->revision, &pt_token_type, t);
   pt_store_commit(api->store, txn, NULL, NULL);
 }
 
@@ -70,13 +68,12 @@ by_token(PtRequest *r, const char *id, const char *secret, GError **error)
 {
   g_autofree char *key = pt_key_token(id), *hash = pt_sha256_hex(secret, strlen(secret));
   g_autoptr(PtEntry) e = pt_store_get(r->api->store, key, NULL);
-  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
-  g_autoptr(PtToken) t = json ? pt_token_parse(json, NULL) : NULL;
+  g_autoptr(PtToken) t = e ? pt_record_read(&pt_token_type, e->value, NULL) : NULL;
 
   if (!t || !pt_secret_equal(t->hash, hash) || (t->expires && t->expires <= pt_now()))
     return refuse(error);
   g_autofree char *user_key = pt_key_user(t->user);
-  g_autoptr(PtUser) u = PT_LOAD(r->api, user_key, pt_user_parse, "user", NULL, NULL);
+  g_autoptr(PtUser) u = pt_load(r->api, user_key, &pt_user_type, "user", NULL, NULL);
   if (!u || u->disabled)
     return refuse(error);
   r->who.name = g_strdup(u->name);
@@ -155,9 +152,8 @@ pt_token_begin(PtTxn *txn, PtToken *token)
   token->id = pt_id_new();
   token->hash = pt_sha256_hex(secret, strlen(secret));
   token->created = pt_now();
-  g_autofree char *key = pt_key_token(token->id), *text = pt_record_dump(&pt_token_type, token);
-  pt_txn_require(txn, key, 0);
-  pt_txn_put(txn, key, text);
+  g_autofree char *key = pt_key_token(token->id);
+  pt_records_put(txn, key, 0, &pt_token_type, token);
   return g_strdup_printf("pt_%s_%s", token->id, secret);
 }
 
@@ -168,8 +164,7 @@ pt_tokens_revoke(PtApi *api, PtTxn *txn, const char *user, int kind, const char 
 
   for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtToken) t = json ? pt_token_parse(json, NULL) : NULL;
+    g_autoptr(PtToken) t = pt_record_read(&pt_token_type, e->value, NULL);
     if (t && g_strcmp0(t->user, user) == 0 && (kind < 0 || t->kind == kind) && g_strcmp0(t->id, except) != 0)
       pt_txn_delete(txn, e->key);
   }

@@ -35,7 +35,7 @@ space_role(PtRequest *r, const char *name, GError **error)
   if (!pt_name_check("space", name, NULL))
     return no_space("that", error);
   key = pt_key_space(name);
-  r->space = PT_LOAD(r->api, key, pt_space_parse, "space", &r->space_revision, NULL);
+  r->space = pt_load(r->api, key, &pt_space_type, "space", &r->space_revision, NULL);
   r->role = r->space ? pt_who_role(&r->who, r->space) : PT_ROLE_NONE;
   if (r->role == PT_ROLE_NONE)
     return no_space(name, error);

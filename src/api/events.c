@@ -92,8 +92,8 @@ still_allowed(Stream *s)
     return true;
   s->checked = pt_mono();
   g_autofree char *key = pt_key_token(s->who.token), *user_key = pt_key_user(s->who.name);
-  g_autoptr(PtToken) t = PT_LOAD(s->api, key, pt_token_parse, "token", NULL, NULL);
-  g_autoptr(PtUser) u = t ? PT_LOAD(s->api, user_key, pt_user_parse, "user", NULL, NULL) : NULL;
+  g_autoptr(PtToken) t = pt_load(s->api, key, &pt_token_type, "token", NULL, NULL);
+  g_autoptr(PtUser) u = t ? pt_load(s->api, user_key, &pt_user_type, "user", NULL, NULL) : NULL;
   return u && !u->disabled && (!t->expires || t->expires > pt_now()) && (u->admin || !s->who.owner_everywhere);
 }
 

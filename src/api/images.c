@@ -23,9 +23,7 @@
 static PtImage *
 parse(const PtEntry *e)
 {
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-
-  return json ? pt_image_parse(json, NULL) : NULL;
+  return pt_record_read(&pt_image_type, e->value, NULL);
 }
 
 static bool
@@ -373,9 +371,8 @@ pt_images_change(PtRequest *r, GError **error)
   if (!image || !pt_if_match(r, "image", revision, error) ||
       !pt_record_patch(&pt_image_type, image, body, PT_F_LIVE, NULL, error) || !take_names(r, txn, image, error))
     return false;
-  g_autofree char *key = pt_key_image(image->digest), *text = pt_record_dump(&pt_image_type, image);
-  pt_txn_require(txn, key, revision);
-  pt_txn_put(txn, key, text);
+  g_autofree char *key = pt_key_image(image->digest);
+  pt_records_put(txn, key, revision, &pt_image_type, image);
   if (!pt_store_commit(r->api->store, txn, &written, error) || !pt_view_sync(r->api->view, NULL, error))
     return false;
   pt_reply_etag(r, written);

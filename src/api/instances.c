@@ -30,13 +30,13 @@ pt_instance_load(PtRequest *r, PtStatus **ret_status, gint64 *ret_revision, GErr
     return NULL;
   }
   g_autofree char *key = pt_key_instance(space, name), *status_key = pt_key_status(space, name);
-  g_autoptr(PtInstance) spec = PT_LOAD(r->api, key, pt_instance_parse, what, ret_revision, error);
+  g_autoptr(PtInstance) spec = pt_load(r->api, key, &pt_instance_type, what, ret_revision, error);
   if (!spec) {
     pt_error_hint(error, "those there are: portena list");
     return NULL;
   }
   if (ret_status) {
-    *ret_status = PT_LOAD(r->api, status_key, pt_status_parse, "status", NULL, NULL);
+    *ret_status = pt_load(r->api, status_key, &pt_status_type, "status", NULL, NULL);
     if (*ret_status && g_strcmp0((*ret_status)->id, spec->id) != 0)
       g_clear_pointer(ret_status, pt_status_free);
   }
@@ -346,16 +346,14 @@ grow_volume(Change *c, GError **error)
 {
   gint64 revision = 0;
   g_autofree char *key = pt_key_volume(c->spec->space, c->spec->volume);
-  g_autoptr(PtVolume) v = PT_LOAD(c->r->api, key, pt_volume_parse, "root volume", &revision, error);
+  g_autoptr(PtVolume) v = pt_load(c->r->api, key, &pt_volume_type, "root volume", &revision, error);
 
   if (!v)
     return false;
   v->size = c->spec->disk;
   g_free(v->instance);
   v->instance = g_strdup(c->spec->name);
-  g_autofree char *text = pt_record_dump(&pt_volume_type, v);
-  pt_txn_require(c->txn, key, revision);
-  pt_txn_put(c->txn, key, text);
+  pt_records_put(c->txn, key, revision, &pt_volume_type, v);
   return true;
 }
 

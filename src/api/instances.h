@@ -15,9 +15,8 @@ bool pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **erro
  * asker is no administrator. Those that `before` (NULL: none) has already stay. The view is in step. */
 bool pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, GError **error);
 
-/* Key and revision (0 = it does not exist yet) of the record that every allocation in a space writes: two of them at the
+/* Revision (0 = it does not exist yet) of the record that every allocation in a space writes: two of them at the
  * same moment, on whatever node, cannot both succeed. */
-char *pt_guard_key(const char *space);
 bool pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error);
 /* Requires the guard as it was read, and writes it with the last address given out. */
 void pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last);

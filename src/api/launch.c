@@ -21,8 +21,8 @@
 
 /* ── the guard ── */
 
-char *
-pt_guard_key(const char *space)
+static char *
+guard_key(const char *space)
 {
   return g_strdup_printf("spaces/%s/allocation", space);
 }
@@ -30,7 +30,7 @@ pt_guard_key(const char *space)
 bool
 pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error)
 {
-  g_autofree char *key = pt_guard_key(space);
+  g_autofree char *key = guard_key(space);
   g_autoptr(GError) err = NULL;
   g_autoptr(PtEntry) e = pt_store_get(api->store, key, &err);
 
@@ -52,7 +52,7 @@ pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_l
 void
 pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last)
 {
-  g_autofree char *key = pt_guard_key(space), *text = g_strdup_printf("{\"last\":%" G_GINT64_FORMAT "}", last);
+  g_autofree char *key = guard_key(space), *text = g_strdup_printf("{\"last\":%" G_GINT64_FORMAT "}", last);
 
   pt_txn_require(txn, key, revision);
   pt_txn_put(txn, key, text);
@@ -333,10 +333,9 @@ put_volume(PtTxn *txn, const PtInstance *spec)
     .epoch = spec->epoch,
     .created = spec->created,
   };
-  g_autofree char *key = pt_key_volume(v.space, v.id), *text = pt_record_dump(&pt_volume_type, &v);
+  g_autofree char *key = pt_key_volume(v.space, v.id);
 
-  pt_txn_require(txn, key, 0);
-  pt_txn_put(txn, key, text);
+  pt_records_put(txn, key, 0, &pt_volume_type, &v);
 }
 
 /* The record of the instance goes last: who sees it, sees the rest. */
@@ -360,9 +359,7 @@ write_all(PtRequest *r, PtInstance *spec, gint64 guard, gint64 last, GError **er
   g_free(spec->op);
   spec->op = pt_ops_begin(r->api->ops, txn, &op);
   g_free(op.id);
-  g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
-  pt_txn_require(txn, key, 0);
-  pt_txn_put(txn, key, text);
+  pt_records_put(txn, key, 0, &pt_instance_type, spec);
   return pt_store_commit(r->api->store, txn, NULL, error);
 }
 
@@ -414,7 +411,7 @@ allocate(PtRequest *r, PtInstance *spec, GError **error)
       return false;
     }
     pt_space_free(r->space);
-    r->space = PT_LOAD(r->api, space_key, pt_space_parse, "space of that name", &r->space_revision, error);
+    r->space = pt_load(r->api, space_key, &pt_space_type, "space of that name", &r->space_revision, error);
     if (!r->space)
       return false;
   }

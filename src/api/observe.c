@@ -275,8 +275,7 @@ pt_volumes_list(PtRequest *r, GError **error)
   json_t *items = json_array();
   for (guint i = 0; i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtVolume) v = json ? pt_volume_parse(json, NULL) : NULL;
+    g_autoptr(PtVolume) v = pt_record_read(&pt_volume_type, e->value, NULL);
     if (v)
       json_array_append_new(items, volume_view(r, v, e->revision));
   }
@@ -288,7 +287,7 @@ load_volume(PtRequest *r, gint64 *ret_revision, GError **error)
 {
   const char *id = pt_param(r, "id");
   g_autofree char *key = pt_id_valid(id) ? pt_key_volume(r->space->name, id) : NULL;
-  PtVolume *v = key ? PT_LOAD(r->api, key, pt_volume_parse, "volume of that id", ret_revision, error) : NULL;
+  PtVolume *v = key ? pt_load(r->api, key, &pt_volume_type, "volume of that id", ret_revision, error) : NULL;
 
   if (!key)
     PT_SET(error, PT_ERR_NOT_FOUND, "there is no volume of that id\nthose there are: portena volume list");

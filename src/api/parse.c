@@ -146,8 +146,8 @@ malformed(GError **error)
   return false;
 }
 
-bool
-pt_credential_split(const char *text, char **ret_id, char **ret_secret, GError **error)
+static bool
+credential_split(const char *text, char **ret_id, char **ret_secret, GError **error)
 {
   if (strlen(text) != 3 + PT_ID_LEN + 1 + SECRET_LEN || !g_str_has_prefix(text, "pt_") || text[3 + PT_ID_LEN] != '_')
     return malformed(error);
@@ -169,7 +169,7 @@ pt_credential_bearer(const char *header, char **ret_id, char **ret_secret, GErro
   while (*p == ' ')
     p++;
   g_autofree char *text = g_strchomp(g_strdup(p));
-  return pt_credential_split(text, ret_id, ret_secret, error);
+  return credential_split(text, ret_id, ret_secret, error);
 }
 
 bool
@@ -188,7 +188,7 @@ pt_credential_cookie(const char *header, char **ret_id, char **ret_secret, GErro
   }
   if (!found)
     return false;
-  return pt_credential_split(found, ret_id, ret_secret, error);
+  return credential_split(found, ret_id, ret_secret, error);
 }
 
 bool

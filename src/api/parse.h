@@ -17,9 +17,8 @@ char *pt_percent_decode(const char *text, gsize size, bool plus, GError **error)
  * query as a table of char * to char *. An empty segment, a parameter given twice and a fragment are refused. */
 bool pt_target_parse(const char *target, char ***ret_segments, GHashTable **ret_query, GError **error);
 
-/* "pt_<id>_<secret>" taken apart; UNAUTHENTICATED where it has another form. Both are the caller's. */
-bool pt_credential_split(const char *text, char **ret_id, char **ret_secret, GError **error);
-/* The same of an Authorization header ("Bearer …") … */
+/* The credential "pt_<id>_<secret>" taken apart; UNAUTHENTICATED where it has another form. Both are the caller's. Out of an
+ * Authorization header ("Bearer …") … */
 bool pt_credential_bearer(const char *header, char **ret_id, char **ret_secret, GError **error);
 /* … and of a Cookie header. False without an error where it holds no cookie of ours. */
 bool pt_credential_cookie(const char *header, char **ret_id, char **ret_secret, GError **error);

@@ -194,23 +194,14 @@ pt_if_match(const PtRequest *r, const char *what, gint64 revision, GError **erro
 }
 
 void *
-pt_load(PtApi *api, const char *key, PtParse parse, const char *what, gint64 *ret_revision, GError **error)
+pt_load(PtApi *api, const char *key, const PtType *type, const char *what, gint64 *ret_revision, GError **error)
 {
   g_autoptr(GError) err = NULL;
-  g_autoptr(PtEntry) e = pt_store_get(api->store, key, &err);
+  void *record = pt_records_get(api->store, key, type, ret_revision, &err);
 
-  if (!e) {
-    if (pt_error_code(err) == PT_ERR_NOT_FOUND)
-      PT_SET(error, PT_ERR_NOT_FOUND, "there is no %s", what);
-    else
-      g_propagate_error(error, g_steal_pointer(&err));
-    return NULL;
-  }
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
-  void *record = json ? parse(json, error) : NULL;
-  if (!record)
-    g_prefix_error(error, "record %s: ", key);
-  else if (ret_revision)
-    *ret_revision = e->revision;
+  if (!record && pt_error_code(err) == PT_ERR_NOT_FOUND)
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is no %s", what);
+  else if (!record)
+    g_propagate_error(error, g_steal_pointer(&err));
   return record;
 }

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "model/instance.h"
 #include "model/space.h"
+#include "node/records.h"
 
 typedef struct PtAudit PtAudit;
 typedef struct PtThrottle PtThrottle;
@@ -149,7 +150,4 @@ json_t *pt_body_object(PtRequest *r, bool optional, GError **error);
 bool pt_if_match(const PtRequest *r, const char *what, gint64 revision, GError **error);
 
 /* The record behind `key`, parsed; NOT_FOUND says `what`. */
-typedef void *(*PtParse)(const json_t *json, GError **error);
-void *pt_load(PtApi *api, const char *key, PtParse parse, const char *what, gint64 *ret_revision, GError **error);
-#define PT_LOAD(api, key, parse, what, ret_revision, error)                                                                 \
-  pt_load(api, key, (PtParse)(void (*)(void))(parse), what, ret_revision, error)
+void *pt_load(PtApi *api, const char *key, const PtType *type, const char *what, gint64 *ret_revision, GError **error);

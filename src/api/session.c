@@ -30,7 +30,7 @@ static PtUser *
 check_password(PtRequest *r, const PtBodySession *b, gint64 *ret_revision, GError **error)
 {
   g_autofree char *key = pt_user_name_check(b->user, NULL) ? pt_key_user(b->user) : NULL;
-  g_autoptr(PtUser) u = key ? PT_LOAD(r->api, key, pt_user_parse, "user", ret_revision, NULL) : NULL;
+  g_autoptr(PtUser) u = key ? pt_load(r->api, key, &pt_user_type, "user", ret_revision, NULL) : NULL;
   bool right = false;
 
   if (!pt_password_verify(r->api, u ? u->password : NULL, b->password, &right, error))
@@ -71,8 +71,7 @@ tidy(PtApi *api, PtTxn *txn, const char *user, GError **error)
     return false;
   for (guint i = all->len; i-- > 0;) { /* ids sort by time: newest first */
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtToken) t = json ? pt_token_parse(json, NULL) : NULL;
+    g_autoptr(PtToken) t = pt_record_read(&pt_token_type, e->value, NULL);
     if (!t)
       continue;
     bool ended = t->expires && t->expires <= now;
@@ -146,7 +145,7 @@ attempt(PtRequest *r, const PtBodySession *b, GError **error)
       return false;
     }
     pt_user_free(u);
-    u = PT_LOAD(r->api, key, pt_user_parse, "user", &revision, NULL);
+    u = pt_load(r->api, key, &pt_user_type, "user", &revision, NULL);
     if (!u || u->disabled || g_strcmp0(u->password, hash) != 0)
       return wrong(r, error);
   }
@@ -197,7 +196,7 @@ pt_session_get(PtRequest *r, GError **error)
   } else {
     gint64 revision = 0;
     g_autofree char *key = pt_key_user(r->who.name);
-    g_autoptr(PtUser) u = PT_LOAD(r->api, key, pt_user_parse, "user", &revision, error);
+    g_autoptr(PtUser) u = pt_load(r->api, key, &pt_user_type, "user", &revision, error);
     if (!u)
       return false;
     user = pt_user_view(u, revision);

@@ -88,8 +88,8 @@ pt_quota_check(const PtSpace *space, const PtUse *use, GError **error)
   return false;
 }
 
-json_t *
-pt_space_view(PtApi *api, const PtWho *who, const PtSpace *s, gint64 revision)
+static json_t *
+space_view(PtApi *api, const PtWho *who, const PtSpace *s, gint64 revision)
 {
   json_t *view = pt_record_view(&pt_space_type, s, revision);
   PtUse use;
@@ -110,7 +110,7 @@ answer(PtRequest *r, guint status, const PtSpace *s, gint64 revision, GError **e
   if (!pt_view_sync(r->api->view, NULL, error))
     return false;
   pt_reply_etag(r, revision);
-  return pt_reply_json(r, status, pt_space_view(r->api, &r->who, s, revision));
+  return pt_reply_json(r, status, space_view(r->api, &r->who, s, revision));
 }
 
 bool
@@ -125,7 +125,7 @@ pt_spaces_list(PtRequest *r, GError **error)
   json_t *items = json_array();
   for (guint i = 0; i < spaces->len; i++)
     json_array_append_new(items,
-                          pt_space_view(r->api, &r->who, g_ptr_array_index(spaces, i), g_array_index(revisions, gint64, i)));
+                          space_view(r->api, &r->who, g_ptr_array_index(spaces, i), g_array_index(revisions, gint64, i)));
   g_array_unref(revisions);
   return pt_reply_items(r, items, revision);
 }
@@ -152,9 +152,8 @@ pt_spaces_create(PtRequest *r, GError **error)
       s->members = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_hash_table_insert(s->members, g_strdup(r->who.name), g_strdup("owner"));
   }
-  g_autofree char *key = pt_key_space(s->name), *text = pt_record_dump(&pt_space_type, s);
-  pt_txn_require(txn, key, 0);
-  pt_txn_put(txn, key, text);
+  g_autofree char *key = pt_key_space(s->name);
+  pt_records_put(txn, key, 0, &pt_space_type, s);
   if (!pt_store_commit(r->api->store, txn, &revision, &err)) {
     if (g_error_matches(err, PT_ERROR, PT_ERR_STALE))
       PT_SET(error, PT_ERR_CONFLICT, "there is a space called %s already\nchoose another name", name);
@@ -185,10 +184,9 @@ static bool
 put(PtRequest *r, const PtSpace *s, gint64 *ret_revision, GError **error)
 {
   g_autoptr(PtTxn) txn = pt_txn_new();
-  g_autofree char *key = pt_key_space(s->name), *text = pt_record_dump(&pt_space_type, s);
+  g_autofree char *key = pt_key_space(s->name);
 
-  pt_txn_require(txn, key, r->space_revision);
-  pt_txn_put(txn, key, text);
+  pt_records_put(txn, key, r->space_revision, &pt_space_type, s);
   return pt_store_commit(r->api->store, txn, ret_revision, error);
 }
 
@@ -220,7 +218,7 @@ pt_spaces_delete(PtRequest *r, GError **error)
 
   if (!s) {
     g_autofree char *key = pt_name_check("space", pt_param(r, "space"), NULL) ? pt_key_space(pt_param(r, "space")) : NULL;
-    s = r->space = key ? PT_LOAD(r->api, key, pt_space_parse, "space of that name", &r->space_revision, error) : NULL;
+    s = r->space = key ? pt_load(r->api, key, &pt_space_type, "space of that name", &r->space_revision, error) : NULL;
     if (!key)
       PT_SET(error, PT_ERR_NOT_FOUND, "there is no space of that name");
     if (!s)
@@ -242,9 +240,8 @@ pt_spaces_delete(PtRequest *r, GError **error)
   g_free(s->op);
   s->op = pt_ops_begin(r->api->ops, txn, &op);
   g_free(op.id);
-  g_autofree char *key = pt_key_space(s->name), *text = pt_record_dump(&pt_space_type, s);
-  pt_txn_require(txn, key, r->space_revision);
-  pt_txn_put(txn, key, text);
+  g_autofree char *key = pt_key_space(s->name);
+  pt_records_put(txn, key, r->space_revision, &pt_space_type, s);
   return pt_store_commit(r->api->store, txn, NULL, error) && pt_reply_operation(r, s->op, NULL, error);
 }
 
@@ -286,7 +283,7 @@ set_member(PtRequest *r, const char *user, const char *role, gint64 *ret_revisio
       return false;
     }
     pt_space_free(r->space);
-    r->space = PT_LOAD(r->api, key, pt_space_parse, "space", &r->space_revision, error);
+    r->space = pt_load(r->api, key, &pt_space_type, "space", &r->space_revision, error);
     if (!r->space)
       return false;
   }

@@ -15,4 +15,3 @@ void pt_use_add(const PtHost *host, const PtInstance *i, PtUse *use);
 /* OVER_QUOTA, naming what there would be too much of. */
 bool pt_quota_check(const PtSpace *space, const PtUse *use, GError **error);
 
-json_t *pt_space_view(PtApi *api, const PtWho *who, const PtSpace *s, gint64 revision);

@@ -24,7 +24,7 @@ user_exists(PtRequest *r, GError **error)
     return false;
   }
   g_autofree char *key = pt_key_user(name), *what = g_strdup_printf("user called %s", name);
-  g_autoptr(PtUser) u = PT_LOAD(r->api, key, pt_user_parse, what, NULL, error);
+  g_autoptr(PtUser) u = pt_load(r->api, key, &pt_user_type, what, NULL, error);
   return u != NULL;
 }
 
@@ -37,8 +37,7 @@ tokens_of(PtRequest *r, gint64 *ret_revision, GError **error)
 
   for (guint i = all ? all->len : 0; i-- > 0;) {
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtToken) t = json ? pt_token_parse(json, NULL) : NULL;
+    g_autoptr(PtToken) t = pt_record_read(&pt_token_type, e->value, NULL);
     if (t && g_strcmp0(t->user, pt_param(r, "user")) == 0 && (!t->expires || t->expires > pt_now()))
       g_ptr_array_add(out, g_steal_pointer(&t));
   }
@@ -127,7 +126,7 @@ pt_tokens_delete(PtRequest *r, GError **error)
 {
   const char *id = pt_param(r, "id");
   g_autofree char *key = pt_id_valid(id) ? pt_key_token(id) : NULL;
-  g_autoptr(PtToken) t = key ? PT_LOAD(r->api, key, pt_token_parse, "token", NULL, NULL) : NULL;
+  g_autoptr(PtToken) t = key ? pt_load(r->api, key, &pt_token_type, "token", NULL, NULL) : NULL;
   g_autoptr(PtTxn) txn = pt_txn_new();
 
   if (!t || g_strcmp0(t->user, pt_param(r, "user")) != 0) {

@@ -18,10 +18,9 @@
 bool
 pt_user_put(PtApi *api, PtTxn *txn, const PtUser *u, gint64 revision, gint64 *ret_revision, GError **error)
 {
-  g_autofree char *key = pt_key_user(u->name), *text = pt_record_dump(&pt_user_type, u);
+  g_autofree char *key = pt_key_user(u->name);
 
-  pt_txn_require(txn, key, revision);
-  pt_txn_put(txn, key, text);
+  pt_records_put(txn, key, revision, &pt_user_type, u);
   return pt_store_commit(api->store, txn, ret_revision, error);
 }
 
@@ -35,7 +34,7 @@ load(PtRequest *r, gint64 *ret_revision, GError **error)
     return NULL;
   }
   g_autofree char *key = pt_key_user(name), *what = g_strdup_printf("user called %s", name);
-  PtUser *u = PT_LOAD(r->api, key, pt_user_parse, what, ret_revision, error);
+  PtUser *u = pt_load(r->api, key, &pt_user_type, what, ret_revision, error);
   pt_error_hint(error, "those there are: portena user list");
   return u;
 }
@@ -59,8 +58,7 @@ pt_users_list(PtRequest *r, GError **error)
   items = json_array();
   for (guint i = 0; i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtUser) u = json ? pt_user_parse(json, NULL) : NULL;
+    g_autoptr(PtUser) u = pt_record_read(&pt_user_type, e->value, NULL);
     if (u)
       json_array_append_new(items, pt_user_view(u, e->revision));
   }
@@ -125,8 +123,7 @@ other_admin(PtRequest *r, const char *but, GError **error)
 
   for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtUser) u = json ? pt_user_parse(json, NULL) : NULL;
+    g_autoptr(PtUser) u = pt_record_read(&pt_user_type, e->value, NULL);
     if (u && u->admin && !u->disabled && strcmp(u->name, but) != 0)
       return true;
   }
@@ -263,9 +260,8 @@ leave_spaces(PtRequest *r, PtTxn *txn, const char *name, GError **error)
     PtSpace *s = g_ptr_array_index(spaces, i);
     if (!s->members || !g_hash_table_remove(s->members, name))
       continue;
-    g_autofree char *key = pt_key_space(s->name), *text = pt_record_dump(&pt_space_type, s);
-    pt_txn_require(txn, key, g_array_index(revisions, gint64, i));
-    pt_txn_put(txn, key, text);
+    g_autofree char *key = pt_key_space(s->name);
+    pt_records_put(txn, key, g_array_index(revisions, gint64, i), &pt_space_type, s);
   }
   g_array_unref(revisions);
   return true;

@@ -101,20 +101,6 @@ pt_json_get_string(const json_t *obj, const char *key, const char *fallback, con
 }
 
 bool
-pt_json_get_int(const json_t *obj, const char *key, gint64 fallback, gint64 *ret, GError **error)
-{
-  const json_t *v = json_object_get(obj, key);
-
-  *ret = fallback;
-  if (!v || json_is_null(v))
-    return true;
-  if (!json_is_integer(v))
-    return wrong_type(key, "a whole number", error);
-  *ret = json_integer_value(v);
-  return true;
-}
-
-bool
 pt_json_get_bool(const json_t *obj, const char *key, bool fallback, bool *ret, GError **error)
 {
   const json_t *v = json_object_get(obj, key);
@@ -150,21 +136,4 @@ pt_json_bool(const json_t *obj, const char *key, bool fallback)
   const json_t *v = json_object_get(obj, key);
 
   return json_is_boolean(v) ? json_is_true(v) : fallback;
-}
-
-bool
-pt_json_only(const json_t *obj, const char *const *known, GError **error)
-{
-  const char *key;
-  json_t *value;
-
-  json_object_foreach((json_t *)obj, key, value) {
-    if (g_strv_contains(known, key))
-      continue;
-    g_autofree char *shown = pt_text_safe(key, 60);
-    g_autofree char *list = g_strjoinv(", ", (char **)known);
-    PT_SET(error, PT_ERR_INVALID, "'%s': there is no such field\nknown here: %s", shown, list);
-    return false;
-  }
-  return true;
 }

@@ -23,13 +23,9 @@ char *pt_json_dump(const json_t *json);
 /* Members of an object with a default where absent; a wrong type is an INVALID error naming the key.
  * Strings are borrowed from the object. */
 bool pt_json_get_string(const json_t *obj, const char *key, const char *fallback, const char **ret, GError **error);
-bool pt_json_get_int(const json_t *obj, const char *key, gint64 fallback, gint64 *ret, GError **error);
 bool pt_json_get_bool(const json_t *obj, const char *key, bool fallback, bool *ret, GError **error);
 
 /* The same for our own records, where a wrong type cannot be: fallback then. */
 const char *pt_json_str(const json_t *obj, const char *key, const char *fallback);
 gint64 pt_json_int(const json_t *obj, const char *key, gint64 fallback);
 bool pt_json_bool(const json_t *obj, const char *key, bool fallback);
-
-/* INVALID where the object has a key that is not in the NULL-ended list `known`; names the key. */
-bool pt_json_only(const json_t *obj, const char *const *known, GError **error);

@@ -173,11 +173,3 @@ pt_config_set(PtConfig *c, const char *server, const char *key, const char *valu
   else
     json_object_del(entry, key);
 }
-
-void
-pt_config_forget(PtConfig *c, const char *server)
-{
-  json_object_del(json_object_get(c->json, "servers"), server);
-  if (g_strcmp0(pt_config_current(c), server) == 0)
-    pt_config_set_current(c, NULL);
-}

@@ -20,4 +20,3 @@ const char *pt_config_current(const PtConfig *c);                               
 void pt_config_set_current(PtConfig *c, const char *server);                             /* NULL likewise */
 const char *pt_config_get(const PtConfig *c, const char *server, const char *key);       /* borrowed; NULL = not set */
 void pt_config_set(PtConfig *c, const char *server, const char *key, const char *value); /* NULL removes */
-void pt_config_forget(PtConfig *c, const char *server);

@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "cli/output.h"
 
-int
-pt_exit_status(const GError *error)
+static int
+exit_status(const GError *error)
 {
   switch (pt_error_code(error)) {
   case PT_ERR_INVALID:
@@ -91,7 +91,7 @@ pt_cli_fail(PtCli *cli, const GError *error)
   g_autofree char *near = suggestion(cli, error);
   if (near)
     fprintf(stderr, "  did you mean %s?\n", near);
-  int status = pt_exit_status(error);
+  int status = exit_status(error);
   return status == PT_EXIT_USAGE && cli->refused ? PT_EXIT_FAILED : status;
 }
 

@@ -174,8 +174,8 @@ object_line(const PtCommand *c, const char *group, void *data)
   return true;
 }
 
-bool
-pt_help_object(const PtCli *cli, const char *object)
+static bool
+help_object(const PtCli *cli, const char *object)
 {
   ObjectHelp o = { object, false };
 
@@ -198,7 +198,7 @@ run_help(PtCli *cli, const PtArgs *args, GError **error)
   }
   for (guint i = 0; i < n && i < 4; i++)
     words[i] = (char *)pt_args_nth(args, i);
-  if (n == 1 && pt_help_object(cli, words[0]))
+  if (n == 1 && help_object(cli, words[0]))
     return 0;
   const PtCommand *c = pt_commands_find(words, MIN(n, 4), &used);
   if (c && used == n) {

@@ -5,5 +5,3 @@
 /* The overview, one command, and all commands of an object, on standard output. */
 void pt_help_overview(const PtCli *cli);
 void pt_help_command(const PtCli *cli, const PtCommand *c);
-/* False where `object` starts no command. */
-bool pt_help_object(const PtCli *cli, const char *object);

@@ -85,6 +85,14 @@ pt_record_dump(const PtType *type, const void *record)
   return pt_json_dump(json);
 }
 
+void *
+pt_record_read(const PtType *type, const char *text, GError **error)
+{
+  g_autoptr(json_t) json = pt_json_parse_object(text, strlen(text), error);
+
+  return json ? pt_record_parse(type, json, error) : NULL;
+}
+
 bool
 pt_field_missing(const PtField *f, GError **error)
 {

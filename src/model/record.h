@@ -78,7 +78,9 @@ json_t *pt_record_format(const PtType *type, const void *record, bool secrets);
 json_t *pt_field_format(const PtField *field, const void *record, bool secrets); /* one field; NULL where absent */
 /* The same without secrets, and with null (lists: []) for what is absent, and the revision unless it is 0: for a client. */
 json_t *pt_record_view(const PtType *type, const void *record, gint64 revision);
-char *pt_record_dump(const PtType *type, const void *record); /* compact text with secrets, for the store */
+/* Compact text with secrets, for the store, and back. */
+char *pt_record_dump(const PtType *type, const void *record);
+void *pt_record_read(const PtType *type, const char *text, GError **error);
 
 /* Applies what a client sent (RFC 7396 merge patch): only fields with one of `allowed` flags, unknown or
  * forbidden keys are INVALID errors that name the key (FORBIDDEN: an administrator might), null resets to the default. Then validates; where

@@ -115,9 +115,7 @@ static bool
 put_node(PtAgent *a, GError **error)
 {
   g_autofree char *key = pt_key_node(a->host->node);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
-  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
-  g_autoptr(PtNode) node = json ? pt_node_parse(json, NULL) : NULL;
+  g_autoptr(PtNode) node = pt_records_get(a->store, key, &pt_node_type, NULL, NULL);
 
   if (!node) {
     node = pt_record_new(&pt_node_type);
@@ -129,18 +127,14 @@ put_node(PtAgent *a, GError **error)
   g_free(node->version);
   node->version = g_strdup(PORTENA_VERSION);
   node->started = pt_now();
-  g_autofree char *text = pt_record_dump(&pt_node_type, node);
-  g_autoptr(PtTxn) txn = pt_txn_new();
-  pt_txn_put(txn, key, text);
-  return pt_store_commit(a->store, txn, NULL, error);
+  return pt_records_write(a->store, key, -1, &pt_node_type, node, error);
 }
 
 /* After the node itself started (not only the daemon), what ran before runs again, but not what is to be left stopped then. */
 static void
 leave_stopped(PtAgent *a, const PtEntry *e)
 {
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-  g_autoptr(PtInstance) spec = json ? pt_instance_parse(json, NULL) : NULL;
+  g_autoptr(PtInstance) spec = pt_record_read(&pt_instance_type, e->value, NULL);
   g_autoptr(GError) err = NULL;
 
   if (!spec || spec->autostart || spec->deleting || spec->power == PT_POWER_STOPPED || g_strcmp0(spec->owner, a->host->node) != 0)
@@ -148,11 +142,7 @@ leave_stopped(PtAgent *a, const PtEntry *e)
   spec->power = PT_POWER_STOPPED;
   spec->generation++;
   g_clear_pointer(&spec->op, g_free);
-  g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
-  g_autoptr(PtTxn) txn = pt_txn_new();
-  pt_txn_require(txn, e->key, e->revision);
-  pt_txn_put(txn, e->key, text);
-  if (!pt_store_commit(a->store, txn, NULL, &err))
+  if (!pt_records_write(a->store, e->key, e->revision, &pt_instance_type, spec, &err))
     pt_log_warn("node", "%s: not left stopped with the node's start: %s", spec->name, err->message);
 }
 
@@ -256,11 +246,8 @@ register_images(PtAgent *a)
       image->names = g_new0(char *, 2);
       image->names[0] = pt_image_derive_name(image->source);
     }
-    g_autofree char *key = pt_key_image(image->digest), *text = pt_record_dump(&pt_image_type, image);
-    g_autoptr(PtTxn) txn = pt_txn_new();
-    pt_txn_require(txn, key, 0);
-    pt_txn_put(txn, key, text);
-    pt_store_commit(a->store, txn, NULL, NULL); /* STALE: it has one */
+    g_autofree char *key = pt_key_image(image->digest);
+    pt_records_write(a->store, key, 0, &pt_image_type, image, NULL); /* STALE: it has one */
   }
 }
 
@@ -425,7 +412,7 @@ drain_one(gpointer data, gpointer agent)
   g_autoptr(GError) err = NULL;
 
   g_mutex_lock(&u->lock);
-  if (u->status && pt_unit_load(a, u->space, u->name, &spec, NULL, NULL) &&
+  if (u->status && (spec = pt_unit_load(a, u, NULL, NULL)) &&
       pt_container_state(a->containers, spec->id, &state, NULL) && state.running) {
     if (!pt_unit_stop(a, u, spec, false, &err))
       pt_log_warn("node", "%s: %s", u->key, err->message);
@@ -466,18 +453,6 @@ pt_agent_drain(PtAgent *a, GError **error)
     return false;
   }
   return true;
-}
-
-const PtHost *
-pt_agent_host(PtAgent *a)
-{
-  return a->host;
-}
-
-PtImages *
-pt_agent_images(PtAgent *a)
-{
-  return a->images;
 }
 
 bool

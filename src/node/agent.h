@@ -24,8 +24,6 @@ void pt_agent_free(PtAgent *a);
  * too. For the end of `make run` and the host's shutdown. */
 bool pt_agent_drain(PtAgent *a, GError **error);
 
-const PtHost *pt_agent_host(PtAgent *a);
-PtImages *pt_agent_images(PtAgent *a);
 /* Builds or imports an image in the background for operation `op` (pt_images_make()'s `source`), gives it `name`
  * (NULL: one derived from the source) and ends the operation. An image that had the name loses it. `unlink`,
  * if not NULL, is an uploaded file that is removed afterwards. */

@@ -3,6 +3,7 @@
 /* Shared between the files of the agent; nobody else includes it. */
 #include "drivers/network/network.h"
 #include "node/agent.h"
+#include "node/records.h"
 
 #define PT_IDBASE_FIRST 0x70000000LL /* above what systemd gives to nspawn, below 2^31 for tools that think ids are signed */
 #define PT_IDBASE_STEP 65536LL
@@ -76,7 +77,7 @@ void pt_unit_watch_exit(PtAgent *a, PtUnit *u);
 
 /* reconcile.c: one pass over one instance; the unit's lock is held */
 void pt_unit_reconcile(PtAgent *a, PtUnit *u);
-bool pt_unit_load(PtAgent *a, const char *space, const char *name, PtInstance **ret_spec, gint64 *ret_revision, GError **error);
+PtInstance *pt_unit_load(PtAgent *a, const PtUnit *u, gint64 *ret_revision, GError **error);
 
 /* start.c */
 bool pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
@@ -84,7 +85,6 @@ bool pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GEr
 bool pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError **error);
 bool pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
 PtImage *pt_agent_image(PtAgent *a, const char *digest, GError **error);
-bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error);
 bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, char **ret_volume, GError **error);
 void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
 

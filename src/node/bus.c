@@ -43,8 +43,8 @@ struct PtSubscriber {
   guint64 next; /* what it gets next */
 };
 
-PtEvent *
-pt_event_ref(PtEvent *e)
+static PtEvent *
+event_ref(PtEvent *e)
 {
   g_atomic_int_inc(&((Event *)e)->refs);
   return e;
@@ -107,22 +107,6 @@ publish_json(PtBus *bus, const char *type, const char *space, const char *object
   json_decref(json);
 }
 
-static PtInstance *
-parse_instance(const char *value)
-{
-  g_autoptr(json_t) json = pt_json_parse_object(value, strlen(value), NULL);
-
-  return json ? pt_instance_parse(json, NULL) : NULL;
-}
-
-static PtStatus *
-parse_status(const char *value)
-{
-  g_autoptr(json_t) json = pt_json_parse_object(value, strlen(value), NULL);
-
-  return json ? pt_status_parse(json, NULL) : NULL;
-}
-
 /* An instance's spec changed (`revision`), or its status did (0): what is, of both. An unreadable record has no data,
  * which makes the watcher ask the API, where the reason is told. */
 static void
@@ -138,9 +122,9 @@ on_instance(PtBus *bus, const char *type, const char *space, const char *name, c
     pt_bus_publish(bus, type, space, key, action, NULL);
     return;
   }
-  g_autoptr(PtInstance) i = parse_instance(is_status ? other->value : c->value);
+  g_autoptr(PtInstance) i = pt_record_read(&pt_instance_type, is_status ? other->value : c->value, NULL);
   const char *status_text = is_status ? c->value : other ? other->value : NULL;
-  g_autoptr(PtStatus) s = status_text ? parse_status(status_text) : NULL;
+  g_autoptr(PtStatus) s = status_text ? pt_record_read(&pt_status_type, status_text, NULL) : NULL;
   if (is_status && i && s && g_strcmp0(i->id, s->id) != 0)
     return; /* of an older namesake */
   publish_json(bus, type, space, key, action, i ? pt_instance_view(i, s, is_status ? other->revision : c->revision) : NULL);
@@ -150,8 +134,7 @@ on_instance(PtBus *bus, const char *type, const char *space, const char *name, c
 static json_t *
 view_of(const PtType *type, const PtChange *c, char **ret_space)
 {
-  g_autoptr(json_t) json = c->value ? pt_json_parse_object(c->value, strlen(c->value), NULL) : NULL;
-  void *record = json ? pt_record_parse(type, json, NULL) : NULL;
+  void *record = c->value ? pt_record_read(type, c->value, NULL) : NULL;
   json_t *view = NULL;
 
   if (!record)
@@ -327,7 +310,7 @@ pt_bus_next(PtSubscriber *s, gint64 timeout)
     s->next = bus->next;
     e = event_new(bus->next - 1, "lost");
   } else if (!bus->closed && s->next < bus->next) {
-    e = pt_event_ref(bus->ring[s->next++ % REMEMBERED]);
+    e = event_ref(bus->ring[s->next++ % REMEMBERED]);
   }
   g_mutex_unlock(&bus->lock);
   return e;

@@ -20,7 +20,6 @@ typedef struct PtEvent {
   char *data;       /* JSON text of what there is to say, or NULL; never holds a secret */
 } PtEvent;
 void pt_event_unref(PtEvent *e);
-PtEvent *pt_event_ref(PtEvent *e);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtEvent, pt_event_unref)
 
 PtBus *pt_bus_new(PtStore *store, GError **error);

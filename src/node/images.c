@@ -53,8 +53,7 @@ take_name(PtAgent *a, PtTxn *txn, const char *name, const char *digest, GError *
 
   for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtImage) image = json ? pt_image_parse(json, NULL) : NULL;
+    g_autoptr(PtImage) image = pt_record_read(&pt_image_type, e->value, NULL);
     if (!image || strcmp(image->digest, digest) == 0 || !image->names || !g_strv_contains((const char *const *)image->names, name))
       continue;
     GPtrArray *left = g_ptr_array_new();
@@ -67,9 +66,7 @@ take_name(PtAgent *a, PtTxn *txn, const char *name, const char *digest, GError *
     g_ptr_array_add(left, NULL);
     g_free(image->names);
     image->names = (char **)g_ptr_array_free(left, FALSE);
-    g_autofree char *text = pt_record_dump(&pt_image_type, image);
-    pt_txn_require(txn, e->key, e->revision);
-    pt_txn_put(txn, e->key, text);
+    pt_records_put(txn, e->key, e->revision, &pt_image_type, image);
   }
   return all != NULL;
 }
@@ -82,8 +79,7 @@ record(PtAgent *a, PtImage *image, const char *name, GError **error)
     return false;
   g_autofree char *key = pt_key_image(image->digest);
   g_autoptr(PtEntry) old = pt_store_get(a->store, key, NULL);
-  g_autoptr(json_t) json = old ? pt_json_parse_object(old->value, strlen(old->value), NULL) : NULL;
-  g_autoptr(PtImage) before = json ? pt_image_parse(json, NULL) : NULL;
+  g_autoptr(PtImage) before = old ? pt_record_read(&pt_image_type, old->value, NULL) : NULL;
   g_autoptr(GPtrArray) names = g_ptr_array_new();
 
   g_ptr_array_add(names, g_strdup(name));

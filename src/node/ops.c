@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "node/records.h"
 
 /* Theory of operation. The store has an operation's beginning and end; what happens in between is in `live`, by id: present
  * progress, the cancellable, and how many wait. An entry is made on first use, not by pt_ops_begin(), whose transaction may
@@ -83,14 +84,6 @@ note_end(PtOps *ops, const char *id)
 }
 
 static PtOperation *
-parse(const char *text, GError **error)
-{
-  g_autoptr(json_t) json = pt_json_parse_object(text, strlen(text), error);
-
-  return json ? pt_operation_parse(json, error) : NULL;
-}
-
-static PtOperation *
 load(PtOps *ops, const char *id, gint64 *ret_revision, GError **error)
 {
   g_autofree char *key = pt_key_op(id);
@@ -105,7 +98,7 @@ load(PtOps *ops, const char *id, gint64 *ret_revision, GError **error)
   }
   if (ret_revision)
     *ret_revision = e->revision;
-  return parse(e->value, error);
+  return pt_record_read(&pt_operation_type, e->value, error);
 }
 
 static void
@@ -116,7 +109,7 @@ on_change(const PtChange *change, bool lost, void *data)
   if (lost) { /* waiters look for themselves every second */
     return;
   }
-  g_autoptr(PtOperation) op = change->value ? parse(change->value, NULL) : NULL;
+  g_autoptr(PtOperation) op = change->value ? pt_record_read(&pt_operation_type, change->value, NULL) : NULL;
   if (op && !has_ended(op))
     return;
   g_mutex_lock(&ops->lock);
@@ -159,9 +152,8 @@ pt_ops_begin(PtOps *ops, PtTxn *txn, PtOperation *template)
   template->created = pt_now();
   template->state = PT_OP_PENDING;
   template->progress = -1;
-  g_autofree char *key = pt_key_op(template->id), *text = pt_record_dump(&pt_operation_type, template);
-  pt_txn_require(txn, key, 0);
-  pt_txn_put(txn, key, text);
+  g_autofree char *key = pt_key_op(template->id);
+  pt_records_put(txn, key, 0, &pt_operation_type, template);
   return g_strdup(template->id);
 }
 
@@ -283,7 +275,7 @@ prune(PtOps *ops, GError **error)
 
   for (guint i = 0; all && i < all->len && n < 500; i++) { /* ids sort by their time: the oldest come first */
     const PtEntry *e = all->pdata[i];
-    g_autoptr(PtOperation) op = parse(e->value, NULL);
+    g_autoptr(PtOperation) op = pt_record_read(&pt_operation_type, e->value, NULL);
     if (op && (!has_ended(op) || (op->ended >= oldest && all->len - n <= KEEP_MAX)))
       continue;
     pt_txn_delete(txn, e->key);
@@ -305,9 +297,8 @@ save_end(PtOps *ops, const char *id, const char *result, const GError *error, Pt
     overlay(ops, op);
     set_end(op, result, error);
     g_autoptr(PtTxn) txn = pt_txn_new();
-    g_autofree char *key = pt_key_op(id), *text = pt_record_dump(&pt_operation_type, op);
-    pt_txn_require(txn, key, revision);
-    pt_txn_put(txn, key, text);
+    g_autofree char *key = pt_key_op(id);
+    pt_records_put(txn, key, revision, &pt_operation_type, op);
     if (pt_store_commit(ops->store, txn, NULL, &err))
       return true;
     pt_operation_free(*ret_op);
@@ -432,7 +423,7 @@ pt_ops_recover(PtOps *ops, GError **error)
   PT_SET(&restarted, PT_ERR_INTERNAL, "the daemon was restarted in the middle of it\nstart it again");
   for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = all->pdata[i];
-    g_autoptr(PtOperation) op = parse(e->value, NULL);
+    g_autoptr(PtOperation) op = pt_record_read(&pt_operation_type, e->value, NULL);
     Fate fate = op && !has_ended(op) ? fate_of(ops, op) : FATE_OPEN;
     if (fate != FATE_OPEN)
       pt_ops_end(ops, op->id, NULL, fate == FATE_DONE ? NULL : restarted);

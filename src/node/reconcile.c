@@ -27,20 +27,12 @@ typedef struct {
   bool known; /* the engine has a trace of it */
 } Pass;
 
-bool
-pt_unit_load(PtAgent *a, const char *space, const char *name, PtInstance **ret_spec, gint64 *ret_revision, GError **error)
+PtInstance *
+pt_unit_load(PtAgent *a, const PtUnit *u, gint64 *ret_revision, GError **error)
 {
-  g_autofree char *key = pt_key_instance(space, name);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
-  if (!e)
-    return false;
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
-  *ret_spec = json ? pt_instance_parse(json, error) : NULL;
-  if (!*ret_spec)
-    return false;
-  if (ret_revision)
-    *ret_revision = e->revision;
-  return true;
+  g_autofree char *key = pt_key_instance(u->space, u->name);
+
+  return pt_records_get(a->store, key, &pt_instance_type, ret_revision, error);
 }
 
 static void
@@ -50,9 +42,7 @@ load_status(PtAgent *a, PtUnit *u, const PtInstance *spec)
     return;
   g_clear_pointer(&u->status, pt_status_free);
   g_autofree char *key = pt_key_status(u->space, u->name);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
-  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
-  u->status = json ? pt_status_parse(json, NULL) : NULL;
+  u->status = pt_records_get(a->store, key, &pt_status_type, NULL, NULL);
   if (u->status && g_strcmp0(u->status->id, spec->id) == 0)
     return;
   g_clear_pointer(&u->status, pt_status_free);
@@ -422,7 +412,7 @@ pt_unit_reconcile(PtAgent *a, PtUnit *u)
   Pass p = { .a = a, .u = u };
   g_autoptr(GError) err = NULL;
 
-  if (!pt_unit_load(a, u->space, u->name, &p.spec, &p.revision, &err)) {
+  if (!(p.spec = pt_unit_load(a, u, &p.revision, &err))) {
     if (g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
       forget(a, u);
     else

@@ -62,16 +62,15 @@ pt_sample_format(const PtSample *s)
 static void
 sample_unit(PtAgent *a, PtUnit *u)
 {
-  g_autoptr(PtInstance) spec = NULL;
+  g_autoptr(PtInstance) spec = pt_unit_load(a, u, NULL, NULL);
   g_autofree char *space_key = pt_key_space(u->space);
   PtSample s;
 
-  if (!pt_unit_load(a, u->space, u->name, &spec, NULL, NULL))
+  if (!spec)
     return;
-  g_autoptr(PtEntry) e = pt_store_get(a->store, space_key, NULL);
-  g_autoptr(json_t) space = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
+  g_autoptr(PtSpace) space = pt_records_get(a->store, space_key, &pt_space_type, NULL, NULL);
   g_mutex_lock(&u->sample_lock);
-  bool ok = take(a, u, spec, space ? pt_json_str(space, "id", NULL) : NULL, &s);
+  bool ok = take(a, u, spec, space ? space->id : NULL, &s);
   if (ok) {
     if (u->samples->len >= KEEP)
       g_array_remove_range(u->samples, 0, KEEP / 8);

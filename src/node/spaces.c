@@ -13,19 +13,14 @@ delete_instances(PtAgent *a, GPtrArray *entries)
 {
   for (guint i = 0; i < entries->len; i++) {
     const PtEntry *e = g_ptr_array_index(entries, i);
-    g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    g_autoptr(PtInstance) spec = json ? pt_instance_parse(json, NULL) : NULL;
+    g_autoptr(PtInstance) spec = pt_record_read(&pt_instance_type, e->value, NULL);
     g_autoptr(GError) err = NULL;
     if (!spec || spec->deleting)
       continue;
     spec->deleting = true;
     spec->generation++;
     g_clear_pointer(&spec->op, g_free);
-    g_autofree char *text = pt_record_dump(&pt_instance_type, spec);
-    g_autoptr(PtTxn) txn = pt_txn_new();
-    pt_txn_require(txn, e->key, e->revision);
-    pt_txn_put(txn, e->key, text);
-    if (!pt_store_commit(a->store, txn, NULL, &err)) /* somebody changed it: its own change wakes us again */
+    if (!pt_records_write(a->store, e->key, e->revision, &pt_instance_type, spec, &err)) /* somebody changed it: its own change wakes us again */
       pt_log_debug("node", "%s: %s", e->key, err->message);
   }
   return entries->len == 0;
@@ -72,9 +67,7 @@ void
 pt_agent_space_check(PtAgent *a, const char *space)
 {
   g_autofree char *key = pt_key_space(space);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
-  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
-  g_autoptr(PtSpace) s = json ? pt_space_parse(json, NULL) : NULL;
+  g_autoptr(PtSpace) s = pt_records_get(a->store, key, &pt_space_type, NULL, NULL);
   g_autoptr(GError) err = NULL;
   bool left = false;
 

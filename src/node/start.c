@@ -16,14 +16,11 @@ pt_agent_image(PtAgent *a, const char *digest, GError **error)
   g_autofree char *key = pt_key_image(digest);
 
   g_mutex_lock(&a->image_lock);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
+  PtImage *image = pt_records_get(a->store, key, &pt_image_type, NULL, error);
   g_mutex_unlock(&a->image_lock);
-  if (!e) {
+  if (!image)
     g_prefix_error(error, "image: ");
-    return NULL;
-  }
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
-  return json ? pt_image_parse(json, error) : NULL;
+  return image;
 }
 
 /* The subnet's first address: the bridge, the router and the DNS server. */
@@ -40,15 +37,11 @@ gateway_of(const char *subnet)
   return g_strdup(inet_ntop(AF_INET, &in, text, sizeof text));
 }
 
-bool
-pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error)
+static bool
+space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error)
 {
   g_autofree char *key = pt_key_space(space);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
-  if (!e)
-    return false;
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
-  g_autoptr(PtSpace) s = json ? pt_space_parse(json, error) : NULL;
+  g_autoptr(PtSpace) s = pt_records_get(a->store, key, &pt_space_type, NULL, error);
   if (!s)
     return false;
   PtNetSpace net = { .id = s->id, .name = s->name, .subnet = s->subnet, .prefix6 = s->prefix6 };
@@ -102,11 +95,8 @@ static bool
 grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
 {
   g_autofree char *key = pt_key_volume(spec->space, spec->volume);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, error);
-  if (!e)
-    return false;
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
-  g_autoptr(PtVolume) v = json ? pt_volume_parse(json, error) : NULL;
+  gint64 revision = 0;
+  g_autoptr(PtVolume) v = pt_records_get(a->store, key, &pt_volume_type, &revision, error);
   if (!v)
     return false;
   if (v->actual >= spec->disk && v->size == spec->disk)
@@ -118,11 +108,7 @@ grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
   }
   v->size = spec->disk;
   v->actual = actual;
-  g_autofree char *text = pt_record_dump(&pt_volume_type, v);
-  g_autoptr(PtTxn) txn = pt_txn_new();
-  pt_txn_require(txn, key, e->revision);
-  pt_txn_put(txn, key, text);
-  return pt_store_commit(a->store, txn, NULL, error);
+  return pt_records_write(a->store, key, revision, &pt_volume_type, v, error);
 }
 
 bool
@@ -195,7 +181,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   g_autofree char *lower = NULL, *volume = NULL, *space_id = NULL, *dns = NULL;
   if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
     return false;
-  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error)) {
+  if (!space_up(a, spec->space, &space_id, &dns, error)) {
     pt_unit_detach(a, u, spec);
     return false;
   }
@@ -224,7 +210,7 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   if (!pt_container_limits(a->containers, spec->id, spec, error))
     return false;
   g_autofree char *space_id = NULL, *dns = NULL;
-  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
+  if (!space_up(a, spec->space, &space_id, &dns, error))
     return false;
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
   PtNetPort port = net_port(spec, publish);
@@ -251,11 +237,14 @@ bool
 pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError **error)
 {
   g_autofree char *key = pt_key_space(u->space);
-  g_autoptr(PtEntry) e = pt_store_get(a->store, key, NULL);
-  g_autoptr(json_t) json = e ? pt_json_parse_object(e->value, strlen(e->value), NULL) : NULL;
-  const char *space_id = json ? pt_json_str(json, "id", NULL) : NULL;
+  g_autoptr(GError) err = NULL;
+  g_autoptr(PtSpace) space = pt_records_get(a->store, key, &pt_space_type, NULL, &err);
 
-  if (space_id && !pt_net_bridge.port_down(a->net, space_id, id, error))
+  if (!space && !g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND)) { /* its port would be left behind */
+    g_propagate_error(error, g_steal_pointer(&err));
+    return false;
+  }
+  if (space && !pt_net_bridge.port_down(a->net, space->id, id, error))
     return false;
   return pt_container_clear(a->containers, id, history, error);
 }

@@ -147,10 +147,7 @@ pt_unit_watch_exit(PtAgent *a, PtUnit *u)
 bool
 pt_unit_put_status(PtAgent *a, PtUnit *u, GError **error)
 {
-  g_autoptr(PtTxn) txn = pt_txn_new();
   g_autofree char *key = pt_key_status(u->space, u->name);
-  g_autofree char *text = pt_record_dump(&pt_status_type, u->status);
 
-  pt_txn_put(txn, key, text);
-  return pt_store_commit(a->store, txn, NULL, error);
+  return pt_records_write(a->store, key, -1, &pt_status_type, u->status, error);
 }

@@ -28,7 +28,8 @@
 #define KILL_WAIT (10 * G_USEC_PER_SEC)
 #define REMOVE_WAIT (2 * G_USEC_PER_SEC)
 
-const char *const pt_cg_v1_controllers[] = { "cpu", "cpuacct", "memory", "blkio", "pids", NULL };
+/* Those that we limit by. */
+static const char *const v1_controllers[] = { "cpu", "cpuacct", "memory", "blkio", "pids", NULL };
 
 char *
 pt_cg_dir(const PtHost *host, const char *controller, const char *id)
@@ -84,7 +85,7 @@ pt_cgroup_make(const PtHost *host, const char *id, GError **error)
   if (!pt_cg_write_if(leaf, "cgroup.max.descendants", GUEST_GROUPS, error) ||
       !pt_cg_write_if(leaf, "cgroup.max.depth", GUEST_DEPTH, error))
     return false;
-  for (const char *const *c = pt_cg_v1_controllers; host->cgroup_kind == PT_CGROUP_V1 && *c; c++) {
+  for (const char *const *c = v1_controllers; host->cgroup_kind == PT_CGROUP_V1 && *c; c++) {
     g_autofree char *dir = pt_cg_dir(host, *c, id);
 
     if (!make_dir(dir, error))

@@ -20,5 +20,3 @@ gint64 pt_cg_key(const char *text, const char *key, gint64 fallback);
 gint64 pt_cg_io_sum(const char *text, const char *key);
 /* avg10 of the line "some …" of a pressure file; -1 where there is none. */
 double pt_cg_pressure(const char *text);
-
-extern const char *const pt_cg_v1_controllers[]; /* those that we limit by, NULL-ended */

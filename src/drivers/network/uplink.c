@@ -129,8 +129,8 @@ pt_uplink_text(PtUplink *u)
   return u->text;
 }
 
-bool
-pt_uplink_usable(PtUplink *u)
+static bool
+is_usable(PtUplink *u)
 {
   g_autoptr(GError) err = NULL; /* a named interface that went away: no way out for now */
 
@@ -364,7 +364,7 @@ join(PtUplink *u, const char *space, int ns, PtNl *nl, GError **error)
 bool
 pt_uplink_join(PtUplink *u, const char *space, int ns, PtNl *nl, GError **error)
 {
-  bool usable = pt_uplink_usable(u);
+  bool usable = is_usable(u);
 
   g_mutex_lock(&u->lock);
   bool ok = usable ? join(u, space, ns, nl, error) : leave(u, space, error);

@@ -20,8 +20,6 @@ void pt_uplink_close(PtUplink *u); /* NULL is fine; changes nothing outside */
 bool pt_uplink_settle(PtUplink *u, GError **error);
 
 const char *pt_uplink_text(PtUplink *u); /* "automatic: eth0"; borrowed */
-/* Whether there is a way out. Looks again where it is automatic. */
-bool pt_uplink_usable(PtUplink *u);
 /* What the spaces' DNS servers ask: see PtDns. NULL where there is no way out. The caller's. */
 char *pt_uplink_resolver(PtUplink *u, const char *space);
 
