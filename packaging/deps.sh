@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # deps.sh [--check] KIND…: installs the packages of these kinds (build, run, test) that are missing; the file packages names
 # them. Does nothing, and asks no network, where all are there. With --check, or without root, it only says what is missing.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # installed.sh WEBDIR: ends an installation by Meson, which shows what it prints only where it fails. Into a DESTDIR it makes no
 # user: there sysusers.d(5) says which is wanted.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Starts Portena out of a build directory and stays in the foreground. Ctrl-C stops the daemons and the instances; all data
 # stays, and the next `make run` continues where this one ended.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # uninstall.sh BUILD: removes what `meson install` put there, as its log says. What users made stays.
 set -eu
 units='portena-instances portena-gateway portenad'

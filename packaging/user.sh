@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Makes the user that portena-gateway runs as, and its group, where they are missing. Needs root.
 set -eu
 user=portena-gateway

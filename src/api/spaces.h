@@ -14,4 +14,3 @@ void pt_space_use(PtApi *api, const char *space, PtUse *ret);
 void pt_use_add(const PtHost *host, const PtInstance *i, PtUse *use);
 /* OVER_QUOTA, naming what there would be too much of. */
 bool pt_quota_check(const PtSpace *space, const PtUse *use, GError **error);
-

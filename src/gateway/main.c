@@ -355,7 +355,9 @@ block_signals(void)
 int
 main(int argc, char **argv)
 {
-  Gateway g = { .streams_fd = -1, .nginx = { .name = "nginx", .main = nginx_main }, .streams = { .name = "streams", .main = streams_main } };
+  Gateway g = { .streams_fd = -1,
+                .nginx = { .name = "nginx", .main = nginx_main },
+                .streams = { .name = "streams", .main = streams_main } };
   g_autoptr(GError) err = NULL;
 
   g.nginx.data = g.streams.data = &g;

@@ -75,7 +75,8 @@ open_bind(struct jail *j, struct jail_bind *b, int userns)
   if (b->write && fchownat(fd, "", j->base, j->base, AT_EMPTY_PATH))
     jail_die(errno, "chown of %s", b->source);
   b->dir = S_ISDIR(st.st_mode);
-  b->tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (b->dir && !b->write ? AT_RECURSIVE : 0));
+  b->tree = (int)syscall(SYS_open_tree, fd, "",
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (b->dir && !b->write ? AT_RECURSIVE : 0));
   if (b->tree < 0)
     jail_die(errno, "bind of %s", b->source);
   close(fd);

@@ -2,8 +2,8 @@
 /* The console of the instance: its pty, the bounded history, and whoever looks at it.
  *
  * The guest is never held up. What it says goes into the history and to each client that can take it now; a slow
- * client loses output, and when it can take some again it is told so and gets the end of the history. What clients type waits in a small buffer of the client
- * until the pty takes it, and until then nothing more is read from that client. */
+ * client loses output, and when it can take some again it is told so and gets the end of the history. What clients type
+ * waits in a small buffer of the client until the pty takes it, and until then nothing more is read from that client. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -184,7 +184,8 @@ instance_validate(const void *record, GError **error)
   const PtInstance *i = record;
 
   if (i->memory != 0 && i->memory < MIN_MEMORY) {
-    PT_SET(error, PT_ERR_INVALID, "memory: %" G_GINT64_FORMAT " bytes are too few to run anything\nat least 4MiB; 0 is no limit", i->memory);
+    PT_SET(error, PT_ERR_INVALID,
+           "memory: %" G_GINT64_FORMAT " bytes are too few to run anything\nat least 4MiB; 0 is no limit", i->memory);
     return false;
   }
   return ports_ok(i->ports, error) && command_ok(i->command, error) && env_ok(i->env, error);

@@ -83,7 +83,8 @@ char *pt_record_dump(const PtType *type, const void *record);
 void *pt_record_read(const PtType *type, const char *text, GError **error);
 
 /* Applies what a client sent (RFC 7396 merge patch): only fields with one of `allowed` flags, unknown or
- * forbidden keys are INVALID errors that name the key (FORBIDDEN: an administrator might), null resets to the default. Then validates; where
+ * forbidden keys are INVALID errors that name the key (FORBIDDEN: an administrator might), null resets to the default.
+ * Then validates; where
  * `allowed` lacks PT_F_USER it is a later change, and the type's transition() is asked too. On failure the
  * record is unchanged; on success pointers borrowed from it are void. `ret_flags`, if not NULL, is the union of the
  * flags of the fields that really changed. */

@@ -32,7 +32,8 @@ on_progress(const char *step, gint64 permille, gint64 done, gint64 total, const 
   pt_ops_progress(j->agent->ops, j->op, step, permille, done, total, unit);
 }
 
-/* What an image is called unless told otherwise: "recipe:desktop" → "desktop", "docker://host/library/alpine:3.20" → "alpine:3.20", "rootfs:/x/web.tar.gz" → "web". */
+/* What an image is called unless told otherwise: "recipe:desktop" → "desktop", "docker://host/library/alpine:3.20" →
+ * "alpine:3.20", "rootfs:/x/web.tar.gz" → "web". */
 char *
 pt_image_derive_name(const char *source)
 {

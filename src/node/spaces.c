@@ -20,7 +20,8 @@ delete_instances(PtAgent *a, GPtrArray *entries)
     spec->deleting = true;
     spec->generation++;
     g_clear_pointer(&spec->op, g_free);
-    if (!pt_records_write(a->store, e->key, e->revision, &pt_instance_type, spec, &err)) /* somebody changed it: its own change wakes us again */
+    if (!pt_records_write(a->store, e->key, e->revision, &pt_instance_type, spec,
+                          &err)) /* somebody changed it: its own change wakes us again */
       pt_log_debug("node", "%s: %s", e->key, err->message);
   }
   return entries->len == 0;

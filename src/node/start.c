@@ -228,7 +228,8 @@ pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError *
   gint64 deadline = force ? 0 : (spec->deadline > 0 ? spec->deadline : 10) * G_USEC_PER_SEC;
   PtContainerState state;
 
-  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused && !pt_container_pause(a->containers, spec->id, false, error))
+  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused &&
+      !pt_container_pause(a->containers, spec->id, false, error))
     return false;
   return pt_container_stop(a->containers, spec->id, spec, image, deadline, error) && pt_unit_release(a, u, spec->id, false, error);
 }

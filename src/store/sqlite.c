@@ -371,8 +371,8 @@ prepare_schema(PtSqlite *s, GError **error)
   }
   if (tables > 0)
     return true;
-  g_autofree char *all =
-    g_strdup_printf("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;", schema, APPLICATION_ID, SCHEMA_VERSION);
+  g_autofree char *all = g_strdup_printf("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
+                                         schema, APPLICATION_ID, SCHEMA_VERSION);
   return sqlite3_exec(s->db, all, NULL, NULL, NULL) == SQLITE_OK || pt_sqlite_fail(s->db, "making the tables", error);
 }
 

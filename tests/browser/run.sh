@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The browser's side: against the mock, then against a real server of its own, started here. TAP; pictures in build/check/browser.
 set -eu
 cd "$(dirname "$0")"

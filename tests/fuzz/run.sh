@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # run.sh PROGRAM search|replay CORPUS: what libFuzzer finds new goes to a directory of its own and is thrown away;
 # what breaks the program stays in the build directory as fuzz-NAME-crash-….
 set -eu

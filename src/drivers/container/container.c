@@ -76,10 +76,10 @@ prove(const PtContainers *c, GError **error)
     return false;
   }
   g_autoptr(json_t) json = json_pack(
-    "{s:s, s:{s:s, s:b}, s:{s:[s,s], s:s, s:{s:i, s:i}}, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:[s,s]}], s:{s:s, s:[{s:s},{s:s}]}}", "ociVersion",
-    "1.0.0", "root", "path", root, "readonly", 0, "process", "args", "/probe", "--probe", "cwd", "/", "user", "uid", 0, "gid", 0,
-    "mounts", "destination", "/dev", "type", "tmpfs", "source", "tmpfs", "destination", "/probe", "type", "bind", "source", c->monitor, "options", "bind", "ro", "linux", "cgroupsPath", group,
-    "namespaces", "type", "pid", "type", "mount");
+    "{s:s, s:{s:s, s:b}, s:{s:[s,s], s:s, s:{s:i, s:i}}, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:[s,s]}], s:{s:s, s:[{s:s},{s:s}]}}",
+    "ociVersion", "1.0.0", "root", "path", root, "readonly", 0, "process", "args", "/probe", "--probe", "cwd", "/", "user", "uid", 0,
+    "gid", 0, "mounts", "destination", "/dev", "type", "tmpfs", "source", "tmpfs", "destination", "/probe", "type", "bind", "source",
+    c->monitor, "options", "bind", "ro", "linux", "cgroupsPath", group, "namespaces", "type", "pid", "type", "mount");
   g_autofree char *text = json ? pt_json_dump(json) : NULL;
   bool ok = text && g_file_set_contents(config, text, -1, error) && pt_run(argv, NULL, NULL, error);
   if (!text)

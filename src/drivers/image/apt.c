@@ -214,7 +214,8 @@ pt_apt_read(const char *root, GError **error)
 GPtrArray *
 pt_apt_options(const char *dump)
 {
-  static const char *const wanted[] = { "Acquire::http::", "Acquire::https::", "Acquire::Check-", "Acquire::ForceIPv", "Acquire::Retries " };
+  static const char *const wanted[] = { "Acquire::http::", "Acquire::https::", "Acquire::Check-", "Acquire::ForceIPv",
+                                        "Acquire::Retries " };
   GPtrArray *out = g_ptr_array_new_with_free_func(g_free);
   g_auto(GStrv) lines = g_strsplit(dump, "\n", -1);
 

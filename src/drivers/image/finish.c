@@ -208,7 +208,8 @@ pack(PtImageWork *w, const PtImage *image, GError **error)
   pt_image_work_step(w, "Packing", 750, 920, bytes, "bytes");
   const char *options[] = { "--env", env, NULL };
   const char *argv[] = { "sh", "-c", script, "sh", uuid, NULL };
-  return pt_image_work_run(w, &(PtJailRun){ .flags = PT_JAIL_OUT, .options = options, .argv = argv, .line = on_size, .line_data = w }, NULL, error);
+  return pt_image_work_run(
+    w, &(PtJailRun){ .flags = PT_JAIL_OUT, .options = options, .argv = argv, .line = on_size, .line_data = w }, NULL, error);
 }
 
 static bool

@@ -129,12 +129,15 @@ copy(PtImageWork *w, const PtSource *s, const char *arch, GError **error)
     bind = g_strdup_printf("%s=/in", s->path);
     from = g_strdup_printf("%s:/in%s%s", transports[s->kind], s->tag ? ":" : "", s->tag ? s->tag : "");
   }
-  const char *argv[] = { "skopeo", "--insecure-policy", "--tmpdir=/work", "--override-os=linux", "--override-arch", pt_oci_arch(arch), "copy",
-                         "--remove-signatures", s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true", "--retry-times=1", from,
+  const char *argv[] = { "skopeo", "--insecure-policy", "--tmpdir=/work", "--override-os=linux", "--override-arch", pt_oci_arch(arch),
+                         "copy", "--remove-signatures", s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true",
+                         "--retry-times=1", from,
                          "oci:/work/oci:image", NULL };
   const char *options[] = { "--ro", bind, NULL };
   pt_image_work_step(w, s->kind == PT_SOURCE_DOCKER ? "Downloading" : "Reading", 20, 500, bytes, "bytes");
-  PtJailRun run = { .flags = PT_JAIL_GROWTH | (s->kind == PT_SOURCE_DOCKER ? PT_JAIL_NET : 0), .options = bind ? options : NULL, .argv = argv };
+  PtJailRun run = { .flags = PT_JAIL_GROWTH | (s->kind == PT_SOURCE_DOCKER ? PT_JAIL_NET : 0),
+                    .options = bind ? options : NULL,
+                    .argv = argv };
   if (pt_image_work_run(w, &run, NULL, error))
     return true;
   classify(s->name ? s->name : s->path, s->kind == PT_SOURCE_DOCKER ? PT_ERR_UNREACHABLE : PT_ERR_INVALID, error);

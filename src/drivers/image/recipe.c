@@ -171,7 +171,10 @@ command(const PtApt *apt, const GPtrArray *chain, const char *packages, GError *
   for (guint i = 0; i < chain->len; i++) {
     const char *name = g_ptr_array_index(chain, i);
     add(argv, "--customize-hook=cp -rT --preserve=mode,links /opt/recipe/%s/overlay \"$1\"", name);
-    add(argv, "--customize-hook=cp /opt/recipe/%s/finish.sh \"$1/.finish\" && chroot \"$1\" sh -eu /.finish; r=$?; rm -f \"$1/.finish\"; exit $r", name);
+    add(argv,
+        "--customize-hook=cp /opt/recipe/%s/finish.sh \"$1/.finish\" && chroot \"$1\" sh -eu /.finish; r=$?; rm -f "
+        "\"$1/.finish\"; exit $r",
+        name);
   }
   add(argv, "%s", apt->suite);
   add(argv, "/work/root");

@@ -62,8 +62,9 @@ scratch_format(PtImageWork *w, gint64 size, GError **error)
 {
   g_autofree char *inodes = g_strdup_printf("%d", (int)MIN((gint64)INODES, size / 4096));
   /* A fixed seed of the directory hash: the order in which a directory is read depends on its names alone. */
-  const char *argv[] = { "mkfs.ext4", "-q", "-F", "-b", "4096", "-N", inodes, "-m", "0", "-O", "^has_journal,^resize_inode,metadata_csum,uninit_bg",
-                         "-E", "lazy_itable_init=1,nodiscard,hash_seed=6f2d1f3c-6c1e-4d0a-9a55-0a4c7b1f2e11", w->scratch, NULL };
+  const char *argv[] = { "mkfs.ext4", "-q", "-F", "-b", "4096", "-N", inodes, "-m", "0", "-O",
+                         "^has_journal,^resize_inode,metadata_csum,uninit_bg", "-E",
+                         "lazy_itable_init=1,nodiscard,hash_seed=6f2d1f3c-6c1e-4d0a-9a55-0a4c7b1f2e11", w->scratch, NULL };
   int fd = open(w->scratch, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
   if (fd < 0 || ftruncate(fd, size) != 0) {

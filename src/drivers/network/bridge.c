@@ -216,7 +216,8 @@ space_up(PtNet *net, const PtNetSpace *space, GError **error)
   if (!s)
     return false;
   if (s->up) {
-    ok = pt_net_record_matches(s->what, space, error) && pt_uplink_join(net->uplink, s->id, s->ns, s->nl, error) && pt_bridge_dns_up(net, s, error);
+    ok = pt_net_record_matches(s->what, space, error) && pt_uplink_join(net->uplink, s->id, s->ns, s->nl, error) &&
+         pt_bridge_dns_up(net, s, error);
   } else {
     ok = tear_down(net, s, error) && bring_up(net, s, space, error);
     s->up = ok;

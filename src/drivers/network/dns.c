@@ -247,8 +247,8 @@ pt_dns_up(const PtDns *dns, GError **error)
   bool same = g_file_get_contents(file, &have, NULL, NULL) && strcmp(have, want) == 0;
   if (same && pt_dns_alive(dns->dir))
     return true;
-  return pt_dns_down(dns->dir, error) && make_dir(dns->dir, "", 0750, 0, user.gid, error) && make_dir(dns->dir, "names", 0750, 0, user.gid, error) &&
-         make_dir(dns->dir, "fixed", 0750, 0, user.gid, error) &&
+  return pt_dns_down(dns->dir, error) && make_dir(dns->dir, "", 0750, 0, user.gid, error) &&
+         make_dir(dns->dir, "names", 0750, 0, user.gid, error) && make_dir(dns->dir, "fixed", 0750, 0, user.gid, error) &&
          make_dir(dns->dir, "leases", 0700, user.uid, user.gid, error) &&
          pt_net_file_put(dns->dir, "dnsmasq.conf", want, user.gid, error) && start(dns, error);
 }
@@ -266,7 +266,8 @@ pt_dns_add(const PtDns *dns, const char *id, const char *name, const char *addre
   g_string_append_printf(hosts, "%s %s.%s %s\n", address, name, dns->domain, name);
   if (address6)
     g_string_append_printf(hosts, "%s %s.%s %s\n", address6, name, dns->domain, name);
-  return find_user(&user, error) && pt_net_file_put(fixed, id, lease, user.gid, error) && pt_net_file_put(names, id, hosts->str, user.gid, error);
+  return find_user(&user, error) && pt_net_file_put(fixed, id, lease, user.gid, error) &&
+         pt_net_file_put(names, id, hosts->str, user.gid, error);
 }
 
 bool

@@ -289,7 +289,8 @@ pt_rules_port_add(GString *text, const PtRulesPort *port)
 void
 pt_rules_port_del(GString *text, const char *l)
 {
-  g_string_append_printf(text, "table bridge portena { chain g_%s { }\n chain a_%s { }\n chain i_%s { }\n chain s_%s { }\n }\n", l, l, l, l);
+  g_string_append_printf(
+    text, "table bridge portena { chain g_%s { }\n chain a_%s { }\n chain i_%s { }\n chain s_%s { }\n }\n", l, l, l, l);
   g_string_append_printf(text, "add element bridge portena ports { \"%s\" : jump g_%s }\n", l, l);
   g_string_append_printf(text, "delete element bridge portena ports { \"%s\" }\n", l);
   /* g_ last loses its references first */
@@ -393,7 +394,8 @@ host_nat(GString *text, const PtRulesHost *h)
 
   g_string_append(text, " chain in { type nat hook prerouting priority dstnat; policy accept;\n");
   if (h->resolver)
-    g_string_append_printf(text, "  iifname @links fib daddr type local meta l4proto { tcp, udp } th dport 53 dnat ip to %s\n", h->resolver);
+    g_string_append_printf(text, "  iifname @links fib daddr type local meta l4proto { tcp, udp } th dport 53 dnat ip to %s\n",
+                           h->resolver);
   g_string_append_printf(text, "%s }\n chain self { type nat hook output priority -100; policy accept;\n%s }\n", publish, publish);
   g_string_append_printf(text,
                          " chain out { type nat hook postrouting priority srcnat; policy accept;\n"

@@ -417,7 +417,8 @@ is_bound(PtUplink *u, const PtNetPublish *what, GError **error)
     PT_SET(error, PT_ERR_CONFLICT, "port %u/%s: a program on this node has it", what->listen, what->udp ? "udp" : "tcp");
     pt_error_hint(error, "nothing was changed; choose another port (`ss -lnp` shows who has this one)");
   } else if (err) {
-    pt_error_errno(error, err, "port %u/%s on %s", what->listen, what->udp ? "udp" : "tcp", what->address ? what->address : "all addresses");
+    pt_error_errno(error, err, "port %u/%s on %s", what->listen, what->udp ? "udp" : "tcp",
+                   what->address ? what->address : "all addresses");
     pt_error_hint(error, "nothing was changed; the address must be one of this node's");
   }
   return err != 0;

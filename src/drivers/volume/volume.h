@@ -31,7 +31,8 @@ typedef struct PtPoolDriver {
    * system is now: where the kernel will not grow it mounted, less than `bytes`, and attach does it later.
    * Shrinking: INVALID. */
   bool (*resize)(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GError **error);
-  bool (*usage)(PtPool *pool, const char *id, gint64 *ret_used, gint64 *ret_size, GError **error); /* used: inside if attached, else of the file */
+  /* Used: inside if attached, else of the file. */
+  bool (*usage)(PtPool *pool, const char *id, gint64 *ret_used, gint64 *ret_size, GError **error);
   GPtrArray *(*list)(PtPool *pool, GError **error); /* ids, char *; free with the array */
 } PtPoolDriver;
 
