@@ -60,3 +60,11 @@ pt_secret_equal(const char *a, const char *b)
     diff |= (guint)(guchar)b[i] ^ (guint)(guchar)(na ? a[i % na] : 0);
   return diff == 0;
 }
+
+void
+pt_secret_free(char *secret)
+{
+  if (secret)
+    explicit_bzero(secret, strlen(secret));
+  g_free(secret);
+}

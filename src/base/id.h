@@ -18,3 +18,6 @@ char *pt_sha256_hex(const void *data, gsize size);
 
 /* Compares in a time that depends on the length of `b` alone. NULL is equal to nothing. */
 bool pt_secret_equal(const char *a, const char *b);
+
+/* Wipes and frees a secret; NULL is fine. */
+void pt_secret_free(char *secret);

@@ -72,7 +72,6 @@ bool pt_cli_confirm(PtCli *cli, const char *question);
 /* A line from the terminal without echo, or from standard input where that is no terminal. NULL at its end. The caller's:
  * pt_secret_free(). */
 char *pt_cli_secret(PtCli *cli, const char *prompt, GError **error);
-void pt_secret_free(char *secret);
 /* A visible line in answer to a prompt. The caller's. */
 char *pt_cli_ask(PtCli *cli, const char *prompt, GError **error);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/id.h"
 #include "base/text.h"
 #include "cli/login.h"
 #include "cli/output.h"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/id.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -108,10 +109,8 @@ pt_config_write(const PtConfig *c, GError **error)
   g_autofree char *dir = g_path_get_dirname(c->path);
   g_autofree char *beside = g_strconcat(c->path, ".XXXXXX", NULL);
 
-  if (g_mkdir_with_parents(dir, 0700) < 0) {
-    pt_error_errno(error, errno, "%s", dir);
+  if (!pt_dir_make(dir, 0700, error))
     return false;
-  }
   int fd = g_mkstemp_full(beside, O_WRONLY | O_CLOEXEC, 0600);
   if (fd < 0) {
     pt_error_errno(error, errno, "%s", dir);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/id.h"
 #include "base/text.h"
 #include "cli/output.h"
 
@@ -93,14 +94,6 @@ pt_cli_fail(PtCli *cli, const GError *error)
     fprintf(stderr, "  did you mean %s?\n", near);
   int status = exit_status(error);
   return status == PT_EXIT_USAGE && cli->refused ? PT_EXIT_FAILED : status;
-}
-
-void
-pt_secret_free(char *secret)
-{
-  if (secret)
-    explicit_bzero(secret, strlen(secret));
-  g_free(secret);
 }
 
 /* A line byte by byte, so that nothing of what follows it is taken from whoever reads next. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/config.h"
@@ -42,15 +43,6 @@ on_int(gpointer data)
   e->drain = true;
   g_main_loop_quit(e->loop);
   return G_SOURCE_CONTINUE;
-}
-
-static bool
-make_dir(const char *path, mode_t mode, GError **error)
-{
-  if (g_mkdir_with_parents(path, mode) == 0)
-    return true;
-  pt_error_errno(error, errno, "%s", path);
-  return false;
 }
 
 /* A dozen systemd guests use up the kernel's default of inotify instances, keys and pids; raised, never lowered. */
@@ -98,7 +90,7 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
                       .url = c->url };
   bool adopted = false;
 
-  if (!make_dir(c->state, 0711, error) || !make_dir(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
+  if (!pt_dir_make(c->state, 0711, error) || !pt_dir_make(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
     return false;
   d->host = pt_host_new(c->state, c->run, c->libexec, c->node, c->uplink, c->cgroup, error);
   if (d->host && c->tune)

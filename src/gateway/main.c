@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -57,10 +58,8 @@ own_directory(const char *path, mode_t mode, const char *user, GError **error)
 
   if (uid == 0 && !pt_sandbox_user(user, &uid, &gid, error))
     return false;
-  if (g_mkdir_with_parents(path, 0755) != 0) {
-    pt_error_errno(error, errno, "%s", path);
+  if (!pt_dir_make(path, 0755, error))
     return false;
-  }
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   bool ok = fd >= 0 && (geteuid() != 0 || fchown(fd, uid, gid) == 0) && fchmod(fd, mode) == 0;
   if (!ok)

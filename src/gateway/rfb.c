@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/id.h"
 #include "base/text.h"
 
 #define VERSION "RFB 003.008\n"
@@ -145,14 +146,6 @@ pt_rfb_offer(PtIo *io, GError **error)
     return false;
   }
   return pt_io_write(io, go, 1, error);
-}
-
-void
-pt_secret_free(char *secret)
-{
-  if (secret)
-    explicit_bzero(secret, strlen(secret));
-  g_free(secret);
 }
 
 static char *

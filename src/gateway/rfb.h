@@ -18,7 +18,6 @@ bool pt_rfb_offer(PtIo *io, GError **error);
 /* Inside TLS: the viewer's user name and password; at most 1 KiB each, UTF-8 without NUL. The caller's to free, the password
  * with pt_secret_free. */
 bool pt_rfb_read_plain(PtIo *io, char **ret_user, char **ret_password, GError **error);
-void pt_secret_free(char *secret);
 
 /* SecurityResult: OK where `reason` is NULL. */
 bool pt_rfb_result(PtIo *io, const char *reason, GError **error);

@@ -27,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "gateway/endpoint.h"

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "sys/cgroup_file.h"
 
@@ -37,15 +38,6 @@ pt_cg_dir(const PtHost *host, const char *controller, const char *id)
   g_autofree char *root = controller ? g_build_filename(host->cgroup1, controller, NULL) : g_strdup(host->cgroup2);
 
   return g_build_filename(root, host->cgroup, id, NULL);
-}
-
-static bool
-make_dir(const char *path, GError **error)
-{
-  if (g_mkdir_with_parents(path, 0755) == 0)
-    return true;
-  pt_error_errno(error, errno, "%s", path);
-  return false;
 }
 
 /* Hands the controllers down from the root to our children. */
@@ -80,7 +72,8 @@ pt_cgroup_make(const PtHost *host, const char *id, GError **error)
   g_autofree char *leaf = pt_cg_dir(host, NULL, id);
   g_autofree char *ours = pt_cg_dir(host, NULL, NULL);
 
-  if (!make_dir(ours, error) || (host->cgroup_kind == PT_CGROUP_V2 && !delegate_v2(host, error)) || !make_dir(leaf, error))
+  if (!pt_dir_make(ours, 0755, error) || (host->cgroup_kind == PT_CGROUP_V2 && !delegate_v2(host, error)) ||
+      !pt_dir_make(leaf, 0755, error))
     return false;
   if (!pt_cg_write_if(leaf, "cgroup.max.descendants", GUEST_GROUPS, error) ||
       !pt_cg_write_if(leaf, "cgroup.max.depth", GUEST_DEPTH, error))
@@ -88,7 +81,7 @@ pt_cgroup_make(const PtHost *host, const char *id, GError **error)
   for (const char *const *c = v1_controllers; host->cgroup_kind == PT_CGROUP_V1 && *c; c++) {
     g_autofree char *dir = pt_cg_dir(host, *c, id);
 
-    if (!make_dir(dir, error))
+    if (!pt_dir_make(dir, 0755, error))
       return false;
   }
   return true;

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "sys/mounts.h"
@@ -115,10 +116,7 @@ make_dir(const char *base, const char *name, mode_t mode, GError **error)
 {
   g_autofree char *path = g_build_filename(base, name, NULL);
 
-  if (g_mkdir_with_parents(path, mode) == 0)
-    return true;
-  pt_error_errno(error, errno, "%s", path);
-  return false;
+  return pt_dir_make(path, mode, error);
 }
 
 static bool
@@ -231,20 +229,6 @@ join_monitor(const char *run, const char *id)
   return joined;
 }
 
-static bool
-join_any_monitor(const char *run)
-{
-  g_autofree char *dir = g_build_filename(run, "monitor", NULL);
-  g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
-  const char *id;
-
-  while (d && (id = g_dir_read_name(d))) {
-    if (join_monitor(run, id))
-      return true;
-  }
-  return false;
-}
-
 /* A mount namespace that whoever is not root has made belongs to a user namespace of theirs. */
 static bool
 is_roots(int mnt)
@@ -285,15 +269,16 @@ join_dnsmasq(const char *run, const char *space)
   return joined;
 }
 
+/* One of RUN/`what`/ will do. */
 static bool
-join_any_dnsmasq(const char *run)
+join_any(const char *run, const char *what, bool (*join)(const char *run, const char *name))
 {
-  g_autofree char *dir = g_build_filename(run, "net", NULL);
+  g_autofree char *dir = g_build_filename(run, what, NULL);
   g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
-  const char *space;
+  const char *name;
 
-  while (d && (space = g_dir_read_name(d))) {
-    if (join_dnsmasq(run, space))
+  while (d && (name = g_dir_read_name(d))) {
+    if (join(run, name))
       return true;
   }
   return false;
@@ -304,7 +289,7 @@ pt_host_enter_mounts(const char *run, bool *ret_adopted, GError **error)
 {
   g_autofree char *own = g_build_filename(run, "cgroup2", NULL);
 
-  *ret_adopted = join_any_monitor(run) || join_any_dnsmasq(run);
+  *ret_adopted = join_any(run, "monitor", join_monitor) || join_any(run, "net", join_dnsmasq);
   if (*ret_adopted)
     return true;
   if (!check_path("run", run, error) || !make_dir(run, "", 0755, error))

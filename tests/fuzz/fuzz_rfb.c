@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "gateway/frame.h"
+#include "base/id.h"
 #include "gateway/rfb.h"
 
 int LLVMFuzzerTestOneInput(const guint8 *data, size_t size);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -71,10 +72,8 @@ prove(const PtContainers *c, GError **error)
   g_autofree char *name = g_strdup_printf("probe-%d", (int)getpid());
   const char *const argv[] = { c->crun, "--root", c->crun_root, "--cgroup-manager", "cgroupfs", "run", "--bundle", dir, name, NULL };
 
-  if (g_mkdir_with_parents(root, 0700) < 0) {
-    pt_error_errno(error, errno, "%s", root);
+  if (!pt_dir_make(root, 0700, error))
     return false;
-  }
   g_autoptr(json_t) json = json_pack(
     "{s:s, s:{s:s, s:b}, s:{s:[s,s], s:s, s:{s:i, s:i}}, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:[s,s]}], s:{s:s, s:[{s:s},{s:s}]}}",
     "ociVersion", "1.0.0", "root", "path", root, "readonly", 0, "process", "args", "/probe", "--probe", "cwd", "/", "user", "uid", 0,
@@ -133,8 +132,7 @@ pt_containers_open(const PtHost *host, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS(dirs); i++) {
     g_autofree char *dir = g_build_filename(host->run, dirs[i], NULL);
 
-    if (g_mkdir_with_parents(dir, strcmp(dirs[i], "crun") == 0 ? 0700 : 0711) < 0) {
-      pt_error_errno(error, errno, "%s", dir);
+    if (!pt_dir_make(dir, strcmp(dirs[i], "crun") == 0 ? 0700 : 0711, error)) {
       pt_containers_close(c);
       return NULL;
     }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/wireio.h"
 #include "drivers/container/internal.h"
@@ -51,21 +52,12 @@ pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GEr
 }
 
 static bool
-make_dir(const char *path, mode_t mode, GError **error)
-{
-  if (g_mkdir_with_parents(path, mode) == 0)
-    return true;
-  pt_error_errno(error, errno, "%s", path);
-  return false;
-}
-
-static bool
 make_dirs(const PtContainers *c, const char *id, GError **error)
 {
   g_autofree char *dir = pt_ct_dir(c, id, NULL), *bundle = pt_ct_dir(c, id, "bundle");
   g_autofree char *log = pt_ct_log(c, id), *instance = g_path_get_dirname(log);
 
-  return make_dir(dir, 0711, error) && make_dir(bundle, 0700, error) && make_dir(instance, 0700, error);
+  return pt_dir_make(dir, 0711, error) && pt_dir_make(bundle, 0700, error) && pt_dir_make(instance, 0700, error);
 }
 
 static bool

@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "drivers/image/images_impl.h"
@@ -33,11 +34,7 @@ pt_images_open(const PtHost *host, GError **error)
 {
   g_autofree char *dir = g_build_filename(host->state, "images", NULL);
 
-  if (g_mkdir_with_parents(dir, 0755) != 0) {
-    pt_error_errno(error, errno, "%s", dir);
-    return NULL;
-  }
-  if (!pt_image_work_sweep(dir, error))
+  if (!pt_dir_make(dir, 0755, error) || !pt_image_work_sweep(dir, error))
     return NULL;
   PtImages *images = g_new0(PtImages, 1);
   images->host = host;

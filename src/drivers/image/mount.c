@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "drivers/image/images_impl.h"
 #include "drivers/volume/loop.h"
@@ -122,10 +123,7 @@ pt_images_mount(PtImages *images, const char *digest, GError **error)
   PtImageMount *m = g_hash_table_lookup(images->mounts, hex);
   bool ok = m != NULL;
   if (!m) {
-    ok = g_mkdir_with_parents(where, 0755) == 0;
-    if (!ok)
-      pt_error_errno(error, errno, "%s", where);
-    ok = ok && do_mount(images, hex, where, error);
+    ok = pt_dir_make(where, 0755, error) && do_mount(images, hex, where, error);
     if (ok) {
       m = g_new0(PtImageMount, 1);
       g_hash_table_insert(images->mounts, g_strdup(hex), m);

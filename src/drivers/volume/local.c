@@ -25,6 +25,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "drivers/volume/ext4.h"
@@ -139,14 +140,9 @@ pool_open(const PtHost *host, GError **error)
   ok = pt_local_place(pool, host->state, host->run, error);
   for (guint i = 0; ok && i < G_N_ELEMENTS(below); i++) {
     g_autofree char *dir = g_build_filename(pool->dir, below[i], NULL);
-    ok = g_mkdir_with_parents(dir, 0700) == 0;
-    if (!ok)
-      pt_error_errno(error, errno, "%s", dir);
+    ok = pt_dir_make(dir, 0700, error);
   }
-  if (ok && g_mkdir_with_parents(pool->mounts, 0700) < 0) {
-    pt_error_errno(error, errno, "%s", pool->mounts);
-    ok = false;
-  }
+  ok = ok && pt_dir_make(pool->mounts, 0700, error);
   if (!ok) {
     pool_close(pool);
     return NULL;

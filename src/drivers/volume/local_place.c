@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/dir.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "drivers/volume/local.h"
@@ -152,12 +153,8 @@ pt_local_place(PtPool *pool, const char *state, const char *run, GError **error)
     pool->dir = g_steal_pointer(&dir);
     return true;
   }
-  if (!have_file && !make_file(state, file, error))
+  if ((!have_file && !make_file(state, file, error)) || !pt_dir_make(where, 0700, error))
     return false;
-  if (g_mkdir_with_parents(where, 0700) < 0) {
-    pt_error_errno(error, errno, "%s", where);
-    return false;
-  }
   if (!pt_is_mounted(where) && !mount_file(file, where, error))
     return false;
   pool->dir = g_steal_pointer(&where);
