@@ -35,7 +35,7 @@ check_password(PtRequest *r, const PtBodySession *b, gint64 *ret_revision, GErro
 
   if (!pt_password_verify(r->api, u ? u->password : NULL, b->password, &right, error))
     return NULL;
-  if (!right || u->disabled) {
+  if (!u || !right || u->disabled) {
     wrong(r, error);
     return NULL;
   }

@@ -180,7 +180,7 @@ change_password(PtRequest *r, PtTxn *txn, PtUser *u, const PtBodyUser *b, GError
       PT_SET(error, PT_ERR_FORBIDDEN, "current_password: it is not the present password");
       return false;
     }
-    if (strcmp(b->password, b->current_password) == 0) {
+    if (g_strcmp0(b->password, b->current_password) == 0) {
       PT_SET(error, PT_ERR_INVALID, "password: the new one is the present one");
       return false;
     }
