@@ -149,7 +149,7 @@ def desktop(d, out, port, rounds):
     done = subprocess.run(["node", TOP / "tests/bench/desktop.mjs"], env=env, capture_output=True, text=True, timeout=900)
     out["desktop"] = json.loads(done.stdout) if done.returncode == 0 else {"error": (done.stderr or done.stdout)[-800:]}
     if done.returncode == 0:
-        for key in ("desktop_ms", "key_ms"):
+        for key in ("desktop_ms", "key_ms", "key_terminal_ms"):
             out[key] = figures(out["desktop"].pop(key))
 
 
