@@ -32,11 +32,18 @@ rm -f /etc/sysctl.d/99-sysctl.conf
 rm -f /var/lib/dbus/machine-id /etc/hostname /etc/resolv.conf /etc/ssh/ssh_host_*
 ln -s /etc/machine-id /var/lib/dbus/machine-id
 
-# Completion for everybody.
+# Completion for everybody, read when it is first asked for: a console that nobody looks at need not hold a megabyte of it. 124: try again (bash(1)).
+rm -f /etc/profile.d/bash_completion.sh
 cat >> /etc/bash.bashrc <<'END'
 
 if ! shopt -oq posix && [ -r /usr/share/bash-completion/bash_completion ]; then
-  . /usr/share/bash-completion/bash_completion
+  _portena_completion() {
+    complete -r -D
+    unset -f _portena_completion
+    . /usr/share/bash-completion/bash_completion
+    return 124
+  }
+  complete -D -F _portena_completion
 fi
 [ -r /etc/profile.d/portena.sh ] && . /etc/profile.d/portena.sh
 END
