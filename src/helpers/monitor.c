@@ -8,6 +8,8 @@
  *   started -> `RUNTIME create` -> CREATED -> START comes -> `RUNTIME start` -> OK -> … -> init ends -> exit file -> gone
  *                     '-> ERROR, gone           '-> descriptor 3 closed: init is killed, gone
  *
+ * After OK we keep descriptor 3 until the guest says that it is up, and close it then.
+ *
  * One thread, one poll loop, fixed tables, no allocation. What a guest sends (console bytes, one notify line) is copied or
  * compared, never parsed. Requests come over ctl.sock from uid 0 alone.
  *
@@ -45,7 +47,7 @@ static pid_t runtime;     /* of create, then of start */
 static int runtime_log = -1, console_listener = -1, notify = -1;
 static bool starting;
 static long long asked; /* when the start was asked for; init may end before the runtime has */
-static bool running;
+static bool running, up;
 
 bool
 source_add(int fd, short events, source_fn fn, int arg)
@@ -173,6 +175,16 @@ on_console(int fd, short revents, int arg)
   close_fd(&console_listener);
 }
 
+/* The end of descriptor 3 is how portenad, if it still waits, learns that the guest is up; not before it has been told that it runs. */
+static void
+tell_up(void)
+{
+  if (!up || !running)
+    return;
+  source_remove(m.start);
+  close_fd(&m.start);
+}
+
 static void
 notify_end(void)
 {
@@ -206,6 +218,8 @@ on_notify(int fd, short revents, int arg)
     if (strncmp(at, "READY=1", 7) == 0 && (at[7] == '\n' || at[7] == '\0')) {
       write_file(in_dir(&path, "ready", "", -1), "", 0);
       notify_end();
+      up = true;
+      tell_up();
       return;
     }
   }
@@ -303,6 +317,7 @@ runtime_done(int status)
     write_state();
     if (m.start >= 0)
       wire_send(m.start, PT_WIRE_OK, (uint32_t)m.init, 0, NULL, NULL, 0);
+    tell_up();
     return;
   }
   m.init = created_pid();

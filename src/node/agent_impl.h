@@ -74,13 +74,14 @@ void pt_unit_enqueue(PtAgent *a, PtUnit *u); /* agent's lock not held */
 void pt_unit_enqueue_after(PtAgent *a, PtUnit *u, gint64 delay_us);
 bool pt_unit_put_status(PtAgent *a, PtUnit *u, GError **error);
 void pt_unit_watch_exit(PtAgent *a, PtUnit *u);
+void pt_unit_watch(PtAgent *a, PtUnit *u, int fd); /* queues the unit once `fd`, which it takes, is readable */
 
 /* reconcile.c: one pass over one instance; the unit's lock is held */
 void pt_unit_reconcile(PtAgent *a, PtUnit *u);
 PtInstance *pt_unit_load(PtAgent *a, const PtUnit *u, gint64 *ret_revision, GError **error);
 
 /* start.c */
-bool pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
+bool pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GError **error); /* *ret_ready: pt_container_start() */
 bool pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError **error);
 bool pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError **error);
 bool pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);

@@ -7,6 +7,7 @@
  * reached, or the instance was lost with the host, or its restart policy wants it; ending by itself is not undone. */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -15,7 +16,7 @@
 
 #define BACKOFF_FIRST (1 * G_USEC_PER_SEC)
 #define BACKOFF_LAST (60 * G_USEC_PER_SEC)
-#define READY_POLL 15000             /* µs; systemd is up after some 150 ms */
+#define READY_POLL 200000            /* µs; for guests that were starting when we took over, whose word nobody waits for */
 #define READY_LIMIT (120 * G_USEC_PER_SEC)
 
 typedef struct {
@@ -196,7 +197,8 @@ do_start(Pass *p)
   put_state(p, PT_RUN_STARTING, "starting");
   if (p->spec->op)
     pt_ops_progress(p->a->ops, p->spec->op, "starting", -1, 0, 0, NULL);
-  if (!pt_unit_start(p->a, p->u, p->spec, &err)) {
+  int ready = -1;
+  if (!pt_unit_start(p->a, p->u, p->spec, &ready, &err)) {
     pt_log_warn("node", "%s does not start: %s", p->u->key, err->message);
     settle(p, PT_RUN_FAILED, err);
     return;
@@ -205,6 +207,8 @@ do_start(Pass *p)
   s->started = pt_now();
   note_running(p);
   if (!p->actual.running) {
+    if (ready >= 0)
+      close(ready);
     short_life(p);
     return;
   }
@@ -212,6 +216,8 @@ do_start(Pass *p)
   settle(p, PT_RUN_RUNNING, NULL);
   p->u->watched = true;
   pt_unit_watch_exit(p->a, p->u);
+  if (ready >= 0)
+    pt_unit_watch(p->a, p->u, ready);
   if (!s->ready)
     pt_unit_enqueue_after(p->a, p->u, READY_POLL);
 }

@@ -168,7 +168,7 @@ take_idbase(PtAgent *a)
 }
 
 bool
-pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
+pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GError **error)
 {
   g_autoptr(PtImage) image = pt_agent_image(a, spec->image, error);
   if (!image)
@@ -188,7 +188,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   g_autofree char *domain = g_strdup_printf("%s.internal", spec->space);
   Plug p = { a, spec, space_id };
   PtContainerStart start = { .spec = spec, .image = image, .lower = lower, .volume = volume, .idbase = u->status->idbase,
-                             .dns = dns, .domain = domain, .plug = plug, .plug_data = &p };
+                             .dns = dns, .domain = domain, .plug = plug, .plug_data = &p, .ret_ready = ret_ready };
   if (!pt_container_start(a->containers, &start, error)) {
     pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
     pt_container_clear(a->containers, spec->id, false, NULL);

@@ -119,7 +119,7 @@ pt_unit_enqueue_after(PtAgent *a, PtUnit *u, gint64 delay_us)
 }
 
 static gboolean
-on_ended(gint fd, GIOCondition condition, gpointer data)
+on_readable(gint fd, GIOCondition condition, gpointer data)
 {
   Later *l = data;
 
@@ -127,6 +127,16 @@ on_ended(gint fd, GIOCondition condition, gpointer data)
   close(fd);
   pt_unit_enqueue(l->agent, l->unit);
   return G_SOURCE_REMOVE;
+}
+
+void
+pt_unit_watch(PtAgent *a, PtUnit *u, int fd)
+{
+  GSource *s = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP);
+
+  g_source_set_callback(s, G_SOURCE_FUNC(on_readable), later_new(a, u), later_free);
+  g_source_attach(s, a->context);
+  g_source_unref(s);
 }
 
 void
@@ -138,10 +148,7 @@ pt_unit_watch_exit(PtAgent *a, PtUnit *u)
     pt_unit_enqueue_after(a, u, 1000);
     return;
   }
-  GSource *s = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP);
-  g_source_set_callback(s, G_SOURCE_FUNC(on_ended), later_new(a, u), later_free);
-  g_source_attach(s, a->context);
-  g_source_unref(s);
+  pt_unit_watch(a, u, fd);
 }
 
 bool

@@ -24,6 +24,9 @@ typedef struct PtContainerStart {
   /* Called when the namespaces exist and the guest's first instruction has not run: the network is put in. */
   bool (*plug)(pid_t pid, void *data, GError **error);
   void *plug_data;
+  /* Where not NULL, set by a start that went well: a descriptor that becomes readable once the guest has said that it is up
+   * (ask pt_container_ready() then), the caller's; -1 where nothing is to be waited for. */
+  int *ret_ready;
 } PtContainerStart;
 
 typedef struct PtContainerState {

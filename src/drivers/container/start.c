@@ -170,6 +170,9 @@ static bool
 bring_up(PtContainers *c, const PtContainerStart *start, GError **error)
 {
   guint32 pid = 0;
+
+  if (start->ret_ready)
+    *start->ret_ready = -1;
   int sock = spawn_monitor(c, start->spec->id, error);
 
   if (sock < 0)
@@ -178,7 +181,10 @@ bring_up(PtContainers *c, const PtContainerStart *start, GError **error)
   bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, start->spec, error) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
             pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
-  close(sock); /* not running yet: this is what ends the monitor */
+  if (ok && start->ret_ready && start->spec->init == PT_INIT_SYSTEM)
+    *start->ret_ready = sock; /* the monitor closes its end when the guest is up */
+  else
+    close(sock); /* not running yet: this is what ends the monitor */
   return ok;
 }
 
