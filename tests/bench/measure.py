@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the parts of the benchmark share: taking times, and asking the kernel for memory. Nothing here judges a figure."""
+import array
 import os
 import pathlib
 import statistics
 import subprocess
 import time
+
+PAGE = os.sysconf("SC_PAGESIZE")
+FRAME, PRESENT = (1 << 55) - 1, 1 << 63  # of an entry: Documentation/admin-guide/mm/pagemap.rst
 
 
 def timed(argv, env=None):
@@ -57,6 +61,21 @@ def memory_of(pids, field="Rss"):
             if line.startswith(field + ":"):
                 total += int(line.split()[1])
     return round(total / 1024, 2)
+
+
+def resident(pids):
+    """MiB of the given processes together, each page counted once however many of them map it: /proc/PID/pagemap says which frame it is."""
+    frames = set()
+    for pid in pids:
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/pagemap", "rb", 0) as pagemap:
+            for line in maps:
+                start, end = (int(x, 16) for x in line.split()[0].split("-"))
+                if start >= 1 << 47:  # the kernel's own page of system calls
+                    continue
+                pagemap.seek(start // PAGE * 8)
+                entries = array.array("Q", pagemap.read((end - start) // PAGE * 8))
+                frames.update(e & FRAME for e in entries if e & PRESENT)
+    return round(len(frames) * PAGE / 2**20, 2)
 
 
 def family(pid):

@@ -28,7 +28,7 @@ def short(value):
         return "" if value is None else str(value)
     if "median" in value:
         return f"{value['median']:g} ({value['min']:g})"
-    return f"{value.get('sum', value.get('rss_sum', '')):g}"
+    return f"{value['sum']:g}"
 
 
 def table(out):
