@@ -48,14 +48,23 @@ run_unit(gpointer data, gpointer agent)
 
   g_mutex_lock(&a->lock);
   u->queued = false;
-  u->running = !crowded(a, u->space) && g_mutex_trylock(&u->lock);
+  /* Forgotten by the pass before, as its instance had gone, while somebody who still knew it queued it for the next of that
+   * name: that one has, or gets, a unit of its own, and two must never work on one instance. */
+  bool stale = g_hash_table_lookup(a->units, u->key) != u;
+  u->running = !stale && !crowded(a, u->space) && g_mutex_trylock(&u->lock);
   if (!u->running) {
     a->busy--;
     g_cond_broadcast(&a->idle);
   }
   g_mutex_unlock(&a->lock);
-  if (!u->running) {
+  if (stale) {
+    PtUnit *now = pt_unit_get(a, u->space, u->name, true);
+    pt_unit_enqueue(a, now);
+    pt_unit_unref(now);
+  } else if (!u->running) {
     pt_unit_enqueue_after(a, u, LATER);
+  }
+  if (!u->running) {
     pt_unit_unref(u);
     return;
   }
