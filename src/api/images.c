@@ -282,7 +282,8 @@ may_read(PtRequest *r, const char *source, GError **error)
   if (r->who.root || *path != '/' || (g_str_has_prefix(path, below) && !strstr(path, "/..")))
     return true;
   PT_SET(error, PT_ERR_FORBIDDEN,
-         "source: files of the server are taken from %s alone, but for root on the server\nput it there, or upload it: portena image import FILE",
+         "source: files of the server are taken from %s alone, but for root on the server\n"
+         "put it there, or upload it:  portena image import FILE",
          import);
   return false;
 }

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # peer-daemon.sh lxd|incus DIR: a daemon of LXD's or Incus's for the benchmark alone, with its state in DIR, a btrfs pool in a file there and a default
 # profile without a network. To be run in a mount namespace of its own. Says "ready" when it is; ends the daemon when its standard input does.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # peer-image.sh lxc|incus ROOTFS.erofs: gives LXD or Incus the image portena-bench, of the same root file system as ours. Their daemon must run, and
 # have a storage pool and a default profile with a root disk (and no network: nothing of a benchmark leaves the machine).
 set -eu
