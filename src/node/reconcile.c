@@ -203,8 +203,6 @@ do_start(Pass *p)
     settle(p, PT_RUN_FAILED, err);
     return;
   }
-  if (ready >= 0)
-    pt_unit_watch(p->a, p->u, ready);
   p->known = pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL);
   s->started = pt_now();
   note_running(p);
