@@ -291,10 +291,6 @@ want_stopped(Pass *p)
       settle(p, PT_RUN_RUNNING, err);
       return;
     }
-    if (pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL)) {
-      s->exit_code = p->actual.exit_code;
-      s->exit_signal = p->actual.exit_signal;
-    }
   } else if (s->state != PT_RUN_STOPPED && s->state != PT_RUN_FAILED) {
     note_end(p);
   }

@@ -231,7 +231,13 @@ pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError *
   if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused &&
       !pt_container_pause(a->containers, spec->id, false, error))
     return false;
-  return pt_container_stop(a->containers, spec->id, spec, image, deadline, error) && pt_unit_release(a, u, spec->id, false, error);
+  if (!pt_container_stop(a->containers, spec->id, spec, image, deadline, error))
+    return false;
+  if (pt_container_state(a->containers, spec->id, &state, NULL)) { /* releasing it forgets how it ended */
+    u->status->exit_code = state.exit_code;
+    u->status->exit_signal = state.exit_signal;
+  }
+  return pt_unit_release(a, u, spec->id, false, error);
 }
 
 bool

@@ -48,7 +48,8 @@ static int
 stop_signal(const PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image)
 {
   PtContainerMeta meta;
-  int number = image ? pt_signal_parse(image->stop_signal) : 0;
+  /* The image speaks for its own first process: a command run from a system's image knows nothing of systemd's signals. */
+  int number = image && image->init == spec->init ? pt_signal_parse(image->stop_signal) : 0;
 
   if (spec->init == PT_INIT_SYSTEM && pt_ct_meta_read(c, id, &meta, NULL) && meta.systemd)
     return pt_signal_parse("RTMIN+3");
