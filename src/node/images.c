@@ -97,6 +97,22 @@ record(PtAgent *a, PtImage *image, const char *name, GError **error)
   return take_name(a, txn, name, image->digest, error) && pt_store_commit(a->store, txn, NULL, error);
 }
 
+/* Where the server put what was sent is nobody's business, and gone by now. */
+static void
+hide_upload(const Job *j, PtImage *image, GError **error)
+{
+  if (image) {
+    g_free(image->source);
+    image->source = g_strdup("upload");
+  }
+  if (!*error || !strstr((*error)->message, j->unlink))
+    return;
+  g_auto(GStrv) parts = g_strsplit((*error)->message, j->unlink, -1);
+  g_autofree char *message = g_strjoinv("the file that was sent", parts);
+  g_free((*error)->message);
+  (*error)->message = g_steal_pointer(&message);
+}
+
 static gpointer
 job_run(gpointer data)
 {
@@ -107,6 +123,8 @@ job_run(gpointer data)
   g_autofree char *result = NULL;
 
   g_autoptr(PtImage) image = pt_images_make(a->images, j->source, j->arch, on_progress, j, cancel, &err);
+  if (j->unlink)
+    hide_upload(j, image, &err);
   if (image) {
     g_autofree char *name = j->name ? g_strdup(j->name) : pt_image_derive_name(j->source);
     bool ok = false;

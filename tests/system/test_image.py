@@ -149,13 +149,16 @@ def test_another_command_is_another_image(driver, tmp_path):
 
 
 def test_same_content_by_every_road(driver, tmp_path):
-    """Layout, archives and registry of one image give one digest."""
+    """Layout, archives (compressed or not, taken for what they are even where a root file system was announced) and registry of one image
+    give one digest."""
     layout(tmp_path / "l", [base_layer(), top_layer()], CONFIG)
     docker_archive(tmp_path / "d.tar", [base_layer(), top_layer()], CONFIG)
     subprocess.run(["tar", "-C", tmp_path / "l", "-cf", tmp_path / "o.tar", "."], check=True)
     registry = Registry(tmp_path / "l")
     sources = [f"oci:{tmp_path}/l", f"docker-archive:{tmp_path}/d.tar", f"docker-archive:{tmp_path}/d.tar:test/image:1",
-               f"oci-archive:{tmp_path}/o.tar", f"docker://{registry.host}/some/thing:latest"]
+               f"oci-archive:{tmp_path}/o.tar", f"docker://{registry.host}/some/thing:latest", f"rootfs:{tmp_path}/d.tar",
+               f"rootfs:{tmp_path}/o.tar", f"rootfs:{tmp_path}/d.gz", f"docker-archive:{tmp_path}/d.gz:test/image:1"]
+    (tmp_path / "d.gz").write_bytes(gzip.compress((tmp_path / "d.tar").read_bytes()))
     try:
         digests = {driver.make(s)["digest"] for s in sources}
     finally:

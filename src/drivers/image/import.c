@@ -6,14 +6,18 @@
  * capabilities come out as they are; device nodes become empty files, because no id in the jail may make them, and a
  * container's /dev is not the image's anyway. What we parse ourselves is the JSON of the layout (oci.c). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "drivers/image/make.h"
 #include "drivers/image/oci.h"
+
+#define UNPACKED 750 /* per mille: where the files are there */
 
 static const struct { const char *text; PtErr code; const char *hint; } complaints[] = {
   { "no space left", PT_ERR_NO_SPACE, "make room, then try again; nothing was changed" },
@@ -44,14 +48,18 @@ classify(const char *what, PtErr otherwise, GError **error)
   PtErr code = otherwise;
   const char *hint = otherwise == PT_ERR_UNREACHABLE ? "the transfer broke off; nothing was changed, try again" : "nothing was changed";
 
-  for (guint i = 0; i < G_N_ELEMENTS(complaints); i++)
-    if (strstr(text, complaints[i].text)) {
-      code = complaints[i].code;
-      hint = complaints[i].hint;
-      break;
-    }
+  const char *said = NULL;
+  for (guint i = 0; i < G_N_ELEMENTS(complaints) && !said; i++) {
+    said = strstr(text, complaints[i].text);
+    if (!said)
+      continue;
+    code = complaints[i].code;
+    hint = complaints[i].hint;
+    while (said > text && !(said - text >= 2 && said[-1] == ' ' && said[-2] == ':')) /* the tool's way there is left out */
+      said--;
+  }
   g_clear_error(error);
-  PT_SET(error, code, "%s: %s", what, text);
+  PT_SET(error, code, "%s: %s", what, said ? said : text);
   pt_error_hint(error, "%s", hint);
 }
 
@@ -102,42 +110,49 @@ pin(PtImageWork *w, const PtSource *s, const char *arch, gint64 *ret_bytes, GErr
   return NULL;
 }
 
-static bool
-copy(PtImageWork *w, const PtSource *s, const char *arch, GError **error)
+/* Where skopeo reads an image that lies here: the file or directory of the source bound to /in. */
+static char *
+place(const PtSource *s, char **ret_bind, gint64 *ret_bytes, GError **error)
 {
   static const char *const transports[] = { [PT_SOURCE_OCI] = "oci", [PT_SOURCE_DOCKER_ARCHIVE] = "docker-archive",
                                             [PT_SOURCE_OCI_ARCHIVE] = "oci-archive" };
-  g_autofree char *from = NULL, *bind = NULL;
-  gint64 bytes = 0;
   struct stat st;
 
-  if (s->kind == PT_SOURCE_DOCKER) {
-    pt_image_work_step(w, "Asking the registry", 0, 20, 0, NULL);
-    from = pin(w, s, arch, &bytes, error);
-    if (!from)
-      return false;
-  } else {
-    if (stat(s->path, &st) != 0) {
-      pt_error_errno(error, errno, "%s", s->path);
-      return false;
-    }
-    if (S_ISDIR(st.st_mode) != (s->kind == PT_SOURCE_OCI) || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))) {
-      PT_SET(error, PT_ERR_INVALID, "%s: not a%s", s->path, s->kind == PT_SOURCE_OCI ? " directory with an OCI layout" : "n archive");
-      return false;
-    }
-    bytes = S_ISREG(st.st_mode) ? (gint64)st.st_size : 0;
-    bind = g_strdup_printf("%s=/in", s->path);
-    from = g_strdup_printf("%s:/in%s%s", transports[s->kind], s->tag ? ":" : "", s->tag ? s->tag : "");
+  if (stat(s->path, &st) != 0) {
+    pt_error_errno(error, errno, "%s", s->path);
+    return NULL;
   }
-  const char *argv[] = { "skopeo", "--insecure-policy", "--tmpdir=/work", "--override-os=linux", "--override-arch", pt_oci_arch(arch),
-                         "copy", "--remove-signatures", s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true",
-                         "--retry-times=1", from,
-                         "oci:/work/oci:image", NULL };
+  if (S_ISDIR(st.st_mode) != (s->kind == PT_SOURCE_OCI) || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))) {
+    PT_SET(error, PT_ERR_INVALID, "%s: not a%s", s->path, s->kind == PT_SOURCE_OCI ? " directory with an OCI layout" : "n archive");
+    return NULL;
+  }
+  *ret_bytes = S_ISREG(st.st_mode) ? (gint64)st.st_size : 0;
+  *ret_bind = g_strdup_printf("%s=/in", s->path);
+  return g_strdup_printf("%s:/in%s%s", transports[s->kind], s->tag ? ":" : "", s->tag ? s->tag : "");
+}
+
+/* Whatever it is, into the layout /work/oci. `from` is skopeo's name of it where it lies in the jail already, else NULL. */
+static bool
+copy(PtImageWork *w, const PtSource *s, const char *from, const char *arch, GError **error)
+{
+  g_autofree char *found = NULL, *bind = NULL;
+  gint64 bytes = 0;
+
+  if (!from && s->kind == PT_SOURCE_DOCKER) {
+    pt_image_work_step(w, "Asking the registry", 0, 20, 0, NULL);
+    found = pin(w, s, arch, &bytes, error);
+  } else if (!from) {
+    found = place(s, &bind, &bytes, error);
+  }
+  if (!from && !found)
+    return false;
+  const char *argv[] = { "skopeo", "--insecure-policy", "--tmpdir=/work", "--override-os=linux", "--override-arch", pt_oci_arch(arch), "copy",
+                         "--remove-signatures", s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true", "--retry-times=1",
+                         from ? from : found, "oci:/work/oci:image", NULL };
   const char *options[] = { "--ro", bind, NULL };
-  pt_image_work_step(w, s->kind == PT_SOURCE_DOCKER ? "Downloading" : "Reading", 20, 500, bytes, "bytes");
-  PtJailRun run = { .flags = PT_JAIL_GROWTH | (s->kind == PT_SOURCE_DOCKER ? PT_JAIL_NET : 0),
-                    .options = bind ? options : NULL,
-                    .argv = argv };
+  if (!from)
+    pt_image_work_step(w, s->kind == PT_SOURCE_DOCKER ? "Downloading" : "Reading", 20, 500, bytes, "bytes");
+  PtJailRun run = { .flags = PT_JAIL_GROWTH | (s->kind == PT_SOURCE_DOCKER ? PT_JAIL_NET : 0), .options = bind ? options : NULL, .argv = argv };
   if (pt_image_work_run(w, &run, NULL, error))
     return true;
   classify(s->name ? s->name : s->path, s->kind == PT_SOURCE_DOCKER ? PT_ERR_UNREACHABLE : PT_ERR_INVALID, error);
@@ -180,17 +195,18 @@ describe(PtImageWork *w, const char *arch, PtImage *image, gint64 *ret_bytes, GE
   return false;
 }
 
+/* `from` as for copy(): then the unpacking of the archive around it was most of the work. */
 static bool
-import_oci(PtImageWork *w, const PtSource *s, PtImage *image, GError **error)
+import_oci(PtImageWork *w, const PtSource *s, const char *from, PtImage *image, GError **error)
 {
   static const char *const unpack[] = { "umoci", "raw", "unpack", "--image", "/work/oci:image", "/work/root", NULL };
   static const char *const tidy[] = { "rm", "-rf", "/work/oci", NULL };
   gint64 bytes = 0;
 
-  if (!copy(w, s, image->arch, error) || !describe(w, image->arch, image, &bytes, error))
+  if (!copy(w, s, from, image->arch, error) || !describe(w, image->arch, image, &bytes, error))
     return false;
   /* Layers unpack to two to three times their size as a rule; the bar stands at its end when they are larger. */
-  pt_image_work_step(w, "Unpacking", 500, 750, bytes * 5 / 2, "bytes");
+  pt_image_work_step(w, "Unpacking", from ? UNPACKED : 500, UNPACKED, bytes * 5 / 2, "bytes");
   if (!pt_image_work_run(w, &(PtJailRun){ .flags = PT_JAIL_GROWTH, .argv = unpack }, NULL, error)) {
     classify(s->name ? s->name : s->path, PT_ERR_INVALID, error);
     return false;
@@ -212,7 +228,7 @@ on_unpack(const char *line, void *data)
 }
 
 static bool
-import_rootfs(PtImageWork *w, const PtSource *s, GError **error)
+unpack_archive(PtImageWork *w, const PtSource *s, GError **error)
 {
   g_autofree char *tool = g_strdup_printf("%s/portena-unpack=/opt/portena-unpack", w->host->libexec);
   const char *options[] = { "--input", s->path, "--ro", tool, NULL };
@@ -227,15 +243,70 @@ import_rootfs(PtImageWork *w, const PtSource *s, GError **error)
     PT_SET(error, PT_ERR_INVALID, "%s: not a file", s->path);
     return false;
   }
-  pt_image_work_step(w, "Unpacking", 0, 750, (gint64)st.st_size, "bytes");
+  pt_image_work_step(w, "Unpacking", 0, UNPACKED, (gint64)st.st_size, "bytes");
   if (pt_image_work_run(w, &(PtJailRun){ .options = options, .argv = argv, .line = on_unpack, .line_data = w }, NULL, error))
     return true;
   classify(s->path, PT_ERR_INVALID, error);
   return false;
 }
 
+/* What was taken for a root file system may be an archive of an image: then that is meant. NULL: it is not. */
+static const char *
+image_within(PtImageWork *w)
+{
+  gsize size;
+  g_autofree char *layout = pt_image_read(w, "root/oci-layout", 4096, &size),
+                  *manifest = pt_image_read(w, "root/manifest.json", PT_JSON_MAX_BYTES, &size);
+
+  if (layout && strstr(layout, "imageLayoutVersion"))
+    return "oci:/work/in";
+  return manifest && manifest[0] == '[' && strstr(manifest, "\"Layers\"") ? "docker-archive:/work/in.tar" : NULL;
+}
+
+static bool
+import_within(PtImageWork *w, const PtSource *s, const char *from, PtImage *image, GError **error)
+{
+  static const char *const aside[] = { "mv", "/work/root", "/work/in", NULL }, *const root[] = { "mkdir", "/work/root", NULL },
+                           *const pack[] = { "tar", "-C", "/work/in", "-cf", "/work/in.tar", ".", NULL },
+                           *const tidy[] = { "rm", "-rf", "/work/in", "/work/in.tar", NULL };
+  g_autofree char *tagged = s->tag ? g_strdup_printf("%s:%s", from, s->tag) : g_strdup(from);
+
+  return pt_image_work_run(w, &(PtJailRun){ .argv = aside }, NULL, error) &&
+         pt_image_work_run(w, &(PtJailRun){ .argv = root }, NULL, error) &&
+         (g_str_has_prefix(from, "oci:") || pt_image_work_run(w, &(PtJailRun){ .argv = pack }, NULL, error)) &&
+         import_oci(w, s, tagged, image, error) && pt_image_work_run(w, &(PtJailRun){ .argv = tidy }, NULL, error);
+}
+
+/* skopeo reads an archive of Docker's only as it is. */
+static bool
+is_compressed(const char *path)
+{
+  static const char *const magic[] = { "\x1f\x8b", "\xfd" "7zXZ", "\x28\xb5\x2f\xfd", "BZh" };
+  char head[6] = { 0 };
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  bool found = false;
+
+  if (fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head)
+    for (guint i = 0; i < G_N_ELEMENTS(magic); i++)
+      found = found || memcmp(head, magic[i], strlen(magic[i])) == 0;
+  if (fd >= 0)
+    close(fd);
+  return found;
+}
+
 bool
 pt_image_import(PtImageWork *w, const PtSource *s, PtImage *image, GError **error)
 {
-  return s->kind == PT_SOURCE_ROOTFS ? import_rootfs(w, s, error) : import_oci(w, s, image, error);
+  if (s->kind != PT_SOURCE_ROOTFS && (s->kind != PT_SOURCE_DOCKER_ARCHIVE || !is_compressed(s->path)))
+    return import_oci(w, s, NULL, image, error);
+  if (!unpack_archive(w, s, error))
+    return false;
+  const char *from = image_within(w);
+  if (from)
+    return import_within(w, s, from, image, error);
+  if (s->kind == PT_SOURCE_ROOTFS)
+    return true;
+  PT_SET(error, PT_ERR_INVALID, "%s: not an archive that docker save made", s->path);
+  pt_error_hint(error, "a tarball of a root file system is imported with format rootfs");
+  return false;
 }

@@ -286,7 +286,9 @@ judge(PtImageWork *w, const char *tool, GError **error)
     pt_error_hint(error, small ? "make room, then try again; nothing was changed" : "nothing was changed");
     return;
   }
-  PT_SET(error, PT_ERR_INTERNAL, "%s: %s", tool, safe);
+  const char *slash = strrchr(tool, '/');
+  const char *name = slash ? slash + 1 : tool, *said = g_str_has_prefix(safe, tool) && safe[strlen(tool)] == ':' ? safe + strlen(tool) + 2 : safe;
+  PT_SET(error, PT_ERR_INTERNAL, "%s: %s", name, said);
 }
 
 bool
