@@ -380,13 +380,35 @@ pt_images_change(PtRequest *r, GError **error)
   return pt_reply_json(r, 200, image_view(r, image, written));
 }
 
+/* One of several names goes, and the image stays for those who know it by another. */
+static bool
+drop_name(PtRequest *r, PtImage *image, const char *name, gint64 revision, GError **error)
+{
+  g_autoptr(GStrvBuilder) left = g_strv_builder_new();
+  g_autoptr(PtTxn) txn = pt_txn_new();
+
+  for (char **n = image->names; *n; n++)
+    if (strcmp(*n, name) != 0)
+      g_strv_builder_add(left, *n);
+  g_strfreev(image->names);
+  image->names = g_strv_builder_end(left);
+  g_autofree char *key = pt_key_image(image->digest), *text = pt_record_dump(&pt_image_type, image);
+  pt_txn_require(txn, key, revision);
+  pt_txn_put(txn, key, text);
+  return pt_store_commit(r->api->store, txn, NULL, error);
+}
+
 bool
 pt_images_delete(PtRequest *r, GError **error)
 {
   gint64 revision = 0;
-  g_autoptr(PtImage) image = pt_image_find(r->api, pt_param(r, "ref"), &revision, error);
+  const char *ref = pt_param(r, "ref");
+  g_autoptr(PtImage) image = pt_image_find(r->api, ref, &revision, error);
 
-  return image && pt_if_match(r, "image", revision, error) && pt_agent_image_remove(r->api->agent, image->digest, error) &&
+  if (!image || !pt_if_match(r, "image", revision, error))
+    return false;
+  bool name_only = named(image, ref) && g_strv_length(image->names) > 1;
+  return (name_only ? drop_name(r, image, ref, revision, error) : pt_agent_image_remove(r->api->agent, image->digest, error)) &&
          pt_reply_empty(r);
 }
 
