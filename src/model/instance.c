@@ -21,6 +21,7 @@ G_STATIC_ASSERT(G_N_ELEMENTS(pt_restart_names) == PT_N_RESTARTS + 1);
 #define MAX_ENV 256
 #define MAX_WORDS 128
 #define MIN_MEMORY (4 << 20)
+#define MIN_IO (64 * 1024)
 #define MIN_DISK (16 << 20)
 #define MAX_DISK (G_GINT64_CONSTANT(1) << 44) /* ext4 with 4 KiB blocks and 32-bit block numbers */
 
@@ -94,7 +95,7 @@ static const PtField fields[] = {
   PT_STRINGS(PtInstance, command, PT_STOPPED, MAX_WORDS, NULL, "What runs in it instead of the image's own command or init."),
   PT_MAP(PtInstance, env, PT_STOPPED, MAX_ENV, pt_check_env, "Variables of its environment."),
   PT_STR(PtInstance, cwd, PT_STOPPED, 4095, pt_check_path, "Directory the command starts in."),
-  PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user, "User inside the image that runs the command."),
+  PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user, "User inside the image that runs an app's command; a whole system starts as root."),
   PT_ENUM(PtInstance, restart, PT_LIVE, pt_restart_names, "Whether to start it again when it ends by itself."),
   PT_BOOL(PtInstance, autostart, PT_LIVE, "Whether, if it ran, it comes back when the node starts."),
   PT_STR(PtInstance, address, 0, 15, pt_check_ip4, "Its IPv4 address in the space's network."),
@@ -186,6 +187,12 @@ instance_validate(const void *record, GError **error)
   if (i->memory != 0 && i->memory < MIN_MEMORY) {
     PT_SET(error, PT_ERR_INVALID,
            "memory: %" G_GINT64_FORMAT " bytes are too few to run anything\nat least 4MiB; 0 is no limit", i->memory);
+    return false;
+  }
+  if ((i->io_read != 0 && i->io_read < MIN_IO) || (i->io_write != 0 && i->io_write < MIN_IO)) {
+    bool reads = i->io_read != 0 && i->io_read < MIN_IO;
+    PT_SET(error, PT_ERR_INVALID, "%s: %" G_GINT64_FORMAT " bytes a second are too few to run anything\nat least 64KiB; 0 is no limit",
+           reads ? "io_read" : "io_write", reads ? i->io_read : i->io_write);
     return false;
   }
   return ports_ok(i->ports, error) && command_ok(i->command, error) && env_ok(i->env, error);
