@@ -25,7 +25,8 @@ pt_log(int priority, const char *area, const char *fmt, ...)
   va_start(args, fmt);
   g_autofree char *raw = g_strdup_vprintf(fmt, args);
   va_end(args);
-  g_autofree char *text = pt_text_safe(raw, 2000);
+  g_auto(GStrv) lines = g_strsplit(raw, "\n", -1); /* what is wrong, and what to do about it */
+  g_autofree char *line = g_strjoinv("; ", lines), *text = pt_text_safe(line, 2000);
   if (g_getenv("JOURNAL_STREAM")) {
     fprintf(stderr, "<%d>%s: %s\n", priority, area, text);
     return;
