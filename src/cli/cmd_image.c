@@ -29,6 +29,18 @@ image_name(const json_t *image)
   return pt_safe(begin);
 }
 
+static char *
+join_strings(const json_t *list)
+{
+  GString *s = g_string_new(NULL);
+
+  for (gsize n = 0; n < json_array_size(list); n++) {
+    const char *one = json_string_value(json_array_get(list, n));
+    g_string_append_printf(s, "%s%s", n ? ", " : "", one ? one : "–");
+  }
+  return g_string_free(s, FALSE);
+}
+
 static int
 run_list(PtCli *cli, const PtArgs *args, GError **error)
 {
@@ -47,11 +59,11 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
   }
   json_array_foreach (json_object_get(answer, "items"), n, i) {
     const char *digest = pt_json_str(i, "digest", "");
-    g_autofree char *name = image_name(i), *size = pt_member_size(i, "size"),
+    g_autofree char *first = image_name(i), *all = join_strings(json_object_get(i, "names")), *size = pt_member_size(i, "size"),
                     *age = pt_since(pt_json_str(i, "created", NULL)),
                     *begin = g_strndup(g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest, 12),
                     *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by")));
-    const char *cells[] = { name,
+    const char *cells[] = { *all ? all : first,
                             begin,
                             size,
                             age,
@@ -60,7 +72,7 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
                             pt_json_bool(i, "desktop", false) ? "yes" : "",
                             used };
     if (cli->quiet)
-      pt_say("%s", name);
+      pt_say("%s", first);
     else
       pt_table_add(t, cells);
   }
@@ -71,18 +83,6 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
   else
     pt_table_print(t, cli);
   return 0;
-}
-
-static char *
-join_strings(const json_t *list)
-{
-  GString *s = g_string_new(NULL);
-
-  for (gsize n = 0; n < json_array_size(list); n++) {
-    const char *one = json_string_value(json_array_get(list, n));
-    g_string_append_printf(s, "%s%s", n ? ", " : "", one ? one : "–");
-  }
-  return g_string_free(s, FALSE);
 }
 
 static int
@@ -97,6 +97,10 @@ run_show(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   if (cli->json) {
     pt_print_json(cli, i);
+    return 0;
+  }
+  if (cli->quiet) {
+    pt_say("%s", pt_json_str(i, "digest", ""));
     return 0;
   }
   g_autofree char *names = join_strings(json_object_get(i, "names")), *kinds = join_strings(json_object_get(i, "kinds")),
@@ -146,16 +150,23 @@ run_recipes(PtCli *cli, const PtArgs *args, GError **error)
   return 0;
 }
 
-/* The image that an operation made. */
+/* The image that an operation made; without a `name` the server gave it one. */
 static int
-tell_result(PtCli *cli, const json_t *operation, const char *what)
+tell_result(PtCli *cli, const json_t *operation, const char *name)
 {
   const char *result = pt_json_str(operation, "result", "");
-  g_autofree char *safe = pt_safe(g_str_has_prefix(result, "images/") ? result + 7 : result);
+  const char *digest = g_str_has_prefix(result, "images/") ? result + 7 : result;
+  g_autofree char *path = pt_client_path("/v1/images/%s", digest), *safe = pt_safe(digest), *given = NULL;
+  g_autoptr(json_t) image = NULL;
 
-  if (cli->json)
+  if (cli->json) {
     pt_print_json(cli, operation);
-  else if (cli->quiet)
+    return 0;
+  }
+  if (!name && pt_cli_call(cli, "GET", path, NULL, &image, NULL))
+    given = image_name(image);
+  const char *what = name ? name : given ? given : safe;
+  if (cli->quiet)
     pt_say("%s", what);
   else
     pt_say("Image %s is ready%s%s. Use it:  portena launch %s NAME", what, *safe ? ": " : "", safe, what);
@@ -278,10 +289,50 @@ run_import(PtCli *cli, const PtArgs *args, GError **error)
     g_prefix_error(error, "image %s: ", what);
     return -1;
   }
-  return tell_result(cli, op ? op : answer, what);
+  return tell_result(cli, op ? op : answer, name);
 }
 
 /* --- delete, prune, rename --- */
+
+/* The names an image keeps when `ref`, one of several, is taken away; NULL where `ref` means the image itself. */
+static char *
+names_left(const json_t *image, const char *ref)
+{
+  const json_t *names = json_object_get(image, "names");
+  g_autoptr(json_t) left = json_array();
+  gsize n;
+  json_t *name;
+
+  json_array_foreach ((json_t *)names, n, name)
+    if (g_strcmp0(json_string_value(name), ref) != 0)
+      json_array_append(left, name);
+  return json_array_size(left) > 0 && json_array_size(left) < json_array_size(names) ? join_strings(left) : NULL;
+}
+
+static void
+tell_deletion(const json_t *image, const char *ref)
+{
+  g_autofree char *users = join_strings(json_object_get(image, "used_by")), *size = pt_member_size(image, "size"),
+                  *left = names_left(image, ref), *safe = pt_safe(ref);
+
+  if (left)
+    pt_say("Would take the name %s away; the image stays as %s. Nothing was changed.", safe, left);
+  else if (*users)
+    pt_say("Would refuse: image %s is in use by %s.", safe, users);
+  else
+    pt_say("Would delete image %s (%s). Nothing was changed.", safe, size);
+}
+
+static void
+tell_deleted(const json_t *image, const char *ref)
+{
+  g_autofree char *left = names_left(image, ref), *safe = pt_safe(ref);
+
+  if (left)
+    pt_say("The name %s is taken away; the image stays as %s.", safe, left);
+  else
+    pt_say("Image %s is deleted.", safe);
+}
 
 static int
 run_delete(PtCli *cli, const PtArgs *args, GError **error)
@@ -289,46 +340,38 @@ run_delete(PtCli *cli, const PtArgs *args, GError **error)
   for (guint i = 0; i < pt_args_n(args); i++) {
     const char *ref = pt_args_nth(args, i);
     g_autofree char *path = pt_client_path("/v1/images/%s", ref), *safe = pt_safe(ref);
-    g_autoptr(json_t) answer = NULL;
+    g_autoptr(json_t) image = NULL, answer = NULL;
     g_free(cli->missed_image);
     cli->missed_image = g_strdup(ref);
-    if (pt_args_has(args, "dry-run")) {
-      if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
-        return -1;
-      g_autofree char *users = join_strings(json_object_get(answer, "used_by")), *size = pt_member_size(answer, "size");
-      if (*users)
-        pt_say("Would refuse: image %s is in use by %s.", safe, users);
-      else
-        pt_say("Would delete image %s (%s). Nothing was changed.", safe, size);
-      continue;
-    }
-    if (!pt_cli_call(cli, "DELETE", path, NULL, &answer, error) || !pt_operation_wait(cli, answer, safe, 0, NULL, error))
+    if (!pt_cli_call(cli, "GET", path, NULL, &image, error))
       return -1;
-    if (cli->json && answer)
+    if (pt_args_has(args, "dry-run"))
+      tell_deletion(image, ref);
+    else if (!pt_cli_call(cli, "DELETE", path, NULL, &answer, error) || !pt_operation_wait(cli, answer, safe, 0, NULL, error))
+      return -1;
+    else if (cli->json && answer)
       pt_print_json(cli, answer);
+    else if (cli->quiet)
+      pt_say("%s", safe);
     else if (!cli->json)
-      pt_say(cli->quiet ? "%s" : "Image %s is deleted.", safe);
+      tell_deleted(image, ref);
   }
   return 0;
 }
 
-/* What prune would take, as far as it can be told from here: images that nobody uses and no recipe names. */
+/* What prune would take, as far as it can be told from here. */
 static int
 dry_prune(PtCli *cli, GError **error)
 {
-  g_autoptr(json_t) images = NULL, recipes = NULL;
+  g_autoptr(json_t) images = NULL;
   gint64 freed = 0;
-  gsize n, k;
-  json_t *i, *r;
+  gsize n;
+  json_t *i;
 
-  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &images, error) ||
-      !pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &recipes, error))
+  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &images, error))
     return -1;
   json_array_foreach (json_object_get(images, "items"), n, i) {
-    bool kept = json_array_size(json_object_get(i, "used_by")) > 0;
-    json_array_foreach (json_object_get(recipes, "items"), k, r)
-      kept |= g_strcmp0(pt_json_str(r, "image", ""), pt_json_str(i, "digest", NULL)) == 0;
-    if (kept)
+    if (json_array_size(json_object_get(i, "used_by")) > 0 || json_array_size(json_object_get(i, "names")) > 0)
       continue;
     g_autofree char *name = image_name(i), *size = pt_member_size(i, "size");
     freed += pt_json_int(i, "size", 0);
@@ -366,17 +409,37 @@ run_prune(PtCli *cli, const PtArgs *args, GError **error)
   return 0;
 }
 
+/* A name gives way to the new ones and the image's others stay; a digest means all of them. */
+static json_t *
+renamed(const json_t *image, const char *ref, const PtArgs *args)
+{
+  json_t *names = json_array(), *name;
+  gsize n;
+
+  for (guint i = 1; i < pt_args_n(args); i++)
+    json_array_append_new(names, json_string(pt_args_nth(args, i)));
+  g_autofree char *left = names_left(image, ref);
+  json_array_foreach (json_object_get(image, "names"), n, name) {
+    bool again = g_strcmp0(json_string_value(name), ref) == 0;
+    for (guint i = 1; i < pt_args_n(args); i++)
+      again = again || g_strcmp0(json_string_value(name), pt_args_nth(args, i)) == 0;
+    if (left && !again)
+      json_array_append(names, name);
+  }
+  return names;
+}
+
 static int
 run_rename(PtCli *cli, const PtArgs *args, GError **error)
 {
   const char *ref = pt_args_nth(args, 0);
   g_autofree char *path = pt_client_path("/v1/images/%s", ref);
-  g_autoptr(json_t) names = json_array(), answer = NULL;
+  g_autoptr(json_t) image = NULL, answer = NULL;
 
   cli->missed_image = g_strdup(ref);
-  for (guint i = 1; i < pt_args_n(args); i++)
-    json_array_append_new(names, json_string(pt_args_nth(args, i)));
-  g_autoptr(json_t) patch = json_pack("{s:O}", "names", names);
+  if (!pt_cli_call(cli, "GET", path, NULL, &image, error))
+    return -1;
+  g_autoptr(json_t) names = renamed(image, ref, args), patch = json_pack("{s:O}", "names", names);
   if (!pt_cli_call(cli, "PATCH", path, patch, &answer, error))
     return -1;
   g_autofree char *list = join_strings(names), *safe = pt_safe(list), *was = pt_safe(ref);
@@ -390,7 +453,7 @@ run_rename(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 static const PtOption import_options[] = {
-  { "format", 0, "FORMAT", "Of a file: rootfs, docker-archive or oci-archive (rootfs)", false },
+  { "format", 0, "FORMAT", "Of a file: rootfs, docker-archive or oci-archive (told from what is in it)", false },
   { "arch", 0, "ARCH", "Of a registry's image: x86_64, aarch64 (this machine's)", false },
   { NULL, 0, NULL, NULL, false },
 };
@@ -447,7 +510,7 @@ const PtCommand pt_cmds_image[] = {
   { .name = "image delete",
     .alias = "image rm",
     .args = "IMAGE…",
-    .summary = "Delete images that nobody uses",
+    .summary = "Delete images that nobody uses, or one of an image's names",
     .options = dry_options,
     .min = 1,
     .max = G_MAXUINT,
@@ -457,10 +520,11 @@ const PtCommand pt_cmds_image[] = {
                   { "portena image delete alpine -n", "say what would happen" } } },
   { .name = "image prune",
     .args = "",
-    .summary = "Remove images that nobody uses and no recipe names",
+    .summary = "Remove images that nobody uses and that have no name any more",
     .options = dry_options,
     .completes = "",
     .run = run_prune,
+    .text = "An image loses its name when it is built or imported again under the same one.",
     .examples = { { "portena image prune", "free the space" }, { "portena image prune --dry-run", "see what would go" } } },
   { .name = "image rename",
     .args = "IMAGE NAME…",

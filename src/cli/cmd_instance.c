@@ -10,6 +10,8 @@
 #include "cli/output.h"
 #include "model/instance.h"
 
+#define PIDS_DEFAULT 8192
+
 /* "3 %" of one cpu. */
 static char *
 cpu_share(const json_t *usage)
@@ -173,6 +175,38 @@ add_env(PtFacts *f, const json_t *env)
       pt_facts_addf(f, "env", "%s=%s", key, json_string_value(v));
 }
 
+/* What is wrong, and in a line of its own what helps. */
+static void
+add_error(PtFacts *f, const char *error)
+{
+  g_auto(GStrv) lines = g_strsplit(error ? error : "", "\n", 2);
+
+  if (lines[0])
+    pt_facts_add(f, "error", lines[0]);
+  if (lines[0] && lines[1])
+    pt_facts_add(f, "try", lines[1]);
+}
+
+/* Only those that somebody set. */
+static void
+add_limits(PtFacts *f, const json_t *i)
+{
+  static const char *const io[][2] = { { "io_read", "reads at" }, { "io_write", "writes at" } };
+  gint64 pids = pt_json_int(i, "pids", 0), priority = pt_json_int(i, "priority", 100), restarts = pt_json_int(i, "restarts", 0);
+
+  for (guint n = 0; n < G_N_ELEMENTS(io); n++) {
+    g_autofree char *rate = pt_member_size(i, io[n][0]);
+    if (pt_json_int(i, io[n][0], 0) > 0)
+      pt_facts_addf(f, io[n][1], "%s a second at most", rate);
+  }
+  if (pids != 0 && pids != PIDS_DEFAULT)
+    pt_facts_addf(f, "processes", "%" G_GINT64_FORMAT " at most", pids);
+  if (priority != 100)
+    pt_facts_addf(f, "priority", "%" G_GINT64_FORMAT, priority);
+  if (restarts > 0)
+    pt_facts_addf(f, "restarts", "%" G_GINT64_FORMAT " since it was started", restarts);
+}
+
 static void
 show_instance(PtCli *cli, const json_t *i)
 {
@@ -187,7 +221,7 @@ show_instance(PtCli *cli, const json_t *i)
   pt_facts_add(f, "space", pt_json_str(i, "space", NULL));
   pt_facts_add(f, "description", pt_json_str(i, "description", NULL));
   pt_facts_add(f, "state", state);
-  pt_facts_add(f, "error", pt_json_str(i, "error", NULL));
+  add_error(f, pt_json_str(i, "error", NULL));
   pt_facts_addf(f, "kind", "%s, init %s", pt_json_str(i, "kind", "container"), pt_json_str(i, "init", "system"));
   pt_facts_add(f, "image", pt_json_str(i, "image_name", pt_json_str(i, "image", NULL)));
   pt_facts_add(f, "command", command);
@@ -199,6 +233,7 @@ show_instance(PtCli *cli, const json_t *i)
     pt_facts_addf(f, "cpu", "%s, no limit", cpu);
   pt_facts_add(f, "memory", memory);
   pt_facts_add(f, "disk", disk);
+  add_limits(f, i);
   add_env(f, json_object_get(i, "env"));
   pt_facts_addf(f, "restart", "%s%s", pt_json_str(i, "restart", "no"),
                 pt_json_bool(i, "autostart", false) ? ", starts with the node" : "");

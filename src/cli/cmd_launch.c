@@ -175,6 +175,12 @@ build_missing(PtCli *cli, const PtArgs *args, const char *image, GError *missing
 {
   g_autoptr(GError) why = missing;
 
+  if (pt_error_code(why) == PT_ERR_NOT_FOUND && strstr(image, "://") && strstr(why->message, image)) {
+    g_autofree char *safe = pt_safe(image);
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is no image %s here", safe);
+    pt_error_hint(error, "bring it in first:  portena image import %s NAME", safe);
+    return false;
+  }
   if (pt_error_code(why) != PT_ERR_NOT_FOUND || !is_unbuilt_recipe(cli, image)) {
     g_propagate_error(error, g_steal_pointer(&why));
     return false;
@@ -283,6 +289,27 @@ make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, cons
   return g_steal_pointer(&answer);
 }
 
+static bool
+name_is_free(PtCli *cli, const PtTarget *t, GError **error)
+{
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/instances", t->space);
+  g_autoptr(json_t) all = NULL;
+  gsize n;
+  json_t *i;
+
+  if (!pt_cli_call(cli, "GET", path, NULL, &all, error))
+    return false;
+  json_array_foreach (json_object_get(all, "items"), n, i) {
+    if (g_strcmp0(pt_json_str(i, "name", NULL), t->name) != 0)
+      continue;
+    cli->refused = true;
+    PT_SET(error, PT_ERR_CONFLICT, "space %s has an instance called %s already", t->space, t->name);
+    pt_error_hint(error, "choose another name, or remove it first: portena delete %s", t->name);
+    return false;
+  }
+  return true;
+}
+
 int
 pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
 {
@@ -299,6 +326,8 @@ pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
   if (!body || ((watched || dry) && !look_at_image(cli, args, image, &found, error)))
     return -1;
   g_autofree char *what = describe(body, found);
+  if (dry && !name_is_free(cli, &t, error))
+    return -1;
   if (dry) {
     pt_say("Would create %s in space %s: %s%s. Nothing was made.", t.name, t.space, what,
            found ? "" : " (to be built first)");

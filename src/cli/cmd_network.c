@@ -227,10 +227,22 @@ run_unpublish(PtCli *cli, const PtArgs *args, GError **error)
 
 /* --- volumes --- */
 
+/* "40 GiB", "40 GiB (20 GiB until the next start)" where the host cannot grow what is in use */
+static char *
+volume_size(const json_t *v)
+{
+  g_autofree char *size = pt_member_size(v, "size"), *actual = pt_member_size(v, "actual");
+  gint64 now = pt_json_int(v, "actual", 0);
+
+  if (now == 0 || now >= pt_json_int(v, "size", 0))
+    return g_steal_pointer(&size);
+  return g_strdup_printf("%s (%s until the next start)", size, actual);
+}
+
 static int
 run_volumes(PtCli *cli, const PtArgs *args, GError **error)
 {
-  static const char *const headings[] = { "NAME", "COMPUTER", "SIZE", "USED", "ON DISK", "POOL", "AGE", "ID", NULL };
+  static const char *const headings[] = { "NAME", "COMPUTER", "SIZE", "USED", "POOL", "AGE", "ID", NULL };
   const char *space = pt_args_nth(args, 0) ? pt_args_nth(args, 0) : pt_cli_space(cli, error);
   g_autoptr(PtTable) t = pt_table_new(headings);
   g_autoptr(json_t) answer = NULL;
@@ -247,11 +259,10 @@ run_volumes(PtCli *cli, const PtArgs *args, GError **error)
     return 0;
   }
   json_array_foreach (json_object_get(answer, "items"), n, v) {
-    g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"),
-                    *actual = pt_member_size(v, "actual"), *age = pt_since(pt_json_str(v, "created", NULL)),
+    g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"), *age = pt_since(pt_json_str(v, "created", NULL)),
                     *id = pt_safe(pt_json_str(v, "id", ""));
     const char *cells[] = {
-      pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, actual, pt_json_str(v, "pool", ""), age, id
+      pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, pt_json_str(v, "pool", ""), age, id
     };
     if (cli->quiet)
       pt_say("%s", id);
@@ -301,8 +312,7 @@ run_volume_show(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, v);
     return 0;
   }
-  g_autofree char *size = pt_member_size(v, "size"), *used = pt_member_size(v, "used"),
-                  *actual = pt_member_size(v, "actual"), *created = pt_when(pt_json_str(v, "created", NULL));
+  g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"), *created = pt_when(pt_json_str(v, "created", NULL));
   pt_facts_add(f, "name", pt_json_str(v, "name", NULL));
   pt_facts_add(f, "id", pt_json_str(v, "id", NULL));
   pt_facts_add(f, "space", pt_json_str(v, "space", NULL));
@@ -310,7 +320,6 @@ run_volume_show(PtCli *cli, const PtArgs *args, GError **error)
   pt_facts_add(f, "pool", pt_json_str(v, "pool", NULL));
   pt_facts_add(f, "size", size);
   pt_facts_add(f, "used", used);
-  pt_facts_add(f, "on disk", actual);
   pt_facts_add(f, "created", created);
   pt_facts_print(f, cli);
   return 0;
@@ -342,11 +351,15 @@ run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
   g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes/%s", space, pt_json_str(v, "id", ""));
   if (!pt_cli_call(cli, "PATCH", path, body, &answer, error) || !pt_operation_wait(cli, answer, name, 0, NULL, error))
     return -1;
-  g_autofree char *size = pt_size_format(bytes);
+  g_autoptr(json_t) grown = find_volume(cli, space, pt_json_str(v, "id", ""), NULL);
+  gint64 actual = grown ? pt_json_int(grown, "actual", 0) : 0;
+  g_autofree char *size = pt_size_format(bytes), *until = pt_size_format(actual);
   if (cli->json)
     pt_print_json(cli, answer);
   else if (cli->quiet)
     pt_say("%s", name);
+  else if (actual > 0 && actual < bytes)
+    pt_say("%s has %s from the next start on; until then it has %s, because this server cannot grow it while it is in use.", name, size, until);
   else
     pt_say("%s has %s now (it had %s).", name, size, was);
   return 0;

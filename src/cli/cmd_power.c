@@ -152,7 +152,7 @@ act(PtCli *cli, const PtArgs *args, const char *action, const char *doing,
       g_prefix_error(error, "--deadline: ");
       return -1;
     }
-    json_object_set_new(body, "deadline", json_integer(us / G_USEC_PER_SEC));
+    json_object_set_new(body, "deadline", json_integer(MAX((us + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1)));
   }
   return each_run(cli, args, &each, error);
 }

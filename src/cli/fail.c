@@ -67,7 +67,8 @@ suggestion(PtCli *cli, const GError *error)
     if (!near)
       near = nearest_listed(cli, "/v1/images/recipes", "name", cli->missed_image);
   }
-  if (!near && cli->missed_instance && strstr(error->message, cli->missed_instance)) {
+  g_autofree char *no_instance = g_strdup_printf("instance called %s", cli->missed_instance ? cli->missed_instance : "");
+  if (!near && cli->missed_instance && strstr(error->message, no_instance)) {
     g_autofree char *path = pt_client_path("/v1/spaces/%s/instances", cli->missed_space);
     near = nearest_listed(cli, path, "name", cli->missed_instance);
   }

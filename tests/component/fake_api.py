@@ -510,6 +510,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     @route("DELETE", "/v1/images/{ref}")
     def r_delete_image(self, ref):
         i = self.find_image(ref)
+        if ref in i["names"] and len(i["names"]) > 1:
+            i["names"].remove(ref)
+            return self.answer(204)
         if i["used_by"]:
             raise Refusal("conflict", f"image {ref} is in use by {', '.join(i['used_by'])}", "delete those first")
         self.fake.images.remove(i)
@@ -581,7 +584,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                           "ports": [{"instance": "studio", "protocol": "tcp", "listen": 8080, "to": 80, "address": None}]})
 
     def volumes(self):
-        return [{"id": i["volume"], "name": n, "space": s, "pool": "local", "instance": n, "size": i["disk"], "actual": 2 * GIB, "used": GIB,
+        return [{"id": i["volume"], "name": n, "space": s, "pool": "local", "instance": n, "size": i["disk"], "actual": i["disk"], "used": GIB,
                  "created": ago(3 * 86400)} for (s, n), i in self.fake.instances.items()]
 
     @route("GET", "/v1/spaces/{s}/volumes")
@@ -590,6 +593,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     @route("PATCH", "/v1/spaces/{s}/volumes/{v}")
     def r_grow(self, s, v):
+        for i in self.fake.instances.values():
+            if i["volume"] == v:
+                i["disk"] = self.json()["size"]
         self.answer(200, {"id": v, "size": self.json()["size"]})
 
     # --- users ---
