@@ -269,6 +269,24 @@ run(Call *c, GError **error)
   return r->route->handle(r, error);
 }
 
+/* What was changed: the place in the guest's tree, or the names of the fields. Never a value: it may be a secret. */
+static char *
+what_changed(const PtRequest *r)
+{
+  g_autoptr(GString) names = g_string_new(NULL);
+  const char *key;
+  json_t *value;
+
+  if (g_str_has_suffix(r->route->path, "/files"))
+    return g_strdup(pt_query(r, "path", NULL));
+  if (strcmp(r->route->method, "PATCH") != 0 || !json_is_object(r->json))
+    return NULL;
+  json_object_foreach (r->json, key, value)
+    if (names->len < 200)
+      g_string_append_printf(names, "%s%s", names->len ? ", " : "", key);
+  return names->len ? g_strdup(names->str) : NULL;
+}
+
 static void
 audit(Call *c, const GError *error)
 {
@@ -280,7 +298,7 @@ audit(Call *c, const GError *error)
   if (!r->who.name && !r->login_user) /* noise from outside that reached nothing */
     return;
   g_autofree char *object = r->object ? g_strdup(r->object) : pt_request_object(r);
-  g_autofree char *detail = error ? pt_error_summary(error) : g_strdup(r->audit_detail);
+  g_autofree char *detail = error ? pt_error_summary(error) : r->audit_detail ? g_strdup(r->audit_detail) : what_changed(r);
   const PtAuditEntry e = {
     .user = r->who.name ? r->who.name : r->login_user,
     .from = r->from,

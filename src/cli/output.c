@@ -323,6 +323,15 @@ pt_when(const char *rfc3339)
 }
 
 char *
+pt_when_exactly(const char *rfc3339)
+{
+  gint64 us = rfc3339 ? pt_time_parse(rfc3339) : -1;
+  g_autofree char *minute = pt_when(rfc3339);
+
+  return us < 0 ? g_steal_pointer(&minute) : g_strdup_printf("%s:%02d", minute, (int)(us / G_USEC_PER_SEC % 60));
+}
+
+char *
 pt_since(const char *rfc3339)
 {
   gint64 us = rfc3339 ? pt_time_parse(rfc3339) : -1;

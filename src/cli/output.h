@@ -47,6 +47,7 @@ char *pt_safe(const char *text);
 
 /* "2026-01-31 08:09" in local time, and "4 min" since then; "–" of NULL or nonsense. The caller's to free. */
 char *pt_when(const char *rfc3339);
+char *pt_when_exactly(const char *rfc3339); /* with the seconds */
 char *pt_since(const char *rfc3339);
 /* Bytes for a person; "–" where the member is missing or null. The caller's to free. */
 char *pt_member_size(const json_t *obj, const char *key);
