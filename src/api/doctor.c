@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What this host offers, what is wrong with it, and what to do about it. */
+/* Looks the node over: what it stands on, what it can and cannot do there, and what would help. Asks nobody outside. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/timex.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "api/handlers.h"
+#include "base/clock.h"
 #include "base/text.h"
+#include "sys/path.h"
+
+#define GATEWAY_STATUS_MAX 16384
+#define RENEW (30 * 24 * 3600 * (gint64)G_USEC_PER_SEC) /* before a certificate ends */
 
 typedef enum { OK, WARN, BAD } Verdict;
 
@@ -63,6 +73,19 @@ check_programs(json_t *items)
   }
 }
 
+/* A number of the kernel's that a busy node runs into. */
+static void
+check_limit(json_t *items, const char *name, const char *path, gint64 wanted, const char *what, const char *hint)
+{
+  g_autofree char *text = NULL;
+
+  if (!g_file_get_contents(path, &text, NULL, NULL))
+    return;
+  gint64 now = g_ascii_strtoll(text, NULL, 10);
+  g_autofree char *detail = g_strdup_printf("%" G_GINT64_FORMAT " %s", now, what);
+  check(items, name, now >= wanted ? OK : WARN, detail, hint);
+}
+
 static void
 check_host(PtApi *api, json_t *items)
 {
@@ -81,12 +104,92 @@ check_host(PtApi *api, json_t *items)
         "give the service CAP_SYS_RESOURCE");
   check(items, "uplink", isolated ? WARN : OK, isolated ? "none: instances reach nothing outside" : uplink,
         "set the uplink in portena.conf if they should");
-  bool sockets = access("/proc/pressure/cpu", R_OK) == 0;
-  check(items, "pressure", sockets ? OK : WARN, sockets ? "the kernel tells it (PSI)" : "the kernel does not tell it",
-        "boot with psi=1");
-  check(items, "gateway", api->config.gateway_uid >= 0 ? OK : WARN,
-        api->config.gateway_uid >= 0 ? "its user exists" : "there is no user for it: addresses of clients are not believed",
-        "install the package, or make the user portena-gateway");
+  bool psi = access("/proc/pressure/cpu", R_OK) == 0;
+  check(items, "pressure", psi ? OK : WARN, psi ? "the kernel tells it (PSI)" : "the kernel does not tell it", "boot with psi=1");
+  check_limit(items, "namespaces", "/proc/sys/user/max_user_namespaces", 1000, "user namespaces", "sysctl user.max_user_namespaces=65536");
+  check_limit(items, "inotify", "/proc/sys/fs/inotify/max_user_instances", 1024, "watchers a user, whom all guests share",
+              "sysctl fs.inotify.max_user_instances=8192, or let portenad tune the host");
+}
+
+/* Logins with a code, tokens and certificates all go by the time of day. */
+static void
+check_clock(json_t *items)
+{
+  struct timex t = { 0 };
+  bool synced = adjtimex(&t) >= 0 && !(t.status & STA_UNSYNC);
+  g_autofree char *now = pt_time_format(pt_now()), *detail = g_strdup_printf("%s, %s", now, synced ? "kept by a time service" : "kept by nobody");
+
+  check(items, "clock", synced ? OK : WARN, detail, "run a time service: apt install --no-install-recommends chrony (codes and certificates need the right time)");
+}
+
+static void
+check_certificate(json_t *items, const json_t *status)
+{
+  const json_t *c = json_object_get(status, "certificate");
+  g_autofree char *fingerprint = pt_text_safe(pt_json_str(c, "fingerprint", "unknown"), 100), *until = pt_text_safe(pt_json_str(c, "expires", ""), 40);
+  gint64 expires = pt_time_parse(until);
+  bool own = pt_json_bool(c, "own", false), over = expires > 0 && expires < pt_now(), soon = expires > 0 && expires < pt_now() + RENEW;
+  g_autofree char *detail = g_strdup_printf("%s, %s until %.10s, SHA-256 %s", own ? "the administrator's" : "made by itself",
+                                            over ? "was good" : "good", until, fingerprint);
+
+  check(items, "certificate", over ? BAD : soon ? WARN : OK, detail,
+        own ? "renew it, then: systemctl reload-or-restart portena-gateway" : "make a new one: systemctl restart portena-gateway");
+}
+
+/* The list as "a, b"; what the gateway wrote is believed no further than that it is text. */
+static char *
+addresses(const json_t *list)
+{
+  g_autoptr(GString) s = g_string_new(NULL);
+
+  for (size_t n = 0; n < MIN(json_array_size(list), 8); n++) {
+    const char *one = json_string_value(json_array_get(list, n));
+    g_string_append_printf(s, "%s%s", n ? ", " : "", one ? one : "?");
+  }
+  return pt_text_safe(s->str, 300);
+}
+
+static void
+check_gateway(PtApi *api, json_t *items)
+{
+  g_autofree char *dir = g_build_filename(api->host->run, "gateway", NULL), *text = NULL;
+  int root = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  gsize size = 0;
+
+  if (api->config.gateway_uid < 0)
+    check(items, "gateway", WARN, "there is no user for it: addresses of clients are not believed", "install the package, or make the user portena-gateway");
+  if (root >= 0 && !pt_path_read(root, "status.json", GATEWAY_STATUS_MAX, &text, &size, NULL))
+    text = NULL;
+  if (root >= 0)
+    close(root);
+  g_autoptr(json_t) status = text ? pt_json_parse_object(text, size, NULL) : NULL;
+  gint64 pid = status ? pt_json_int(status, "pid", 0) : 0;
+  if (pid <= 1 || pid > G_MAXINT || (kill((pid_t)pid, 0) < 0 && errno == ESRCH)) {
+    check(items, "gateway", WARN, "it does not run here: no browser gets in", "start it: systemctl start portena-gateway");
+    return;
+  }
+  g_autofree char *web = addresses(json_object_get(status, "listen")), *vnc = addresses(json_object_get(status, "vnc"));
+  g_autofree char *detail = g_strdup_printf("HTTPS on %s%s%s", *web ? web : "nothing", *vnc ? ", VNC on " : "", vnc);
+  const json_t *box = json_object_get(status, "sandbox");
+  bool jailed = pt_json_bool(box, "seccomp", false) && pt_json_int(box, "landlock", 0) > 0 && !pt_json_bool(box, "root", true);
+  check(items, "gateway", OK, detail, NULL);
+  check(items, "sandbox", jailed ? OK : WARN,
+        jailed ? "the gateway is no root, and held by seccomp and Landlock" : "the gateway is not wholly shut in",
+        "run it as its own user, on a kernel with Landlock (lsm=landlock,…)");
+  check_certificate(items, status);
+}
+
+static void
+check_kernel(json_t *items)
+{
+  struct utsname u;
+
+  if (uname(&u) != 0)
+    return;
+  g_autofree char *release = pt_text_safe(u.release, 100), *detail = g_strdup_printf("Linux %s on %s", release, u.machine);
+  int major = 0, minor = 0;
+  bool told = sscanf(u.release, "%d.%d", &major, &minor) == 2, old = told && (major < 5 || (major == 5 && minor < 19));
+  check(items, "kernel", old ? BAD : OK, detail, "a kernel from 5.19 on is needed: idmapped overlays");
 }
 
 bool
@@ -95,8 +198,11 @@ pt_doctor_get(PtRequest *r, GError **error)
   json_t *items = json_array();
 
   (void)error;
+  check_kernel(items);
   check_host(r->api, items);
+  check_clock(items);
   check_pool(r->api, items);
+  check_gateway(r->api, items);
   check_programs(items);
   return pt_reply_items(r, items, 0);
 }
