@@ -122,6 +122,12 @@ run_cp(PtCli *cli, const PtArgs *args, GError **error)
   if (!ok)
     return -1;
   tell(&c);
+  if (c.left_out > 0) {
+    cli->refused = true;
+    PT_SET(error, PT_ERR_INVALID, "cp: %u left out, because their names are not UTF-8 or hold control characters", c.left_out);
+    pt_error_hint(error, "pack them:  tar -C DIR -c . | portena exec NAME -- tar -C /TO -x");
+    return -1;
+  }
   return 0;
 }
 
@@ -135,7 +141,7 @@ const PtCommand pt_cmds_copy[] = {
     .run = run_cp,
     .text =
       "A place in a computer is written NAME:/path, or SPACE/NAME:/path. Directories are copied with all that is in them; "
-      "modes and symbolic links are kept. What is copied in belongs to root there.",
+      "modes and symbolic links are kept. What is copied in belongs to root there. - is standard input, or output.",
     .examples = { { "portena cp report.pdf studio:/home/user/", "into a computer" },
                   { "portena cp web:/var/log ./web-logs", "a directory out of one" } } },
   { NULL },

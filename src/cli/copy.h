@@ -17,12 +17,15 @@ typedef struct PtCopy {
   PtProgress *progress; /* made at the first byte */
   gint64 bytes;
   guint files;
+  guint left_out; /* by their names */
   bool into; /* several sources: the destination has to be a directory */
   guint depth;
 } PtCopy;
 
 /* "…/files?path=…" and `more` ("&mode=0644"). The caller's. */
 char *pt_copy_path(const PtTarget *t, const char *path, const char *more);
+/* Whether an object of that name can be asked for; if not it is noted, and counted as left out. */
+bool pt_copy_name(PtCopy *c, const char *name);
 void pt_copy_progress(PtCopy *c, const char *step);
 
 /* A remote file or tree to the local path `dest`, which is replaced if it is a file. */

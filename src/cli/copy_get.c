@@ -206,6 +206,8 @@ get_tree(PtCopy *c, const PtTarget *t, const char *path, int dirfd, const char *
       pt_note(c->cli, "%s is a device, socket or pipe: left out.", shown);
       continue;
     }
+    if (!pt_copy_name(c, inner))
+      continue;
     g_autofree char *below = g_build_filename(path, inner, NULL);
     ok = get_object(c, t, below, false, fd, inner, error);
     if (!ok)

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/error.h"
 #include "cli/copy.h"
 #include "cli/output.h"
+#include "model/field.h"
 
 #define MAX_DEPTH 100
 #define LINK_MAX_BYTES 4096
@@ -19,6 +21,18 @@ pt_copy_path(const PtTarget *t, const char *path, const char *more)
   g_autofree char *query = pt_client_path("/files?path=%s", path), *base = pt_target_path(t, query);
 
   return g_strconcat(base, more, NULL);
+}
+
+bool
+pt_copy_name(PtCopy *c, const char *name)
+{
+  /* U+FFFD is what the server shows of bytes that are not UTF-8. */
+  if (pt_text_check(name, PATH_MAX, false, NULL) && !strstr(name, "\xef\xbf\xbd"))
+    return true;
+  g_autofree char *shown = pt_safe(name);
+  pt_note(c->cli, "%s: its name cannot be written in an address: left out.", shown);
+  c->left_out++;
+  return false;
 }
 
 void
@@ -132,6 +146,8 @@ put_object(PtCopy *c, int dirfd, const char *name, const PtTarget *t, const char
     pt_error_errno(error, errno, "%s", name);
     return false;
   }
+  if (!pt_copy_name(c, name))
+    return true;
   if (S_ISLNK(st.st_mode))
     return put_link(c, dirfd, name, t, dest, error);
   if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
@@ -175,6 +191,17 @@ is_remote_directory(PtCopy *c, const PtTarget *t, const char *path)
   return false;
 }
 
+static bool
+put_input(PtCopy *c, const PtPlace *to, bool into, GError **error)
+{
+  if (into) {
+    PT_SET(error, PT_ERR_INVALID, "%s:%s: is a directory, and what comes from standard input has no name", to->target.name, to->path);
+    pt_error_hint(error, "name the file: %s:%s/NAME", to->target.name, strcmp(to->path, "/") == 0 ? "" : to->path);
+    return false;
+  }
+  return put_file(c, STDIN_FILENO, "standard input", 0644, &to->target, to->path, error);
+}
+
 bool
 pt_copy_put(PtCopy *c, const char *from, const PtPlace *to, const char *base, GError **error)
 {
@@ -182,6 +209,8 @@ pt_copy_put(PtCopy *c, const char *from, const PtPlace *to, const char *base, GE
   bool into = slash || c->into || is_remote_directory(c, &to->target, to->path);
   g_autofree char *trimmed = g_strdup(to->path);
 
+  if (strcmp(from, "-") == 0)
+    return put_input(c, to, into, error);
   while (strlen(trimmed) > 1 && g_str_has_suffix(trimmed, "/"))
     trimmed[strlen(trimmed) - 1] = '\0';
   g_autofree char *dest =
