@@ -490,7 +490,7 @@ const PtCommand pt_cmds_image[] = {
     .summary = "Build images from recipes",
     .min = 1,
     .max = G_MAXUINT,
-    .completes = "r",
+    .completes = "b",
     .run = run_build,
     .examples = { { "portena image build desktop", "takes some minutes" },
                   { "portena image build debian desktop", "one after the other" } } },

@@ -428,7 +428,7 @@ const PtCommand pt_cmds_space[] = {
     .summary = "Let somebody in, or change the role",
     .min = 2,
     .max = 3,
-    .completes = "su",
+    .completes = "suR",
     .run = run_member_add,
     .examples = { { "portena space member add lab anna", "as a member" },
                   { "portena space member add lab ben viewer", "may look on" } } },

@@ -315,12 +315,16 @@ run_token_list(PtCli *cli, const PtArgs *args, GError **error)
 static int
 run_token_create(PtCli *cli, const PtArgs *args, GError **error)
 {
-  const char *user = pt_args_get(args, "for"), *expires = pt_args_get(args, "expires"), *scope = pt_args_get(args, "scope");
-  g_autofree char *self = user ? g_strdup(user) : own_name(cli, error);
+  const char *expires = pt_args_get(args, "expires"), *scope = pt_args_get(args, "scope");
+  g_autofree char *self = own_name(cli, NULL);
   g_autofree char *path = self ? user_path(self, "/tokens", error) : NULL;
   g_autoptr(json_t) body = json_pack("{s:s}", "name", pt_args_nth(args, 0)), answer = NULL;
   gint64 us = 0;
 
+  if (!self) {
+    PT_SET(error, PT_ERR_FORBIDDEN, "token: only the user whose it is can make one");
+    pt_error_hint(error, "log in as that user first:  portena login --user USER");
+  }
   if (!path)
     return -1;
   if (expires && !pt_duration_parse(expires, &us, error)) {
@@ -370,7 +374,6 @@ static const PtOption delete_options[] = { { "yes", 'y', NULL, "Do not ask", fal
 static const PtOption totp_options[] = { { "off", 0, NULL, "Ask for the password alone again", false },
                                          { NULL, 0, NULL, NULL, false } };
 static const PtOption token_options[] = {
-  { "for", 0, "USER", "Of this user (you)", false },
   { "expires", 0, "TIME", "How long it is good (90d)", false },
   { "scope", 0, "SCOPE", "full, read, space:NAME or space:NAME:read (full)", false },
   { NULL, 0, NULL, NULL, false },

@@ -22,7 +22,7 @@ typedef struct PtCommand {
   guint min, max;             /* arguments; max 0 with min 0 = none, G_MAXUINT = any number */
   guint flags;
   const char
-    *completes; /* what each argument is, by letter: i instance, s space, m image, r image or recipe, u user, n network
+    *completes; /* what each argument is, by letter: i instance, s space, m image, r image or recipe, b recipe, u user, R role, n network
                    port, o operation, c command, f file or instance:path, v volume, = field=value; the last one repeats */
   /* The exit status; with `error` set -1, or a status that goes before the error's own. */
   int (*run)(PtCli *cli, const PtArgs *args, GError **error);

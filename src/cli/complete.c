@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "model/instance.h"
+#include "model/space.h"
 
 typedef struct Completion {
   PtCli *cli;
@@ -15,6 +16,7 @@ typedef struct Completion {
   char **before;    /* the words before it */
   guint n_before;
   GHashTable *seen; /* what was offered */
+  const PtCommand *command; /* NULL while it is being named */
 } Completion;
 
 static void
@@ -83,16 +85,49 @@ offer_instances(const Completion *c, const char *suffix)
   }
 }
 
+/* "FIELD=" for what is to be named, "FIELD=VALUE" where only some values are. */
 static void
-offer_fields(const Completion *c)
+offer_field(const Completion *c, const char *prefix, const PtField *f)
 {
-  for (guint i = 0; i < pt_instance_type.n_fields; i++) {
-    const PtField *f = &pt_instance_type.fields[i];
-    if (!(f->flags & (PT_F_LIVE | PT_F_STOPPED)))
-      continue;
-    g_autofree char *text = g_strconcat(f->name, f->kind == PT_FIELD_MAP ? "." : "=", NULL);
+  static const char *const truths[] = { "true", "false" };
+  guint values = f->kind == PT_FIELD_ENUM ? g_strv_length((char **)f->names) : f->kind == PT_FIELD_BOOL ? G_N_ELEMENTS(truths) : 0;
+  g_autofree char *begin = g_strconcat(prefix, f->name, f->kind == PT_FIELD_MAP ? "." : "=", NULL);
+
+  if (!g_str_has_prefix(c->word, begin))
+    offer(c, begin);
+  for (guint i = 0; g_str_has_prefix(c->word, begin) && i < values; i++) {
+    g_autofree char *text = g_strconcat(begin, f->kind == PT_FIELD_ENUM ? f->names[i] : truths[i], NULL);
     offer(c, text);
   }
+}
+
+static void
+offer_fields(const Completion *c, const PtType *type, const char *prefix)
+{
+  for (guint i = 0; i < type->n_fields; i++) {
+    const PtField *f = &type->fields[i];
+    g_autofree char *inner = g_strconcat(prefix, f->name, ".", NULL);
+    if (f->kind == PT_FIELD_OBJECT && f->flags & (PT_F_LIVE | PT_F_ADMIN))
+      offer_fields(c, f->type, inner);
+    else if (type == &pt_quota_type || f->flags & (PT_F_LIVE | PT_F_STOPPED | PT_F_ADMIN))
+      offer_field(c, prefix, f);
+  }
+}
+
+/* Of the kind of thing that the command changes. */
+static void
+offer_assignment(const Completion *c)
+{
+  const char *command = c->command ? c->command->name : "";
+
+  if (strcmp(command, "quota") == 0)
+    offer_fields(c, &pt_quota_type, "");
+  else if (g_str_has_prefix(command, "space "))
+    offer_fields(c, &pt_space_type, "");
+  else if (g_str_has_prefix(command, "user "))
+    offer_fields(c, &pt_user_type, "");
+  else
+    offer_fields(c, &pt_instance_type, "");
 }
 
 static void
@@ -108,6 +143,8 @@ offer_volumes(const Completion *c)
 static void
 offer_argument(const Completion *c, char kind)
 {
+  static const char *const roles[] = { "owner", "member", "viewer" };
+
   switch (kind) {
   case 'i':
     offer_instances(c, "");
@@ -122,6 +159,13 @@ offer_argument(const Completion *c, char kind)
   case 'm':
     offer_listed(c, "/v1/images", "names");
     break;
+  case 'b':
+    offer_listed(c, "/v1/images/recipes", "name");
+    break;
+  case 'R':
+    for (guint i = 0; i < G_N_ELEMENTS(roles); i++)
+      offer(c, roles[i]);
+    break;
   case 'u':
     offer_listed(c, "/v1/users", "name");
     break;
@@ -132,7 +176,7 @@ offer_argument(const Completion *c, char kind)
     offer_volumes(c);
     break;
   case '=':
-    offer_fields(c);
+    offer_assignment(c);
     break;
   case 'c':
     pt_commands_foreach(offer_command, (void *)c);
@@ -156,10 +200,30 @@ offer_options(const Completion *c, const PtOption *options)
   }
 }
 
-/* Values of an option, told by its name. */
+/* Whether a value is to follow `option`: the commands agree on which do, but for a letter or two that two of them share. */
 static bool
-offer_value(const Completion *c, const char *option)
+takes_value(const PtOption *options, const char *option)
 {
+  for (const PtOption *o = options; o && o->name; o++)
+    if (o->value && (g_str_has_prefix(option, "--") ? strcmp(option + 2, o->name) == 0 : o->letter && option[0] == '-' && option[1] == o->letter && !option[2]))
+      return true;
+  return false;
+}
+
+/* Values of an option, told by its name; nothing where anything may follow. */
+static bool
+offer_value(const Completion *c, const char *option, const PtCommand *cmd)
+{
+  static const char *const values[][2] = {
+    { "--kind", "container" },       { "--init", "system app" }, { "--restart", "no on-failure always" },
+    { "--format", "rootfs docker-archive oci-archive" },         { "--scope", "full read" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
+    g_auto(GStrv) each = g_strsplit(values[i][1], " ", -1);
+    for (char **v = each; strcmp(option, values[i][0]) == 0 && *v; v++)
+      offer(c, *v);
+  }
   if (strcmp(option, "--space") == 0 || strcmp(option, "-s") == 0)
     offer_argument(c, 's');
   else if (strcmp(option, "--for") == 0)
@@ -167,7 +231,7 @@ offer_value(const Completion *c, const char *option)
   else if (strcmp(option, "--cert") == 0)
     puts(":files");
   else
-    return false;
+    return takes_value(pt_args_global, option) || (cmd && takes_value(cmd->options, option));
   return true;
 }
 
@@ -177,12 +241,13 @@ pt_complete_run(PtCli *cli, const PtArgs *args, GError **error)
   char **words = pt_args_rest(args);
   guint index = (guint)atoi(pt_args_nth(args, 0)), n = words ? g_strv_length(words) : 0;
   g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  Completion c = { cli, index < n ? words[index] : "", words, 0, seen };
+  Completion c = { cli, index < n ? words[index] : "", words, 0, seen, NULL };
 
   (void)error;
   /* What stands before the word is parsed as a command line of its own. */
   index = MIN(index, n);
-  if (index > 0 && offer_value(&c, words[index - 1]))
+  g_autoptr(PtArgs) left = index > 1 ? pt_args_parse((int)index - 1, words, true, NULL) : NULL;
+  if (index > 0 && offer_value(&c, words[index - 1], left ? pt_args_command(left) : NULL))
     return 0;
   g_autoptr(PtArgs) before = pt_args_parse((int)index, words, true, NULL);
   const PtCommand *cmd = before ? pt_args_command(before) : NULL;
@@ -203,6 +268,7 @@ pt_complete_run(PtCli *cli, const PtArgs *args, GError **error)
   guint kinds = cmd->completes ? (guint)strlen(cmd->completes) : 0, at = pt_args_n(before);
   if (kinds == 0 || pt_args_rest(before) || at >= cmd->max)
     return 0;
+  c.command = cmd;
   c.n_before = at;
   c.before = words + 1; /* for "help COMMAND" */
   offer_argument(&c, cmd->completes[MIN(at, kinds - 1)]);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person does at the command line, against the real daemon and the real engines."""
 import io
+import json
 import shutil
+import socket
 import subprocess
 import tarfile
 import time
@@ -131,3 +133,58 @@ def test_archives_are_told_by_what_is_in_them(shared, image, tmp_path):
     (tmp_path / "cut.tar.gz").write_bytes(subprocess.run(["gzip", "-c", file], capture_output=True).stdout[:100])
     bad = shared.cli("image", "import", tmp_path / "cut.tar.gz", "cut", check=False)
     assert bad.returncode and "uploads" not in bad.stderr and "/opt" not in bad.stderr and "truncated" in bad.stderr, bad.stderr
+
+
+def test_audit_tells_what_was_changed(shared, name):
+    shared.cli("launch", "debian", name, "--no-start")
+    shared.cli("set", name, "cpu=1", "description=a secret thing")
+    shared.cli("cp", "-", f"{name}:/root/note", input="hello")
+    said = [line for line in shared.cli("audit", "--object", f"spaces/home/instances/{name}").stdout.splitlines() if name in line]
+    assert "write" in said[0] and "/root/note" in said[0], said
+    assert "change" in said[1] and "cpu, description" in said[1] and "secret thing" not in said[1], said
+
+
+def test_doctor_names_what_it_stands_on(own):
+    checks = {i["check"]: i for i in own.api("GET", "/v1/doctor").json["items"]}
+    for wanted in ("kernel", "cgroups", "uplink", "clock", "pool", "gateway", "crun", "dnsmasq", "mkfs.erofs"):
+        assert wanted in checks
+    assert checks["gateway"]["state"] == "warn" and all(c["hint"] for c in checks.values() if c["state"] != "ok")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    own.start_gateway(port)
+    fingerprint = json.loads((own.run / "gateway/status.json").read_text())["certificate"]["fingerprint"]
+    said = own.cli("doctor").stdout
+    assert f"127.0.0.1:{port}" in said and fingerprint in said
+
+
+def test_completion_offers_values(shared, name):
+    shared.cli("launch", "debian", name, "--no-start")
+
+    def complete(*words):
+        return shared.cli("__complete", len(words) - 1, "--", *words).stdout.split()
+    assert complete("set", name, "restart=") == ["restart=no", "restart=on-failure", "restart=always"]
+    assert complete("space", "member", "add", "home", "root", "") == ["owner", "member", "viewer"]
+    assert complete("launch", "--kind", "") == ["container"] and complete("launch", "--memory", "") == []
+    assert "memory=" in complete("quota", "home", "") and "debian" in complete("image", "build", "")
+    assert name in complete("stop", "")
+
+
+def test_copy_of_awkward_names(shared, name, tmp_path):
+    shared.cli("launch", "debian", name, "--no-start")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for n in ("plain", "two words", "ümläut", "line\nbreak"):
+        (tree / n).write_text(n)
+    done = shared.cli("cp", tree, f"{name}:/root/", check=False)
+    assert done.returncode == 1 and "1 left out" in done.stderr and "3 files" in done.stderr, done.stderr
+    shared.cli("cp", f"{name}:/root/tree", tmp_path / "back")
+    assert sorted(p.name for p in (tmp_path / "back").iterdir()) == ["plain", "two words", "ümläut"]
+    shared.cli("start", name)
+    shared.cli("exec", name, "--", "sh", "-c", "touch /root/tree/$(printf '\\377') \"$(printf '/root/tree/a\\tb')\"")
+    out = shared.cli("cp", f"{name}:/root/tree", tmp_path / "again", check=False)
+    assert out.returncode == 1 and "2 left out" in out.stderr and len(list((tmp_path / "again").iterdir())) == 3, out.stderr
+    assert shared.cli("cp", "-", f"{name}:/root/in", input="from a pipe").returncode == 0
+    assert shared.cli("cp", f"{name}:/root/in", "-").stdout == "from a pipe"
+    into = shared.cli("cp", "-", f"{name}:/root", input="x", check=False)
+    assert into.returncode == 2 and "/root/NAME" in into.stderr
