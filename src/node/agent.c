@@ -226,7 +226,7 @@ sweep(PtAgent *a, GHashTable *ids, GHashTable *volumes)
       continue;
     pt_log_info("node", "removing what is left of instance %s", id);
     if (pt_container_state(a->containers, id, &state, NULL) && state.running)
-      pt_container_stop(a->containers, id, NULL, NULL, 0, NULL);
+      pt_container_stop(a->containers, id, NULL, NULL, 0, NULL, NULL);
     if (!pt_container_clear(a->containers, id, true, &err))
       pt_log_warn("node", "%s", err->message);
   }

@@ -221,6 +221,21 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   return true;
 }
 
+typedef struct Stopping {
+  PtAgent *agent;
+  const PtUnit *unit;
+} Stopping;
+
+/* A stop by force, or a deletion, may be asked for while the guest has its time. */
+static bool
+patience_over(void *data)
+{
+  const Stopping *s = data;
+  g_autoptr(PtInstance) now = NULL;
+
+  return pt_unit_load(s->agent, s->unit->space, s->unit->name, &now, NULL, NULL) && (now->force || now->deleting);
+}
+
 bool
 pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError **error)
 {
@@ -231,7 +246,9 @@ pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError *
   if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused &&
       !pt_container_pause(a->containers, spec->id, false, error))
     return false;
-  if (!pt_container_stop(a->containers, spec->id, spec, image, deadline, error))
+  Stopping stopping = { a, u };
+  const PtPatience patience = { patience_over, &stopping };
+  if (!pt_container_stop(a->containers, spec->id, spec, image, deadline, &patience, error))
     return false;
   if (pt_container_state(a->containers, spec->id, &state, NULL)) { /* releasing it forgets how it ended */
     u->status->exit_code = state.exit_code;

@@ -282,7 +282,7 @@ guest_stop(Bed *bed, Guest *g)
 {
   g_autoptr(GError) error = NULL;
 
-  pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 0, &error);
+  pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 0, NULL, &error);
   g_assert_no_error(error);
   pt_container_clear(bed->c, g->spec->id, true, &error);
   g_assert_no_error(error);

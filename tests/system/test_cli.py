@@ -60,6 +60,20 @@ def test_stop_by_force_after_the_deadline(shared, name):
     assert shared.instance(name)["exit_signal"] == 9
 
 
+def test_force_ends_a_stop_that_is_under_way(shared, name):
+    shared.cli("launch", "debian", name, "--init", "app", "--", "sh", "-c", DEAF)
+    for then in (("stop", name, "--force"), ("delete", name, "--force")):
+        wait_for("the trap is set", lambda: hears_term(shared, name))
+        shared.cli("stop", name, "--deadline", "60s", "--no-wait")
+        wait_for("it is being stopped", lambda: shared.instance(name)["state"] == "stopping")
+        begun = time.monotonic()
+        shared.cli(*then)
+        assert time.monotonic() - begun < 20
+        if then[0] == "stop":
+            assert shared.instance(name)["state"] == "stopped"
+            shared.cli("start", name)
+
+
 def hears_term(d, name):
     with open(f"/proc/{d.instance(name)['pid']}/status") as f:
         return int(next(x for x in f if x.startswith("SigCgt")).split()[1], 16) & 1 << 14

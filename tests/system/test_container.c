@@ -353,7 +353,7 @@ life(Bed *bed, void *data)
   int watch = pt_container_watch(bed->c, g->spec->id, &error);
   struct pollfd p = { .fd = watch, .events = POLLIN };
   g_assert_cmpint(poll(&p, 1, 0), ==, 0);
-  g_assert_true(pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 20 * G_USEC_PER_SEC, &error));
+  g_assert_true(pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 20 * G_USEC_PER_SEC, NULL, &error));
   g_assert_cmpint(poll(&p, 1, 5000), ==, 1);
   close(watch);
   s = state_of(bed, g);
@@ -407,7 +407,7 @@ apps(Bed *bed, void *data)
   g = guest_new(bed, "deaf", deaf);
   guest_start(bed, g);
   gint64 begin = pt_mono();
-  g_assert_true(pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 30 * G_USEC_PER_SEC, &error));
+  g_assert_true(pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 30 * G_USEC_PER_SEC, NULL, &error));
   g_assert_cmpint(pt_mono() - begin, <, 10 * G_USEC_PER_SEC);
   g_assert_cmpint(state_of(bed, g).exit_signal, ==, SIGKILL);
   g_assert_true(pt_container_clear(bed->c, g->spec->id, true, &error));
@@ -533,7 +533,7 @@ killed_somewhere(Bed *bed, void *data)
   g_thread_new("killer", killer, data);
   for (;;) {
     pt_container_start(bed->c, &survivor->start, NULL);
-    pt_container_stop(bed->c, survivor->spec->id, survivor->spec, survivor->image, 0, NULL);
+    pt_container_stop(bed->c, survivor->spec->id, survivor->spec, survivor->image, 0, NULL, NULL);
     pt_container_clear(bed->c, survivor->spec->id, true, NULL);
   }
 }
@@ -550,7 +550,7 @@ take_over(Bed *bed, void *data)
     g_autofree char *said = guest_sh(bed, survivor, "echo here");
     g_assert_cmpstr(said, ==, "here\n");
   }
-  pt_container_stop(bed->c, survivor->spec->id, survivor->spec, survivor->image, 0, &error);
+  pt_container_stop(bed->c, survivor->spec->id, survivor->spec, survivor->image, 0, NULL, &error);
   g_assert_no_error(error);
   pt_container_clear(bed->c, survivor->spec->id, true, &error);
   g_assert_no_error(error);

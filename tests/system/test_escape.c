@@ -290,7 +290,7 @@ leaked_descriptors(Bed *bed, void *data)
     if (fd % 2)
       put_link(one, "way", target);
     if (pt_container_start(bed->c, &one->start, &error)) {
-      pt_container_stop(bed->c, one->spec->id, one->spec, one->image, 2 * G_USEC_PER_SEC, NULL);
+      pt_container_stop(bed->c, one->spec->id, one->spec, one->image, 2 * G_USEC_PER_SEC, NULL, NULL);
       g_autofree char *log = pt_container_logs(bed->c, one->spec->id, 10000, &size, NULL);
       g_assert_null(strstr(log, "untouched"));
     }

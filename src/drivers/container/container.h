@@ -82,8 +82,15 @@ bool pt_container_state(PtContainers *c, const char *id, PtContainerState *ret, 
 int pt_container_watch(PtContainers *c, const char *id, GError **error);
 /* True once the guest answers: systemd says running or degraded, or it is an app. Asks it, so it may take a moment. */
 bool pt_container_ready(PtContainers *c, const char *id, const PtInstance *spec);
-/* The polite signal, then after `deadline` µs SIGKILL to the cgroup. Blocks until it has ended. */
-bool pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, GError **error);
+/* Whether whoever wanted a graceful stop wants it at once by now; asked a few times a second while the guest is waited for. */
+typedef struct PtPatience {
+  bool (*over)(void *data);
+  void *data;
+} PtPatience;
+/* The polite signal, then after `deadline` µs, or when patience is over (may be NULL), SIGKILL to the cgroup. Blocks until it has
+ * ended. With a deadline of 0 spec and image may be NULL. */
+bool pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline,
+                       const PtPatience *patience, GError **error);
 bool pt_container_pause(PtContainers *c, const char *id, bool paused, GError **error);
 bool pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error); /* live */
 /* Unmounts and removes all that a stopped one has on this node but its volume; absent is success.

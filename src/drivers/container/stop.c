@@ -16,6 +16,7 @@
 #include "sys/process.h"
 
 #define GONE_WAIT (10 * G_USEC_PER_SEC)
+#define LOOK_EVERY (G_USEC_PER_SEC / 5) /* for somebody who has lost patience */
 
 static const struct {
   const char *name;
@@ -96,10 +97,18 @@ wait_gone(int pidfd, gint64 wait)
 
 /* The monitor writes the exit status and ends; only then has the instance ended. */
 static bool
-wait_monitor(PtContainers *c, const char *id, gint64 wait, GError **error)
+wait_monitor(PtContainers *c, const char *id, gint64 wait, const PtPatience *patience, GError **error)
 {
   int fd = pt_ct_monitor(c, id, NULL);
-  bool gone = fd < 0 || wait_gone(fd, wait);
+  gint64 end = pt_mono() + wait;
+  bool gone = fd < 0;
+
+  while (!gone) {
+    gint64 left = end - pt_mono();
+    gone = wait_gone(fd, patience ? MIN(left, LOOK_EVERY) : left);
+    if (!gone && (pt_mono() >= end || (patience && patience->over(patience->data))))
+      break;
+  }
 
   if (fd >= 0)
     close(fd);
@@ -126,9 +135,10 @@ kill_all(const PtContainers *c, const char *id, GError **error)
 }
 
 bool
-pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, GError **error)
+pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline,
+                  const PtPatience *patience, GError **error)
 {
-  int number = stop_signal(c, id, spec, image);
+  int number = deadline > 0 ? stop_signal(c, id, spec, image) : SIGKILL;
   pid_t pid;
   int init = pt_ct_init(c, id, &pid, NULL);
 
@@ -137,14 +147,14 @@ pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const
       close(init);
       return false;
     }
-    if (pidfd_send_signal(init, number, NULL, 0) == 0 && wait_monitor(c, id, deadline, NULL)) {
+    if (pidfd_send_signal(init, number, NULL, 0) == 0 && wait_monitor(c, id, deadline, patience, NULL)) {
       close(init);
       return true;
     }
   }
   if (init >= 0)
     close(init);
-  return kill_all(c, id, error) && wait_monitor(c, id, GONE_WAIT, error);
+  return kill_all(c, id, error) && wait_monitor(c, id, GONE_WAIT, NULL, error);
 }
 
 bool
@@ -194,7 +204,7 @@ sweep(PtContainers *c, const char *id, GError **error)
   g_autofree char *monitors = g_build_filename(c->host->run, "monitor", NULL);
 
   /* In this order: while anything is left, RUN/monitor/<id> says so to whoever looks after a kill. */
-  return kill_all(c, id, error) && wait_monitor(c, id, GONE_WAIT, error) && pt_ct_unmount(c, id, error) &&
+  return kill_all(c, id, error) && wait_monitor(c, id, GONE_WAIT, NULL, error) && pt_ct_unmount(c, id, error) &&
          pt_cgroup_remove(c->host, id, error) && remove_below(c->crun_root, id, error) && remove_below(monitors, id, error);
 }
 
