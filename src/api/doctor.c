@@ -39,7 +39,7 @@ check_pool(PtApi *api, json_t *items)
   }
   g_autofree char *free = pt_size_format(p.available), *size = pt_size_format(p.size);
   g_autofree char *detail =
-      g_strdup_printf("%s of %s free, %s", free, size, p.reflink ? "clones by reflink" : "clones by copying");
+    g_strdup_printf("%s of %s free, %s", free, size, p.reflink ? "clones by reflink" : "clones by copying");
   bool full = p.size > 0 && p.available < p.size / 20;
   check(items, "pool",
         full        ? BAD
@@ -105,8 +105,10 @@ check_host(PtApi *api, json_t *items)
   check(items, "uplink", isolated ? WARN : OK, isolated ? "none: instances reach nothing outside" : uplink,
         "set the uplink in portena.conf if they should");
   bool psi = access("/proc/pressure/cpu", R_OK) == 0;
-  check(items, "pressure", psi ? OK : WARN, psi ? "the kernel tells it (PSI)" : "the kernel does not tell it", "boot with psi=1");
-  check_limit(items, "namespaces", "/proc/sys/user/max_user_namespaces", 1000, "user namespaces", "sysctl user.max_user_namespaces=65536");
+  check(items, "pressure", psi ? OK : WARN, psi ? "the kernel tells it (PSI)" : "the kernel does not tell it",
+        "boot with psi=1");
+  check_limit(items, "namespaces", "/proc/sys/user/max_user_namespaces", 1000, "user namespaces",
+              "sysctl user.max_user_namespaces=65536");
   check_limit(items, "inotify", "/proc/sys/fs/inotify/max_user_instances", 1024, "watchers a user, whom all guests share",
               "sysctl fs.inotify.max_user_instances=8192, or let portenad tune the host");
 }
@@ -117,23 +119,32 @@ check_clock(json_t *items)
 {
   struct timex t = { 0 };
   bool synced = adjtimex(&t) >= 0 && !(t.status & STA_UNSYNC);
-  g_autofree char *now = pt_time_format(pt_now()), *detail = g_strdup_printf("%s, %s", now, synced ? "kept by a time service" : "kept by nobody");
+  g_autofree char *now = pt_time_format(pt_now()),
+                  *detail = g_strdup_printf("%s, %s", now, synced ? "kept by a time service" : "kept by nobody");
 
-  check(items, "clock", synced ? OK : WARN, detail, "run a time service: apt install --no-install-recommends chrony (codes and certificates need the right time)");
+  check(items, "clock", synced ? OK : WARN, detail,
+        "run a time service: apt install --no-install-recommends chrony (codes and certificates need the right time)");
 }
 
 static void
 check_certificate(json_t *items, const json_t *status)
 {
   const json_t *c = json_object_get(status, "certificate");
-  g_autofree char *fingerprint = pt_text_safe(pt_json_str(c, "fingerprint", "unknown"), 100), *until = pt_text_safe(pt_json_str(c, "expires", ""), 40);
+  g_autofree char *fingerprint = pt_text_safe(pt_json_str(c, "fingerprint", "unknown"), 100),
+                  *until = pt_text_safe(pt_json_str(c, "expires", ""), 40);
   gint64 expires = pt_time_parse(until);
-  bool own = pt_json_bool(c, "own", false), over = expires > 0 && expires < pt_now(), soon = expires > 0 && expires < pt_now() + RENEW;
+  bool own = pt_json_bool(c, "own", false),
+       over = expires > 0 && expires<pt_now(), soon = expires> 0 && expires < pt_now() + RENEW;
   g_autofree char *detail = g_strdup_printf("%s, %s until %.10s, SHA-256 %s", own ? "the administrator's" : "made by itself",
                                             over ? "was good" : "good", until, fingerprint);
 
-  check(items, "certificate", over ? BAD : soon ? WARN : OK, detail,
-        own ? "renew it, then: systemctl reload-or-restart portena-gateway" : "make a new one: systemctl restart portena-gateway");
+  check(items, "certificate",
+        over   ? BAD
+        : soon ? WARN
+               : OK,
+        detail,
+        own ? "renew it, then: systemctl reload-or-restart portena-gateway"
+            : "make a new one: systemctl restart portena-gateway");
 }
 
 /* The list as "a, b"; what the gateway wrote is believed no further than that it is text. */
@@ -157,7 +168,8 @@ check_gateway(PtApi *api, json_t *items)
   gsize size = 0;
 
   if (api->config.gateway_uid < 0)
-    check(items, "gateway", WARN, "there is no user for it: addresses of clients are not believed", "install the package, or make the user portena-gateway");
+    check(items, "gateway", WARN, "there is no user for it: addresses of clients are not believed",
+          "install the package, or make the user portena-gateway");
   if (root >= 0 && !pt_path_read(root, "status.json", GATEWAY_STATUS_MAX, &text, &size, NULL))
     text = NULL;
   if (root >= 0)
@@ -171,7 +183,8 @@ check_gateway(PtApi *api, json_t *items)
   g_autofree char *web = addresses(json_object_get(status, "listen")), *vnc = addresses(json_object_get(status, "vnc"));
   g_autofree char *detail = g_strdup_printf("HTTPS on %s%s%s", *web ? web : "nothing", *vnc ? ", VNC on " : "", vnc);
   const json_t *box = json_object_get(status, "sandbox");
-  bool jailed = pt_json_bool(box, "seccomp", false) && pt_json_int(box, "landlock", 0) > 0 && !pt_json_bool(box, "root", true);
+  bool jailed =
+    pt_json_bool(box, "seccomp", false) && pt_json_int(box, "landlock", 0) > 0 && !pt_json_bool(box, "root", true);
   check(items, "gateway", OK, detail, NULL);
   check(items, "sandbox", jailed ? OK : WARN,
         jailed ? "the gateway is no root, and held by seccomp and Landlock" : "the gateway is not wholly shut in",

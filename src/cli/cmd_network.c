@@ -259,8 +259,8 @@ run_volumes(PtCli *cli, const PtArgs *args, GError **error)
     return 0;
   }
   json_array_foreach (json_object_get(answer, "items"), n, v) {
-    g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"), *age = pt_since(pt_json_str(v, "created", NULL)),
-                    *id = pt_safe(pt_json_str(v, "id", ""));
+    g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"),
+                    *age = pt_since(pt_json_str(v, "created", NULL)), *id = pt_safe(pt_json_str(v, "id", ""));
     const char *cells[] = {
       pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, pt_json_str(v, "pool", ""), age, id
     };
@@ -312,7 +312,8 @@ run_volume_show(PtCli *cli, const PtArgs *args, GError **error)
     pt_print_json(cli, v);
     return 0;
   }
-  g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"), *created = pt_when(pt_json_str(v, "created", NULL));
+  g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"),
+                  *created = pt_when(pt_json_str(v, "created", NULL));
   pt_facts_add(f, "name", pt_json_str(v, "name", NULL));
   pt_facts_add(f, "id", pt_json_str(v, "id", NULL));
   pt_facts_add(f, "space", pt_json_str(v, "space", NULL));
@@ -359,7 +360,8 @@ run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
   else if (cli->quiet)
     pt_say("%s", name);
   else if (actual > 0 && actual < bytes)
-    pt_say("%s has %s from the next start on; until then it has %s, because this server cannot grow it while it is in use.", name, size, until);
+    pt_say("%s has %s from the next start on; until then it has %s, because this server cannot grow it while it is in use.",
+           name, size, until);
   else
     pt_say("%s has %s now (it had %s).", name, size, was);
   return 0;

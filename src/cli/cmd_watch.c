@@ -91,7 +91,8 @@ run_op_show(PtCli *cli, const PtArgs *args, GError **error)
   }
   const json_t *why = json_object_get(op, "error");
   g_autofree char *target = object_name(pt_json_str(op, "target", NULL)), *done = progress_text(op),
-                  *created = pt_when_exactly(pt_json_str(op, "created", NULL)), *end = pt_when_exactly(pt_json_str(op, "ended", NULL));
+                  *created = pt_when_exactly(pt_json_str(op, "created", NULL)),
+                  *end = pt_when_exactly(pt_json_str(op, "ended", NULL));
   pt_facts_add(f, "id", pt_json_str(op, "id", NULL));
   pt_facts_addf(f, "what", "%s %s", pt_json_str(op, "kind", ""), target);
   pt_facts_addf(f, "state", "%s (%s)", pt_json_str(op, "state", ""), done);
@@ -143,9 +144,9 @@ print_event(Events *e)
     pt_print_json(e->cli, ev);
   } else {
     const char *space = pt_json_str(ev, "space", NULL);
-    g_autofree char *when = pt_when_exactly(pt_json_str(ev, "time", NULL)), *object = object_name(pt_json_str(ev, "object", NULL)),
-                    *safe = pt_safe(object), *type = pt_safe(pt_json_str(ev, "type", "")),
-                    *action = pt_safe(pt_json_str(ev, "action", "")),
+    g_autofree char *when = pt_when_exactly(pt_json_str(ev, "time", NULL)),
+                    *object = object_name(pt_json_str(ev, "object", NULL)), *safe = pt_safe(object),
+                    *type = pt_safe(pt_json_str(ev, "type", "")), *action = pt_safe(pt_json_str(ev, "action", "")),
                     *in = pt_safe(space && !strchr(object, '/') ? space : NULL);
     pt_say("%s  %-9s  %-10s  %s%s%s", when, type, action, in, *in ? "/" : "", safe);
   }
@@ -236,7 +237,9 @@ run_events(PtCli *cli, const PtArgs *args, GError **error)
 static const char *
 deed(const char *method)
 {
-  static const char *const words[][2] = { { "POST", "create" }, { "PUT", "write" }, { "PATCH", "change" }, { "DELETE", "delete" }, { "GET", "read" } };
+  static const char *const words[][2] = {
+    { "POST", "create" }, { "PUT", "write" }, { "PATCH", "change" }, { "DELETE", "delete" }, { "GET", "read" }
+  };
 
   for (guint i = 0; i < G_N_ELEMENTS(words); i++)
     if (strcmp(words[i][0], method) == 0)
@@ -269,7 +272,8 @@ run_audit(PtCli *cli, const PtArgs *args, GError **error)
     return 0;
   }
   json_array_foreach (json_object_get(answer, "items"), i, a) {
-    const char *outcome = pt_json_str(a, "outcome", ""), *action = pt_json_str(a, "action", deed(pt_json_str(a, "method", "")));
+    const char *outcome = pt_json_str(a, "outcome", ""),
+               *action = pt_json_str(a, "action", deed(pt_json_str(a, "method", "")));
     g_autofree char *when = pt_when_exactly(pt_json_str(a, "time", NULL)),
                     *target = object_name(pt_json_str(a, "object", pt_json_str(a, "path", NULL)));
     const char *cells[] = { when,    pt_json_str(a, "user", ""),  pt_json_str(a, "from", ""), action, target,

@@ -15,7 +15,7 @@ typedef struct Completion {
   const char *word; /* what is there already */
   char **before;    /* the words before it */
   guint n_before;
-  GHashTable *seen; /* what was offered */
+  GHashTable *seen;         /* what was offered */
   const PtCommand *command; /* NULL while it is being named */
 } Completion;
 
@@ -90,7 +90,9 @@ static void
 offer_field(const Completion *c, const char *prefix, const PtField *f)
 {
   static const char *const truths[] = { "true", "false" };
-  guint values = f->kind == PT_FIELD_ENUM ? g_strv_length((char **)f->names) : f->kind == PT_FIELD_BOOL ? G_N_ELEMENTS(truths) : 0;
+  guint values = f->kind == PT_FIELD_ENUM   ? g_strv_length((char **)f->names)
+                 : f->kind == PT_FIELD_BOOL ? G_N_ELEMENTS(truths)
+                                            : 0;
   g_autofree char *begin = g_strconcat(prefix, f->name, f->kind == PT_FIELD_MAP ? "." : "=", NULL);
 
   if (!g_str_has_prefix(c->word, begin))
@@ -205,7 +207,8 @@ static bool
 takes_value(const PtOption *options, const char *option)
 {
   for (const PtOption *o = options; o && o->name; o++)
-    if (o->value && (g_str_has_prefix(option, "--") ? strcmp(option + 2, o->name) == 0 : o->letter && option[0] == '-' && option[1] == o->letter && !option[2]))
+    if (o->value && (g_str_has_prefix(option, "--") ? strcmp(option + 2, o->name) == 0
+                                                    : o->letter && option[0] == '-' && option[1] == o->letter && !option[2]))
       return true;
   return false;
 }
@@ -215,8 +218,11 @@ static bool
 offer_value(const Completion *c, const char *option, const PtCommand *cmd)
 {
   static const char *const values[][2] = {
-    { "--kind", "container" },       { "--init", "system app" }, { "--restart", "no on-failure always" },
-    { "--format", "rootfs docker-archive oci-archive" },         { "--scope", "full read" },
+    { "--kind", "container" },
+    { "--init", "system app" },
+    { "--restart", "no on-failure always" },
+    { "--format", "rootfs docker-archive oci-archive" },
+    { "--scope", "full read" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(values); i++) {

@@ -46,7 +46,8 @@ port_from_text(const char *text, GError **error)
 
   if (!g_regex_match(re, text, 0, &m)) {
     g_autofree char *shown = pt_text_safe(text, 60);
-    PT_SET(error, PT_ERR_INVALID, "'%s': a port is LISTEN:TO, such as 8080:80, with ADDRESS: before it or /udp behind it if wanted", shown);
+    PT_SET(error, PT_ERR_INVALID,
+           "'%s': a port is LISTEN:TO, such as 8080:80, with ADDRESS: before it or /udp behind it if wanted", shown);
     return NULL;
   }
   g_autofree char *six = g_match_info_fetch(m, 1), *four = g_match_info_fetch(m, 2), *listen = g_match_info_fetch(m, 3),
@@ -61,7 +62,11 @@ port_from_text(const char *text, GError **error)
 }
 
 const PtType pt_port_type = {
-  .name = "port", .size = sizeof(PtPort), .fields = port_fields, .n_fields = G_N_ELEMENTS(port_fields), .from_text = port_from_text,
+  .name = "port",
+  .size = sizeof(PtPort),
+  .fields = port_fields,
+  .n_fields = G_N_ELEMENTS(port_fields),
+  .from_text = port_from_text,
 };
 
 /* instances */
@@ -92,16 +97,19 @@ static const PtField fields[] = {
   PT_SIZE(PtInstance, io_read, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may read from disk; 0 is no limit."),
   PT_SIZE(PtInstance, io_write, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may write to disk; 0 is no limit."),
   PT_INT(PtInstance, priority, PT_LIVE, 1, 1000, "Its share of cpu and disk when there is not enough; 100 is normal."),
-  PT_STRINGS(PtInstance, command, PT_STOPPED, MAX_WORDS, NULL, "What runs in it instead of the image's own command or init."),
+  PT_STRINGS(PtInstance, command, PT_STOPPED, MAX_WORDS, NULL,
+             "What runs in it instead of the image's own command or init."),
   PT_MAP(PtInstance, env, PT_STOPPED, MAX_ENV, pt_check_env, "Variables of its environment."),
   PT_STR(PtInstance, cwd, PT_STOPPED, 4095, pt_check_path, "Directory the command starts in."),
-  PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user, "User inside the image that runs an app's command; a whole system starts as root."),
+  PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user,
+         "User inside the image that runs an app's command; a whole system starts as root."),
   PT_ENUM(PtInstance, restart, PT_LIVE, pt_restart_names, "Whether to start it again when it ends by itself."),
   PT_BOOL(PtInstance, autostart, PT_LIVE, "Whether, if it ran, it comes back when the node starts."),
   PT_STR(PtInstance, address, 0, 15, pt_check_ip4, "Its IPv4 address in the space's network."),
   PT_STR(PtInstance, address6, 0, 45, pt_check_ip6, "Its IPv6 address in the space's network."),
   PT_STR(PtInstance, mac, 0, 17, pt_check_mac, "The MAC address of its interface."),
-  PT_LIST(PtInstance, ports, PT_LIVE, MAX_PORTS, &pt_port_type, "Ports of the node that lead to it, such as 8080:80 or 5353:53/udp."),
+  PT_LIST(PtInstance, ports, PT_LIVE, MAX_PORTS, &pt_port_type,
+          "Ports of the node that lead to it, such as 8080:80 or 5353:53/udp."),
   PT_BOOL(PtInstance, desktop, 0, "It has a desktop."),
   PT_TIME(PtInstance, created, 0, "When it was created."),
   PT_STR(PtInstance, created_by, 0, 32, NULL, "Who created it."),
@@ -134,7 +142,8 @@ ports_ok(const GPtrArray *ports, GError **error)
       const PtPort *p = ports->pdata[i];
       if (!ports_clash(p, ports->pdata[j]))
         continue;
-      PT_SET(error, PT_ERR_INVALID, "ports: port %" G_GINT64_FORMAT "/%s is published twice", p->listen, protocol_names[p->protocol]);
+      PT_SET(error, PT_ERR_INVALID, "ports: port %" G_GINT64_FORMAT "/%s is published twice", p->listen,
+             protocol_names[p->protocol]);
       return false;
     }
   }
@@ -191,7 +200,8 @@ instance_validate(const void *record, GError **error)
   }
   if ((i->io_read != 0 && i->io_read < MIN_IO) || (i->io_write != 0 && i->io_write < MIN_IO)) {
     bool reads = i->io_read != 0 && i->io_read < MIN_IO;
-    PT_SET(error, PT_ERR_INVALID, "%s: %" G_GINT64_FORMAT " bytes a second are too few to run anything\nat least 64KiB; 0 is no limit",
+    PT_SET(error, PT_ERR_INVALID,
+           "%s: %" G_GINT64_FORMAT " bytes a second are too few to run anything\nat least 64KiB; 0 is no limit",
            reads ? "io_read" : "io_write", reads ? i->io_read : i->io_write);
     return false;
   }
@@ -213,8 +223,13 @@ instance_transition(const void *old, const void *record, GError **error)
 }
 
 const PtType pt_instance_type = {
-  .name = "instance", .size = sizeof(PtInstance), .fields = fields, .n_fields = G_N_ELEMENTS(fields), .defaults = instance_defaults,
-  .validate = instance_validate, .transition = instance_transition,
+  .name = "instance",
+  .size = sizeof(PtInstance),
+  .fields = fields,
+  .n_fields = G_N_ELEMENTS(fields),
+  .defaults = instance_defaults,
+  .validate = instance_validate,
+  .transition = instance_transition,
 };
 
 PtInstance *

@@ -231,9 +231,9 @@ static bool
 patience_over(void *data)
 {
   const Stopping *s = data;
-  g_autoptr(PtInstance) now = NULL;
+  g_autoptr(PtInstance) now = pt_unit_load(s->agent, s->unit, NULL, NULL);
 
-  return pt_unit_load(s->agent, s->unit->space, s->unit->name, &now, NULL, NULL) && (now->force || now->deleting);
+  return now && (now->force || now->deleting);
 }
 
 bool

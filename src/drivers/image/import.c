@@ -19,7 +19,11 @@
 
 #define UNPACKED 750 /* per mille: where the files are there */
 
-static const struct { const char *text; PtErr code; const char *hint; } complaints[] = {
+static const struct {
+  const char *text;
+  PtErr code;
+  const char *hint;
+} complaints[] = {
   { "no space left", PT_ERR_NO_SPACE, "make room, then try again; nothing was changed" },
   { "manifest unknown", PT_ERR_NOT_FOUND, "check the name and the tag" },
   { "name unknown", PT_ERR_NOT_FOUND, "check the name and the tag" },
@@ -27,9 +31,11 @@ static const struct { const char *text; PtErr code; const char *hint; } complain
   { "access to the resource is denied", PT_ERR_FORBIDDEN, "it does not exist, or is private" },
   { "unauthorized", PT_ERR_FORBIDDEN, "it does not exist, or is private" },
   { "x509:", PT_ERR_UNREACHABLE, "the registry's certificate is not one that this machine trusts" },
-  { "connection refused", PT_ERR_UNREACHABLE, "check the registry's name and whether this machine reaches it, then try again" },
+  { "connection refused", PT_ERR_UNREACHABLE,
+    "check the registry's name and whether this machine reaches it, then try again" },
   { "no such host", PT_ERR_UNREACHABLE, "check the registry's name and whether this machine reaches it, then try again" },
-  { "server misbehaving", PT_ERR_UNREACHABLE, "check the registry's name and whether this machine reaches it, then try again" },
+  { "server misbehaving", PT_ERR_UNREACHABLE,
+    "check the registry's name and whether this machine reaches it, then try again" },
   { "no image found", PT_ERR_NOT_FOUND, "check the tag" },
   { "did not match", PT_ERR_INVALID, "it was damaged on its way or by its maker" },
   { "does not match", PT_ERR_INVALID, "it was damaged on its way or by its maker" },
@@ -46,7 +52,8 @@ classify(const char *what, PtErr otherwise, GError **error)
     return;
   g_autofree char *text = g_strdup((*error)->message);
   PtErr code = otherwise;
-  const char *hint = otherwise == PT_ERR_UNREACHABLE ? "the transfer broke off; nothing was changed, try again" : "nothing was changed";
+  const char *hint =
+    otherwise == PT_ERR_UNREACHABLE ? "the transfer broke off; nothing was changed, try again" : "nothing was changed";
 
   const char *said = NULL;
   for (guint i = 0; i < G_N_ELEMENTS(complaints) && !said; i++) {
@@ -67,8 +74,14 @@ classify(const char *what, PtErr otherwise, GError **error)
 static bool
 inspect(PtImageWork *w, const PtSource *s, const char *reference, const char *arch, PtOciManifest *ret, GError **error)
 {
-  const char *argv[] = { "skopeo", "--insecure-policy", "--command-timeout=60s", "inspect", "--raw",
-                         s->plain_http ? "--tls-verify=false" : "--tls-verify=true", reference, NULL };
+  const char *argv[] = { "skopeo",
+                         "--insecure-policy",
+                         "--command-timeout=60s",
+                         "inspect",
+                         "--raw",
+                         s->plain_http ? "--tls-verify=false" : "--tls-verify=true",
+                         reference,
+                         NULL };
   g_autofree char *text = NULL;
 
   if (!pt_image_work_run(w, &(PtJailRun){ .flags = PT_JAIL_NET, .argv = argv }, &text, error)) {
@@ -114,8 +127,9 @@ pin(PtImageWork *w, const PtSource *s, const char *arch, gint64 *ret_bytes, GErr
 static char *
 place(const PtSource *s, char **ret_bind, gint64 *ret_bytes, GError **error)
 {
-  static const char *const transports[] = { [PT_SOURCE_OCI] = "oci", [PT_SOURCE_DOCKER_ARCHIVE] = "docker-archive",
-                                            [PT_SOURCE_OCI_ARCHIVE] = "oci-archive" };
+  static const char *const transports[] = {
+    [PT_SOURCE_OCI] = "oci", [PT_SOURCE_DOCKER_ARCHIVE] = "docker-archive", [PT_SOURCE_OCI_ARCHIVE] = "oci-archive"
+  };
   struct stat st;
 
   if (stat(s->path, &st) != 0) {
@@ -123,7 +137,8 @@ place(const PtSource *s, char **ret_bind, gint64 *ret_bytes, GError **error)
     return NULL;
   }
   if (S_ISDIR(st.st_mode) != (s->kind == PT_SOURCE_OCI) || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))) {
-    PT_SET(error, PT_ERR_INVALID, "%s: not a%s", s->path, s->kind == PT_SOURCE_OCI ? " directory with an OCI layout" : "n archive");
+    PT_SET(error, PT_ERR_INVALID, "%s: not a%s", s->path,
+           s->kind == PT_SOURCE_OCI ? " directory with an OCI layout" : "n archive");
     return NULL;
   }
   *ret_bytes = S_ISREG(st.st_mode) ? (gint64)st.st_size : 0;
@@ -146,13 +161,25 @@ copy(PtImageWork *w, const PtSource *s, const char *from, const char *arch, GErr
   }
   if (!from && !found)
     return false;
-  const char *argv[] = { "skopeo", "--insecure-policy", "--tmpdir=/work", "--override-os=linux", "--override-arch", pt_oci_arch(arch), "copy",
-                         "--remove-signatures", s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true", "--retry-times=1",
-                         from ? from : found, "oci:/work/oci:image", NULL };
+  const char *argv[] = { "skopeo",
+                         "--insecure-policy",
+                         "--tmpdir=/work",
+                         "--override-os=linux",
+                         "--override-arch",
+                         pt_oci_arch(arch),
+                         "copy",
+                         "--remove-signatures",
+                         s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true",
+                         "--retry-times=1",
+                         from ? from : found,
+                         "oci:/work/oci:image",
+                         NULL };
   const char *options[] = { "--ro", bind, NULL };
   if (!from)
     pt_image_work_step(w, s->kind == PT_SOURCE_DOCKER ? "Downloading" : "Reading", 20, 500, bytes, "bytes");
-  PtJailRun run = { .flags = PT_JAIL_GROWTH | (s->kind == PT_SOURCE_DOCKER ? PT_JAIL_NET : 0), .options = bind ? options : NULL, .argv = argv };
+  PtJailRun run = { .flags = PT_JAIL_GROWTH | (s->kind == PT_SOURCE_DOCKER ? PT_JAIL_NET : 0),
+                    .options = bind ? options : NULL,
+                    .argv = argv };
   if (pt_image_work_run(w, &run, NULL, error))
     return true;
   classify(s->name ? s->name : s->path, s->kind == PT_SOURCE_DOCKER ? PT_ERR_UNREACHABLE : PT_ERR_INVALID, error);
@@ -266,7 +293,8 @@ image_within(PtImageWork *w)
 static bool
 import_within(PtImageWork *w, const PtSource *s, const char *from, PtImage *image, GError **error)
 {
-  static const char *const aside[] = { "mv", "/work/root", "/work/in", NULL }, *const root[] = { "mkdir", "/work/root", NULL },
+  static const char *const aside[] = { "mv", "/work/root", "/work/in", NULL },
+                           *const root[] = { "mkdir", "/work/root", NULL },
                            *const pack[] = { "tar", "-C", "/work/in", "-cf", "/work/in.tar", ".", NULL },
                            *const tidy[] = { "rm", "-rf", "/work/in", "/work/in.tar", NULL };
   g_autofree char *tagged = s->tag ? g_strdup_printf("%s:%s", from, s->tag) : g_strdup(from);
@@ -281,7 +309,10 @@ import_within(PtImageWork *w, const PtSource *s, const char *from, PtImage *imag
 static bool
 is_compressed(const char *path)
 {
-  static const char *const magic[] = { "\x1f\x8b", "\xfd" "7zXZ", "\x28\xb5\x2f\xfd", "BZh" };
+  static const char *const magic[] = { "\x1f\x8b",
+                                       "\xfd"
+                                       "7zXZ",
+                                       "\x28\xb5\x2f\xfd", "BZh" };
   char head[6] = { 0 };
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   bool found = false;

@@ -25,8 +25,8 @@
 #define HOUR (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC)
 #define REPORT_EVERY (G_USEC_PER_SEC / 4)
 
-/* Host ids of builds: 96 ranges behind those of instances (node/agent_impl.h), below 2^31. One that is taken twice at a time does no
- * harm: two builds' tools share no namespace, so they cannot name each other's processes or files. */
+/* Host ids of builds: 96 ranges behind those of instances (node/agent_impl.h), below 2^31. One that is taken twice at a time
+ * does no harm: two builds' tools share no namespace, so they cannot name each other's processes or files. */
 #define IDS_FIRST 0x7fa00000u
 #define IDS_RANGES 96u
 
@@ -51,7 +51,8 @@ scratch_size(const char *dir, GError **error)
   gint64 room = (gint64)v.f_bavail * (gint64)v.f_frsize - RESERVE;
   if (room < SCRATCH_MIN) {
     PT_SET(error, PT_ERR_NO_SPACE, "the disk below %s is nearly full", dir);
-    pt_error_hint(error, "an image needs at least 1 GiB while it is made; remove images that nothing uses: portena image prune");
+    pt_error_hint(error,
+                  "an image needs at least 1 GiB while it is made; remove images that nothing uses: portena image prune");
     return -1;
   }
   return MIN(room, SCRATCH_MAX) / 4096 * 4096;
@@ -62,9 +63,21 @@ scratch_format(PtImageWork *w, gint64 size, GError **error)
 {
   g_autofree char *inodes = g_strdup_printf("%d", (int)MIN((gint64)INODES, size / 4096));
   /* A fixed seed of the directory hash: the order in which a directory is read depends on its names alone. */
-  const char *argv[] = { "mkfs.ext4", "-q", "-F", "-b", "4096", "-N", inodes, "-m", "0", "-O",
-                         "^has_journal,^resize_inode,metadata_csum,uninit_bg", "-E",
-                         "lazy_itable_init=1,nodiscard,hash_seed=6f2d1f3c-6c1e-4d0a-9a55-0a4c7b1f2e11", w->scratch, NULL };
+  const char *argv[] = { "mkfs.ext4",
+                         "-q",
+                         "-F",
+                         "-b",
+                         "4096",
+                         "-N",
+                         inodes,
+                         "-m",
+                         "0",
+                         "-O",
+                         "^has_journal,^resize_inode,metadata_csum,uninit_bg",
+                         "-E",
+                         "lazy_itable_init=1,nodiscard,hash_seed=6f2d1f3c-6c1e-4d0a-9a55-0a4c7b1f2e11",
+                         w->scratch,
+                         NULL };
   int fd = open(w->scratch, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
   if (fd < 0 || ftruncate(fd, size) != 0) {
@@ -99,7 +112,8 @@ scratch_mount(PtImageWork *w, GError **error)
 }
 
 bool
-pt_image_work_begin(PtImageWork *w, const PtHost *host, PtProgress progress, void *data, GCancellable *cancel, GError **error)
+pt_image_work_begin(PtImageWork *w, const PtHost *host, PtProgress progress, void *data, GCancellable *cancel,
+                    GError **error)
 {
   g_autofree char *tag = pt_random_hex(8);
   guint32 pick;
@@ -280,14 +294,16 @@ judge(PtImageWork *w, const char *tool, GError **error)
   if (statvfs(w->mnt, &v) == 0 && (v.f_bavail < 64 || v.f_favail == 0)) {
     bool small = (gint64)v.f_blocks * (gint64)v.f_frsize < SCRATCH_MAX - SCRATCH_MAX / 16;
     if (v.f_favail == 0 || !small)
-      PT_SET(error, PT_ERR_TOO_LARGE, "it is larger than an image may be (%d GiB, %d files)", (int)(SCRATCH_MAX >> 30), INODES);
+      PT_SET(error, PT_ERR_TOO_LARGE, "it is larger than an image may be (%d GiB, %d files)", (int)(SCRATCH_MAX >> 30),
+             INODES);
     else
       PT_SET(error, PT_ERR_NO_SPACE, "the disk is too full to make it");
     pt_error_hint(error, small ? "make room, then try again; nothing was changed" : "nothing was changed");
     return;
   }
   const char *slash = strrchr(tool, '/');
-  const char *name = slash ? slash + 1 : tool, *said = g_str_has_prefix(safe, tool) && safe[strlen(tool)] == ':' ? safe + strlen(tool) + 2 : safe;
+  const char *name = slash ? slash + 1 : tool,
+             *said = g_str_has_prefix(safe, tool) && safe[strlen(tool)] == ':' ? safe + strlen(tool) + 2 : safe;
   PT_SET(error, PT_ERR_INTERNAL, "%s: %s", name, said);
 }
 
@@ -333,7 +349,9 @@ pt_image_work_run(PtImageWork *w, const PtJailRun *run, char **ret_output, GErro
   g_clear_pointer(&w->last, g_free);
   g_clear_pointer(&w->fatal, g_free);
   w->verdict = false;
-  PtRunOptions options = { .timeout = run->timeout ? run->timeout : HOUR, .cancel = w->cancel, .line = on_line, .line_data = &listen };
+  PtRunOptions options = {
+    .timeout = run->timeout ? run->timeout : HOUR, .cancel = w->cancel, .line = on_line, .line_data = &listen
+  };
   if (pt_run((const char *const *)argv->pdata, &options, ret_output, &err))
     return true;
   judge(w, run->argv[0], &err);
