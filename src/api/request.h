@@ -83,6 +83,7 @@ typedef struct PtRequest {
   char *from; /* address or "unix:UID" */
   char *host; /* Host header */
   char *origin;
+  bool thumbnail;  /* the gateway looks at a desktop to draw its picture, every few seconds: not worth a line in the log */
   gint64 if_match; /* -1 = none */
   GByteArray *body;
   gint64 body_size; /* as announced; -1 = not */

@@ -50,7 +50,6 @@ typedef struct Call { /* a request and its connection */
   PtRequest r;
   PtServer *server;
   struct MHD_Connection *conn;
-  bool thumbnail;  /* the gateway looks at a desktop to draw its picture, every few seconds: not worth a line in the log */
   bool begun;      /* the first call has been made */
   char *counted;   /* user among whose requests at work it is; NULL = nobody's */
   bool done;       /* an answer is on its way, or will be: take no more */
@@ -208,7 +207,7 @@ begin(Call *c, const char *method, GError **error)
   const char *if_match = header(c, "If-Match"), *last = header(c, "Last-Event-ID");
 
   r->from = source(c, uid);
-  c->thumbnail =
+  r->thumbnail =
       g_strcmp0(header(c, "X-Portena-Purpose"), "thumbnail") == 0 && (gint64)uid == c->server->api->config.gateway_uid;
   r->host = g_strdup(header(c, "Host"));
   r->origin = g_strdup(header(c, "Origin"));
@@ -293,7 +292,7 @@ audit(Call *c, const GError *error)
   PtRequest *r = &c->r;
   g_autoptr(GError) err = NULL;
 
-  if (!r->route || (c->thumbnail && !error) || (strcmp(r->route->method, "GET") == 0 && !(r->route->flags & PT_R_AUDIT)))
+  if (!r->route || (r->thumbnail && !error) || (strcmp(r->route->method, "GET") == 0 && !(r->route->flags & PT_R_AUDIT)))
     return;
   if (!r->who.name && !r->login_user) /* noise from outside that reached nothing */
     return;

@@ -4,7 +4,11 @@
 #include "api/bodies.h"
 #include "api/handlers.h"
 #include "api/instances.h"
+#include "base/clock.h"
 #include "base/wire.h"
+
+#define DESKTOP_WAIT (8 * G_USEC_PER_SEC)
+#define DESKTOP_STEP (G_USEC_PER_SEC / 100)
 
 static bool
 hand_over(PtRequest *r, int fd, guint type)
@@ -65,12 +69,33 @@ pt_console_get(PtRequest *r, GError **error)
   return fd >= 0 && hand_over(r, fd, PT_WIRE_CONTROL);
 }
 
+/* Somebody who opens a desktop that is only just starting gets it the moment it listens, and asks once. A picture of it
+ * waits for nothing: there will be a next one. */
+static int
+open_desktop(PtRequest *r, const PtInstance *spec, GError **error)
+{
+  gint64 end = pt_mono() + (r->thumbnail ? 0 : DESKTOP_WAIT);
+
+  for (;;) {
+    GError *err = NULL;
+    int fd = pt_agent_desktop(r->api->agent, spec, &err);
+    if (fd >= 0)
+      return fd;
+    if (!g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND) || pt_mono() >= end || pt_link_gone(r->link)) {
+      g_propagate_error(error, err);
+      return -1;
+    }
+    g_error_free(err);
+    g_usleep(DESKTOP_STEP);
+  }
+}
+
 bool
 pt_desktop_get(PtRequest *r, GError **error)
 {
   r->action = g_strdup("desktop");
   g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
-  int fd = spec ? pt_agent_desktop(r->api->agent, spec, error) : -1;
+  int fd = spec ? open_desktop(r, spec, error) : -1;
   return fd >= 0 && hand_over(r, fd, PT_WIRE_STREAM);
 }
 

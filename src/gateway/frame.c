@@ -194,6 +194,17 @@ pt_frame_grab(PtIo *io, guint max_width, PtFrame *ret, GError **error)
   return true;
 }
 
+bool
+pt_frame_plain(const PtFrame *frame)
+{
+  gsize n = (gsize)frame->width * frame->height;
+
+  for (gsize i = 1; i < n; i++)
+    if (memcmp(frame->rgb, frame->rgb + 3 * i, 3) != 0)
+      return false;
+  return true;
+}
+
 static void
 on_png_write(png_structp png, png_bytep data, png_size_t size)
 {

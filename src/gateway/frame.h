@@ -17,5 +17,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PtFrame, pt_frame_clear)
  * added up as they come, so that memory depends on the result's size, not on the desktop's. */
 bool pt_frame_grab(PtIo *io, guint max_width, PtFrame *ret, GError **error);
 
+/* Is all of it one colour? So it is before anything has been drawn. */
+bool pt_frame_plain(const PtFrame *frame);
+
 /* As PNG; NULL with an error. */
 GBytes *pt_frame_png(const PtFrame *frame, GError **error);

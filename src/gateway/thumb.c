@@ -133,7 +133,7 @@ trust(Entry *e, const char *key)
   g_hash_table_insert(e->callers, g_strdup(key), g_memdup2(&now, sizeof now));
 }
 
-/* Reads one picture from the stream. */
+/* Reads one picture from the stream. An empty screen is none: whoever asks keeps what there was. */
 static GBytes *
 grab(int fd, GError **error)
 {
@@ -142,6 +142,10 @@ grab(int fd, GError **error)
 
   if (!pt_rfb_join(&io, error) || !pt_frame_grab(&io, WIDTH, &frame, error))
     return NULL;
+  if (pt_frame_plain(&frame)) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is nothing on this desktop yet");
+    return NULL;
+  }
   return pt_frame_png(&frame, error);
 }
 

@@ -36,7 +36,7 @@ const char *pt_agent_uplink(PtAgent *a);
 /* Of one instance of this node; `spec` names it. NOT_FOUND or CONFLICT ("is stopped", with the hint how to start it). */
 int pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error);
 int pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **error);
-int pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error);
+int pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error); /* NOT_FOUND: runs, but does not listen yet */
 char *pt_agent_logs(PtAgent *a, const PtInstance *spec, gsize bytes, gsize *ret_size, GError **error);
 GPtrArray *pt_agent_processes(PtAgent *a, const PtInstance *spec, GError **error);
 

@@ -140,9 +140,16 @@ pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **erro
   return pt_agent_exec(a, spec, NULL, error);
 }
 
+/* Three times it does not listen yet, as one that has just been started. */
 int
 pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error)
 {
+  static gint asked;
+
+  if (g_atomic_int_add(&asked, 1) < 3) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "%s: its desktop is not there yet", spec->name);
+    return -1;
+  }
   return pt_agent_exec(a, spec, NULL, error);
 }
 

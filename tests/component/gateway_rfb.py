@@ -78,6 +78,8 @@ class Desktop:
             return
         sock.sendall(b"\2" + b"\3\0\0\0" + struct.pack("!I", 3) + b"cut")
         sock.sendall(struct.pack("!BxH", 0, 2))
+        if self.broken == "blank":
+            half = self.width
         for x, width, pixel in ((0, half, b"\0\0\xff\0"), (half, self.width - half, b"\xff\0\0\0")):
             sock.sendall(struct.pack("!HHHHi", x, 0, width, self.height, 0) + pixel * (width * self.height))
 

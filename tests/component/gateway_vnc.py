@@ -71,13 +71,14 @@ def test_thumbnail_crowd(bed):
 
 
 def test_thumbnail_hostile(bed):
-    for broken, size in (("size", None), ("outside", None), ("refuses", None), ("silent", None), (None, (1, 1)), (None, (40, 3000))):
+    for broken, size in (("size", None), ("outside", None), ("refuses", None), ("silent", None), ("blank", None), (None, (1, 1)), (None, (40, 3000))):
         time.sleep(4.1)
         bed.desktop.broken = broken
         if size:
             bed.desktop.width, bed.desktop.height = size
         status = int(curl(f"{HOME}/thumbnail", "-H" + GOOD, "-o/dev/null", "-w%{http_code}"))
-        assert status == (200 if size else 504 if broken == "silent" else 400), (broken, size, status)
+        plain = broken == "blank" or size == (1, 1)  # one colour: nothing has been drawn yet
+        assert status == (404 if plain else 200 if size else 504 if broken == "silent" else 400), (broken, size, status)
     bed.desktop.broken, bed.desktop.width, bed.desktop.height = None, 960, 600
 
 
