@@ -9,9 +9,9 @@ import { DialogHost, Toasts } from './ui/dialog.jsx';
 import { Login, MustChange, NoAnswer } from './pages/login.jsx';
 import { Home } from './pages/home.jsx';
 import { NewComputer } from './pages/new.jsx';
+import { Desktop } from './pages/desktop.jsx';
 import { lazy } from './ui/lazy.jsx';
 
-const Desktop = lazy(() => import('./desktop/desktop.jsx'));
 const PAGES = {
   home: Home,
   new: NewComputer,

@@ -11,6 +11,11 @@ const GiB = 1024 ** 3;
 table('bytes', f.bytes, [[0, '0 B'], [1023, '1023 B'], [1024, '1 KiB'], [1.5 * GiB, '1.5 GiB'], [2 * GiB, '2 GiB'], [20 * GiB, '20 GiB'], [1023.9 * 1024, '1 MiB'], [null, '–'], [NaN, '–'], [-2048, '-2 KiB']]);
 table('cpuShare', f.cpuShare, [[0, '0 %'], [0.034, '3.4 %'], [0.5, '50 %'], [1.5, '150 %'], [null, '–']]);
 table('cpus', f.cpus, [[1, '1 cpu'], [2, '2 cpus'], [0.5, '0.5 cpus'], [0, 'all cpus']]);
+table('sizeOf', f.sizeOf, [
+  [[{ cpu: 2, memory: 2 * GiB, disk: 20 * GiB }, 16], '2 cpus, 2 GiB memory, 20 GiB disk'],
+  [[{ cpu: 0, memory: 0, disk: 20 * GiB }, 2], 'all of the server’s 2 cpus, memory without limit, 20 GiB disk'],
+  [[{ cpu: 0, memory: GiB, disk: 0 }], 'all of the server’s cpus, 1 GiB memory, disk without limit'],
+]);
 table('duration', f.duration, [[5, '5 s'], [61, '1 min'], [3600, '1 h'], [3720, '1 h 2 min'], [90000, '1 d']]);
 table('ago', f.ago, [[['2026-01-01T00:00:00Z', Date.parse('2026-01-01T00:02:10Z')], '2 min ago'], [['2026-01-01T00:00:00Z', Date.parse('2026-01-01T00:00:03Z')], 'just now'], [['2026-01-04T00:00:00Z', Date.parse('2026-01-01T00:00:00Z')], 'in 3 d'], [[null, 0], 'never']]);
 table('parseSize', f.parseSize, [['64G', 64 * GiB], ['1.5 GiB', 1.5 * GiB], ['512m', 512 * 1024 ** 2], ['100', 100], ['12 MB', 12 * 1024 ** 2], ['', null], ['-1G', null], ['1e9', null], ['9999999P', null]]);

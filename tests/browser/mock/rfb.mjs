@@ -8,11 +8,12 @@ export function serveRfb(ws, { name, tint, screen }) {
   let step = 'version';
   let want = null; // the area asked for, incremental
   let sizes = false;
-  const desk = screen; // { width, height, lines, keys, cut, pointer }
+  const desk = screen; // { width, height, lines, keys, cut, pointer, blank: nothing is drawn yet, draw(): now it is }
   const u16 = (...v) => { const b = Buffer.alloc(v.length * 2); v.forEach((x, n) => b.writeUInt16BE(x, n * 2)); return b; };
   const u32 = (...v) => { const b = Buffer.alloc(v.length * 4); v.forEach((x, n) => b.writeInt32BE(x, n * 4)); return b; };
 
   const pixels = () => {
+    if (desk.blank) return Buffer.alloc(desk.width * desk.height * 4);
     const p = drawDesktop(desk.width, desk.height, { tint, lines: desk.lines });
     const out = Buffer.alloc(desk.width * desk.height * 4, 255);
     for (let i = 0, o = 0; i < p.rgb.length; i += 3, o += 4) p.rgb.copy(out, o, i, i + 3);
@@ -25,6 +26,10 @@ export function serveRfb(ws, { name, tint, screen }) {
   const size = (reason, status) => ws.binary(Buffer.concat([
     Buffer.from([0, 0]), u16(1), u16(reason, status, desk.width, desk.height), u32(-308),
     Buffer.from([1, 0, 0, 0]), u32(1), u16(0, 0, desk.width, desk.height), u32(0)]));
+  desk.draw = () => {
+    desk.blank = false;
+    update();
+  };
   const cut = (text) => ws.binary(Buffer.concat([Buffer.from([3, 0, 0, 0]), u32(text.length), Buffer.from(text, 'latin1')]));
   const key = (sym, down) => {
     desk.keys.push([sym, down]);

@@ -105,7 +105,7 @@ export const routes = [
   ['GET', '/healthz', () => ({ status: 'ok' }), true],
   ['GET', '/v1', (c) => ({ name: c.world.node.name, version: c.world.node.version, api: 1 }), true],
   ['POST', '/v1/session', login, true],
-  ['GET', '/v1/session', (c) => ({ user: { ...c.user, password: undefined }, spaces: mine(c).map((s) => ({ name: s.name, role: roleOf(c.world, c.user, s) })), server: { name: c.world.node.name, version: c.world.node.version } })],
+  ['GET', '/v1/session', (c) => ({ user: { ...c.user, password: undefined }, spaces: mine(c).map((s) => ({ name: s.name, role: roleOf(c.world, c.user, s) })), server: { name: c.world.node.name, version: c.world.node.version, cpus: c.world.node.cpus } })],
   ['DELETE', '/v1/session', (c) => { c.sessions.delete(c.token); return [204]; }],
   ['GET', '/v1/users', (c) => { admin(c); return list([...c.world.users.values()].map((u) => ({ ...u, password: undefined })), c); }],
   ['POST', '/v1/users', (c) => {

@@ -3,10 +3,19 @@
 import { readFileSync } from 'node:fs';
 import { spec, login, to, it, assert, shot, until } from './helper.mjs';
 
-spec('a first password must be changed', { mock: true }, async (page) => {
-  await login(page, '', 'dora').catch(() => {}); // the next page has the login's frame
+async function signIn(page, user, password = 'correct horse') {
+  await page.goto(it.url);
+  await page.getByLabel('User', { exact: true }).fill(user);
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
+spec('a first password must be changed, and is not asked for again', { mock: true }, async (page) => {
+  await signIn(page, 'dora');
   await page.getByRole('heading', { name: 'Choose your password' }).waitFor();
-  await page.getByLabel('The password you were given').fill('correct horse');
+  assert.equal(await page.getByLabel('The password you were given').count(), 0);
+  assert.equal(await page.locator('input[autocomplete=username]').inputValue(), 'dora', 'for password managers');
+  await until(() => page.evaluate(() => document.activeElement.name === 'new'), 'the first field has the focus');
   await page.getByLabel('New password', { exact: true }).fill('a short sentence');
   await page.getByLabel('New password again').fill('a short sentense');
   await page.getByText('The two are not the same').waitFor();
@@ -15,11 +24,22 @@ spec('a first password must be changed', { mock: true }, async (page) => {
   await page.getByRole('heading', { name: 'Your computers' }).waitFor();
 });
 
+spec('a first password is asked for again where the page was loaded anew', { mock: true }, async (page) => {
+  await signIn(page, 'dora');
+  await page.getByRole('heading', { name: 'Choose your password' }).waitFor();
+  await page.reload();
+  await page.getByLabel('The password you were given').fill('correct horse');
+  await page.getByLabel('New password', { exact: true }).fill('a short sentence');
+  await page.getByLabel('New password again').fill('a short');
+  await page.getByRole('button', { name: 'Save and go on' }).click();
+  await page.getByText('The two new passwords are not the same.').waitFor();
+  await page.getByLabel('New password again').fill('a short sentence');
+  await page.getByRole('button', { name: 'Save and go on' }).click();
+  await page.getByRole('heading', { name: 'Your computers' }).waitFor();
+});
+
 spec('a wrong code is refused; the code is asked for only after the password', { mock: true }, async (page) => {
-  await page.goto(it.url);
-  await page.getByLabel('User', { exact: true }).fill('carl');
-  await page.getByLabel('Password', { exact: true }).fill('correct horse');
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await signIn(page, 'carl');
   await page.getByRole('textbox', { name: 'Code' }).fill('000000');
   await page.getByRole('button', { name: 'Continue' }).click();
   await page.getByRole('alert').waitFor();

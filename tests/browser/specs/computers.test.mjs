@@ -230,3 +230,17 @@ spec('a viewer sees, and is offered nothing that would be refused', { mock: true
   await to(page, '#/computer/class-7b/robotics/settings');
   assert.ok(await page.getByLabel('Memory', { exact: true }).isDisabled());
 });
+
+spec('a computer without limits is said to have the whole server', { mock: true }, async (page) => {
+  await login(page);
+  Object.assign(it.mock.world.instances.get('home/studio'), { cpu: 0, memory: 0 });
+  await page.reload();
+  await to(page, '#/computer/home/studio');
+  await page.getByText('all of the server’s 16 cpus, memory without limit, 20 GiB disk').waitFor();
+});
+
+spec('on a phone the page one is at is in sight among the tabs', { mock: true, context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } }, async (page) => {
+  await login(page, '#/computer/home/studio/settings');
+  const box = await page.locator('.tabs [aria-current]').boundingBox();
+  assert.ok(box.x >= 0 && box.x + box.width <= 390, `from ${box.x} to ${box.x + box.width}`);
+});

@@ -85,6 +85,20 @@ spec('it reconnects by itself, keeping the last picture', { mock: true }, async 
   await until(() => typed().endsWith('again'), 'keys go through');
 });
 
+spec('a desktop that has drawn nothing yet is said to be starting, until it has', { mock: true }, async (page) => {
+  await login(page);
+  desk().blank = true;
+  await to(page, '#/desktop/home/studio');
+  await page.getByRole('heading', { name: 'studio is starting' }).waitFor();
+  desk().draw();
+  await page.locator('.desk-notice').waitFor({ state: 'detached', timeout: 2000 });
+  await drawn(page);
+  desk().blank = true; // one that stays black, like a machine's saved screen, is shown all the same
+  await page.reload();
+  await page.getByRole('heading', { name: 'studio is starting' }).waitFor();
+  await page.locator('.desk-notice').waitFor({ state: 'detached', timeout: 8000 });
+});
+
 spec('a computer that stops is said to be off, and starts from there', { mock: true }, async (page) => {
   await login(page, '#/desktop/home/attic');
   await page.getByRole('heading', { name: 'attic is off' }).waitFor();

@@ -2,10 +2,10 @@
 // How it does: what it is, and charts of the last hour that go on by themselves.
 import { useEffect, useState } from 'preact/hooks';
 import { get, instancePath } from '../lib/api.js';
-import { onSample, may } from '../lib/live.js';
+import { onSample, may, session } from '../lib/live.js';
 import { keyOf } from '../lib/state.js';
 import { href } from '../lib/route.js';
-import { bytes, cpuShare, cpus, limit, rate } from '../lib/format.js';
+import { bytes, cpuShare, cpus, rate, sizeOf } from '../lib/format.js';
 import { Ago, Meter, Trouble, Empty } from '../ui/parts.jsx';
 import { Thumbnail } from '../ui/picture.jsx';
 import { lazy } from '../ui/lazy.jsx';
@@ -61,7 +61,7 @@ export function Overview({ i }) {
           : <Thumbnail of={i} />}
         <div class="panel">
           <dl class="facts">
-            <dt>Size</dt><dd class="num">{cpus(i.cpu)}, {limit(i.memory)} memory, {bytes(i.disk)} disk</dd>
+            <dt>Size</dt><dd class="num">{sizeOf(i, session.value?.server?.cpus)}</dd>
             <dt>Address</dt><dd class="num">{i.address ?? '–'}{i.address6 && <> · {i.address6}</>}</dd>
             <dt>Name in the space</dt><dd>{i.name}.{i.space}.internal</dd>
             {i.ports?.length > 0 && <><dt>Published</dt><dd>{i.ports.map((p) => `${p.listen} → ${p.to}${p.protocol === 'udp' ? ' udp' : ''}`).join(', ')}</dd></>}

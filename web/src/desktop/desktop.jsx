@@ -238,6 +238,7 @@ function SoftKeyboard({ session, onOpen }) {
 /** What stands between one and the desktop: said calmly, with what can be done. */
 function Notice({ session, i, space, name }) {
   const phase = session.phase.value;
+  const blank = session.blank.value;
   const [slow, setSlow] = useState(false);
   // Nothing is said about what takes a blink.
   useEffect(() => {
@@ -245,7 +246,7 @@ function Notice({ session, i, space, name }) {
     const t = setTimeout(() => setSlow(true), 400);
     return () => clearTimeout(t);
   }, [phase, i?.state]);
-  if (phase === 'connected') return null;
+  if (phase === 'connected' && !blank) return null;
   const box = (title, text, buttons) => <div class="desk-notice" role="status"><h2>{title}</h2>{text && <p>{text}</p>}{buttons && <div class="actions">{buttons}</div>}</div>;
   const leave = <Button href="#/">My computers</Button>;
   if (!i) return loaded.value && instances.value ? box(`There is no ${name} here`, `Space ${space} has no computer of that name, or you may not see it.`, leave) : null;
@@ -257,6 +258,7 @@ function Notice({ session, i, space, name }) {
   if (i.state === 'stopping') return box(`${name} is shutting down`, 'A moment.');
   if (i.state === 'starting') return box(`${name} is starting`, i.step || 'A moment.');
   if (link.value === 'lost') return box('The connection is lost', 'Nothing is lost on your computer: it goes on. This page connects again by itself.', leave);
+  if (phase === 'connected') return box(`${name} is starting`, 'Its desktop comes in a moment.');
   if (phase === 'retrying') return box('Connecting again', 'The desktop goes on as you left it.', leave);
   return box(`Connecting to ${name}`, null);
 }

@@ -21,6 +21,7 @@ export const QUALITIES = [
   { id: 'light', text: 'Light', hint: 'Coarse pictures for a slow network.', quality: 2, compression: 7 },
 ];
 
+const BLANK = 4000; // ms
 const SAVED = 'portena.desktop';
 function saved() {
   try {
@@ -42,6 +43,8 @@ export class DeskSession {
     this.delay = signal(null);
     this.remoteText = signal(null);
     this.onText = () => {};
+    /** Connected, but nothing has been drawn yet: a desktop that starts is a black screen at first. */
+    this.blank = signal(false);
     this.rfb = null;
     this.timer = 0;
     this.closed = false;
@@ -65,7 +68,7 @@ export class DeskSession {
     rfb.addEventListener('connect', () => {
       this.since = performance.now();
       this.phase.value = 'connected';
-      this.still.hidden = true;
+      this.untilDrawn(rfb);
       rfb.focus({ preventScroll: true });
       this.measure();
     });
@@ -93,6 +96,23 @@ export class DeskSession {
     this.attempt++;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.connect(), wait * 1000);
+  }
+
+  /** Until there is more than one colour, or for as long as a desktop may take to start: some screens stay black. */
+  untilDrawn(rfb) {
+    const end = performance.now() + BLANK;
+    const pen = Object.assign(document.createElement('canvas'), { width: 48, height: 30 }).getContext('2d', { willReadFrequently: true });
+    const look = () => {
+      if (this.rfb !== rfb) return;
+      const canvas = this.target.querySelector('canvas');
+      if (canvas?.width) pen.drawImage(canvas, 0, 0, 48, 30);
+      const points = new Uint32Array(pen.getImageData(0, 0, 48, 30).data.buffer);
+      this.blank.value = points.every((p) => p === points[0]) && performance.now() < end;
+      if (this.blank.value) requestAnimationFrame(look);
+      else this.still.hidden = true;
+    };
+    this.blank.value = true;
+    look();
   }
 
   keepPicture(rfb) {

@@ -31,8 +31,12 @@ export function cpuShare(n) {
 /** A number of cpus: 1 → "1 cpu", 0 → "all cpus" (no limit). */
 export const cpus = (n) => (n == null ? '–' : n === 0 ? 'all cpus' : `${trimZero(String(Math.round(n * 100) / 100))} ${n === 1 ? 'cpu' : 'cpus'}`);
 
-/** A size limit where 0 means there is none. */
-export const limit = (n) => (n === 0 ? 'no limit' : bytes(n));
+/** What a computer may use, where 0 is no limit: "2 cpus, 4 GiB memory", "all of the server's 16 cpus, memory without limit". */
+export const sizeOf = (i, serverCpus) => [
+  i.cpu === 0 ? `all of the server’s ${serverCpus > 1 ? cpus(serverCpus) : 'cpus'}` : cpus(i.cpu),
+  i.memory === 0 ? 'memory without limit' : `${bytes(i.memory)} memory`,
+  i.disk === 0 ? 'disk without limit' : `${bytes(i.disk)} disk`,
+].join(', ');
 
 /** Length of time in seconds → "4 min". */
 export function duration(seconds) {

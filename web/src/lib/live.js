@@ -5,7 +5,7 @@
 // listened to: the server's memory of events is bounded, and its numbers start over when the daemon does, so "since"
 // would be no promise. Nothing here asks the server by the clock.
 import { signal, computed, batch } from '@preact/signals';
-import { get, post, instancePath, spacePath, whenLoggedOut } from './api.js';
+import { get, patch, post, instancePath, spacePath, userPath, whenLoggedOut } from './api.js';
 import { keyOf, interpret, merge, without, mergeOp, ended, usageOf, backoff, atLeast } from './state.js';
 
 /** undefined: not known yet; null: nobody is logged in; else GET /v1/session's answer. */
@@ -60,10 +60,23 @@ export async function start() {
   }
 }
 
+// The password typed a moment ago, while another has to be chosen in its place: nobody is asked for it twice.
+let given = '';
+export const givenPassword = () => given;
+
 export async function login(body) {
   await post('/v1/session', body);
-  session.value = await get('/v1/session');
+  const s = await get('/v1/session');
+  given = s.user.must_change ? body.password : '';
+  session.value = s;
   openEvents();
+}
+
+/** Another password for the one that was given; the old one is forgotten here once the server has taken the new. */
+export async function choosePassword(password, current) {
+  await patch(userPath(me.value.name), { password, current_password: current });
+  given = '';
+  session.value = await get('/v1/session');
 }
 
 /** Forgets everything of the session; the login page shows. */
@@ -71,6 +84,7 @@ export function end() {
   source?.close();
   source = null;
   clearTimeout(timer);
+  given = '';
   batch(() => {
     session.value = null;
     loaded.value = false;

@@ -33,9 +33,10 @@ function Password({ u }) {
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   const set = (k) => (e) => setForm({ ...form, [k]: e.currentTarget.value });
-  const differs = form.again && form.next !== form.again ? 'The two are not the same.' : null;
+  const differs = form.again && !form.next.startsWith(form.again) ? 'The two are not the same.' : null;
   const submit = async (e) => {
     e.preventDefault();
+    if (form.next !== form.again) return setError({ message: 'The two new passwords are not the same.', hint: 'Type the second one again.' });
     setBusy(true);
     setError(null);
     try {
@@ -46,11 +47,12 @@ function Password({ u }) {
       setError(x);
     }
     setBusy(false);
+    return undefined;
   };
   return (
     <section class="panel"><h2>Password</h2>
       <form class="stack" onSubmit={submit}>
-        <input type="text" name="username" autoComplete="username" value={u.name} hidden readOnly />
+        <input class="sr" type="text" name="username" autoComplete="username" value={u.name} readOnly tabIndex="-1" aria-hidden="true" />
         <Field label="Present password" type="password" required autoComplete="current-password" value={form.current} onInput={set('current')} />
         <Field label="New password" type="password" required minLength={8} autoComplete="new-password" value={form.next} onInput={set('next')} hint="Eight characters or more." />
         <Field label="New password again" type="password" required autoComplete="new-password" value={form.again} onInput={set('again')} error={differs} />

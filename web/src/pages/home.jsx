@@ -9,6 +9,7 @@ import { Button, State, Menu } from '../ui/parts.jsx';
 import { Icon } from '../ui/icon.jsx';
 import { Thumbnail, ImagePicture } from '../ui/picture.jsx';
 import { attempt } from '../ui/dialog.jsx';
+import { Desktop } from './desktop.jsx';
 import { instanceMenu } from '../ui/acts.jsx';
 import { choices, launchDesktop } from '../lib/launch.js';
 
@@ -56,6 +57,7 @@ function Card({ i, many }) {
   return (
     <li class={`card ${tone}`}>
       <a class="card-open" href={i.desktop ? href('desktop', i.space, i.name) : href('computer', i.space, i.name)} aria-label={`${verb} ${i.name}, ${word}`}
+        onPointerMove={() => i.desktop && Desktop.ahead()} onFocus={() => i.desktop && Desktop.ahead()}
         onClick={(e) => { if (e.ctrlKey || e.metaKey || e.shiftKey) return; e.preventDefault(); open(i); }}>
         <Thumbnail of={i} />
         <span class="card-verb" aria-hidden="true"><Icon name={i.state === 'stopped' ? 'play' : i.desktop ? 'screen' : 'terminal'} />{verb}</span>

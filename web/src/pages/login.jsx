@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { login, server, session, me } from '../lib/live.js';
-import { get, patch, userPath } from '../lib/api.js';
+import { choosePassword, givenPassword, login, server, me } from '../lib/live.js';
 import { Button, Field, Trouble } from '../ui/parts.jsx';
 import { Mark } from '../ui/icon.jsx';
 import { logOut } from '../ui/shell.jsx';
 
 function Frame({ title, sub, children }) {
+  const main = useRef(null);
+  useEffect(() => main.current.querySelector('input:not(.sr)')?.focus(), []); // autofocus works once a document, and pages follow each other
   return (
-    <main class="login">
+    <main class="login" ref={main}>
       <div class="login-card">
         <Mark size={44} />
         <h1>{title}</h1>
@@ -49,7 +50,7 @@ export function Login() {
     <Frame title={name ? `Sign in to ${name}` : 'Sign in'} sub={step === 'code' ? 'Enter the code that your authenticator app shows.' : 'Your computers are on this server.'}>
       <form onSubmit={submit}>
         {step === 'password' ? <>
-          <Field label="User" value={form.user} onInput={set('user')} name="username" autoComplete="username" autoCapitalize="none" spellcheck={false} required autoFocus />
+          <Field label="User" value={form.user} onInput={set('user')} name="username" autoComplete="username" autoCapitalize="none" spellcheck={false} required />
           <Field label="Password" type="password" value={form.password} onInput={set('password')} name="password" autoComplete="current-password" required />
         </> : <div ref={code}>
           <Field label="Code" value={form.code} onInput={set('code')} inputMode="numeric" autoComplete="one-time-code" pattern="[0-9 ]{6,8}" required />
@@ -65,33 +66,34 @@ export function Login() {
 /** The pages came, but what is behind them does not answer. */
 export const NoAnswer = () => <Frame title="The server is not ready" sub="It may be starting or being updated. This page goes on by itself; your computers are not touched by it." />;
 
-/** The first login with a password somebody else chose. */
+/** The first login with a password somebody else chose. It is asked for again only where the page was loaded anew since. */
 export function MustChange() {
+  const known = givenPassword();
   const [form, setForm] = useState({ current: '', next: '', again: '' });
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   const set = (k) => (e) => setForm({ ...form, [k]: e.currentTarget.value });
-  const differs = form.again && form.again !== form.next ? 'The two are not the same.' : null;
+  const differs = form.again && !form.next.startsWith(form.again) ? 'The two are not the same.' : null;
   const submit = async (e) => {
     e.preventDefault();
-    if (form.next !== form.again) return;
+    if (form.next !== form.again) return setError({ message: 'The two new passwords are not the same.', hint: 'Type the second one again.' });
     setBusy(true);
     setError(null);
     try {
-      await patch(userPath(me.value.name), { password: form.next, current_password: form.current });
-      session.value = await get('/v1/session');
+      await choosePassword(form.next, known || form.current);
     } catch (x) {
       setError(x);
       setBusy(false);
     }
+    return undefined;
   };
   return (
     <Frame title="Choose your password" sub={`Welcome, ${me.value.full_name || me.value.name}. The password you were given is for this first time only.`}>
       <form onSubmit={submit}>
-        <input type="hidden" name="username" autoComplete="username" value={me.value.name} />
-        <Field label="The password you were given" type="password" value={form.current} onInput={set('current')} autoComplete="current-password" required autoFocus />
-        <Field label="New password" type="password" value={form.next} onInput={set('next')} autoComplete="new-password" minLength={8} required hint="Eight characters or more. A short sentence is easy to keep in mind." />
-        <Field label="New password again" type="password" value={form.again} onInput={set('again')} autoComplete="new-password" required error={differs} />
+        <input class="sr" type="text" name="username" autoComplete="username" value={me.value.name} readOnly tabIndex="-1" aria-hidden="true" />
+        {!known && <Field label="The password you were given" type="password" name="current" value={form.current} onInput={set('current')} autoComplete="current-password" required />}
+        <Field label="New password" type="password" name="new" value={form.next} onInput={set('next')} autoComplete="new-password" minLength={8} required hint="Eight characters or more. A short sentence is easy to keep in mind." />
+        <Field label="New password again" type="password" name="again" value={form.again} onInput={set('again')} autoComplete="new-password" required error={differs} />
         <Trouble error={error} />
         <Button type="submit" kind="primary big" busy={busy} disabled={!!differs}>Save and go on</Button>
         <Button kind="ghost" onClick={logOut}>Sign out</Button>

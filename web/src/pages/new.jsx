@@ -10,6 +10,7 @@ import { choices, launch, launching, suggestName } from '../lib/launch.js';
 import { Button, Check, Field, Note, PageHead, Progress, Trouble } from '../ui/parts.jsx';
 import { ImagePicture } from '../ui/picture.jsx';
 import { attempt } from '../ui/dialog.jsx';
+import { Desktop } from './desktop.jsx';
 
 const NAME = '[a-z]([a-z0-9\\-]{0,61}[a-z0-9])?';
 
@@ -31,6 +32,10 @@ export function NewComputer({ query }) {
       start();
     }
   }, [choice?.ref, space]);
+
+  useEffect(() => {
+    if (choice?.desktop) Desktop.ahead();
+  }, [choice?.desktop]);
 
   if (!loaded.value) return null;
   if (launching.value) return <Launching />;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The small parts pages are made of.
-import { useId, useState, useRef } from 'preact/hooks';
+import { useEffect, useId, useState, useRef } from 'preact/hooks';
 import { Icon } from './icon.jsx';
 import { ago, dateTime } from '../lib/format.js';
 import { now } from '../lib/live.js';
@@ -111,10 +111,15 @@ export function PageHead({ title, sub, back, children }) {
   );
 }
 
-/** Tabs as links: each is a page of its own with an address. */
+/** Tabs as links: each is a page of its own with an address. On a narrow screen they scroll, the current one in sight. */
 export function Tabs({ label, items, current }) {
+  const bar = useRef(null);
+  useEffect(() => {
+    const now = bar.current.querySelector('[aria-current]');
+    if (now) bar.current.scrollLeft = now.offsetLeft - (bar.current.clientWidth - now.offsetWidth) / 2;
+  }, [current]);
   return (
-    <nav class="tabs" aria-label={label}>
+    <nav class="tabs" aria-label={label} ref={bar}>
       {items.map((t) => <a key={t.id} href={t.href} aria-current={t.id === current ? 'page' : undefined}>{t.text}</a>)}
     </nav>
   );
