@@ -160,6 +160,15 @@ look(Follow *f)
   g_free(text);
 }
 
+static bool
+is_gone(const Follow *f)
+{
+  g_autofree char *key = pt_key_instance(f->spec->space, f->spec->name);
+  g_autoptr(PtInstance) now = PT_LOAD(f->api, key, pt_instance_parse, "instance", NULL, NULL);
+
+  return !now || g_strcmp0(now->id, f->spec->id) != 0;
+}
+
 static gssize
 on_follow(void *data, guint64 pos, char *buf, gsize size)
 {
@@ -170,7 +179,7 @@ on_follow(void *data, guint64 pos, char *buf, gsize size)
     look(f);
     if (f->sent < f->out_size)
       break;
-    if (pt_link_gone(f->link))
+    if (pt_link_gone(f->link) || is_gone(f))
       return -1;
     g_usleep(FOLLOW_STEP);
   }

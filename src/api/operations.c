@@ -70,32 +70,44 @@ load(PtRequest *r, PtRole *ret_role, GError **error)
   return g_steal_pointer(&o);
 }
 
+/* Answers with the operation, held back until it has ended or `wait` seconds are over. Takes `o`. */
+static bool
+reply_after(PtRequest *r, PtOperation *o, gint64 wait, guint status, GError **error)
+{
+  gint64 end = pt_mono() + wait * G_USEC_PER_SEC;
+  g_autoptr(PtOperation) now = o;
+
+  while (now->state < PT_OP_DONE && pt_mono() < end && !pt_link_gone(r->link)) {
+    PtOperation *next = pt_ops_wait(r->api->ops, pt_param(r, "id"), MIN(end - pt_mono(), G_USEC_PER_SEC), error);
+    if (!next)
+      return false;
+    pt_operation_free(now);
+    now = next;
+  }
+  return pt_reply_json(r, status, pt_operation_view(now));
+}
+
 bool
 pt_operations_get(PtRequest *r, GError **error)
 {
-  gint64 wait = 0, end = 0;
+  gint64 wait = 0;
   PtRole role = PT_ROLE_NONE;
 
   if (!pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &wait, error))
     return false;
-  end = pt_mono() + wait * G_USEC_PER_SEC;
-  g_autoptr(PtOperation) o = load(r, &role, error);
-  while (o && o->state < PT_OP_DONE && pt_mono() < end && !pt_link_gone(r->link)) {
-    PtOperation *next = pt_ops_wait(r->api->ops, pt_param(r, "id"), MIN(end - pt_mono(), G_USEC_PER_SEC), error);
-    if (!next)
-      return false;
-    pt_operation_free(o);
-    o = next;
-  }
-  return o && pt_reply_json(r, 200, pt_operation_view(o));
+  PtOperation *o = load(r, &role, error);
+  return o && reply_after(r, o, wait, 200, error);
 }
 
 bool
 pt_operations_cancel(PtRequest *r, GError **error)
 {
+  gint64 wait = 0;
   PtRole role = PT_ROLE_NONE;
-  g_autoptr(PtOperation) o = load(r, &role, error);
 
+  if (!pt_query_int(r, "wait", 0, 0, PT_WAIT_MAX, &wait, error))
+    return false;
+  g_autoptr(PtOperation) o = load(r, &role, error);
   if (!o)
     return false;
   if (role < PT_ROLE_OWNER && g_strcmp0(o->user, r->who.name) != 0) {
@@ -104,7 +116,6 @@ pt_operations_cancel(PtRequest *r, GError **error)
   }
   if (!pt_ops_cancel(r->api->ops, o->id, error))
     return false;
-  pt_operation_free(o);
-  o = pt_ops_get(r->api->ops, pt_param(r, "id"), error);
-  return o && pt_reply_json(r, 202, pt_operation_view(o));
+  PtOperation *now = pt_ops_get(r->api->ops, pt_param(r, "id"), error);
+  return now && reply_after(r, now, wait, 202, error);
 }

@@ -89,7 +89,7 @@ const PtRoute pt_routes[] = {
 
   { "GET", "/v1/operations", USER, 0, pt_operations_list, .answer = "[Operation]", .summary = "Operations, newest first" },
   { "GET", "/v1/operations/{id}", USER, 0, pt_operations_get, .query = "wait", .answer = "Operation", .summary = "One operation; waits for its end if asked to" },
-  { "DELETE", "/v1/operations/{id}", USER, 0, pt_operations_cancel, .action = "cancel", .answer = "Operation", .summary = "Cancel an operation" },
+  { "DELETE", "/v1/operations/{id}", USER, 0, pt_operations_cancel, .query = "wait", .action = "cancel", .answer = "Operation", .summary = "Cancel an operation" },
   { "GET", "/v1/events", USER, 0, pt_events_get, .query = "space since", .answer = "text/event-stream", .summary = "What happens, as it happens" },
   { "GET", "/v1/audit", ADMIN, 0, pt_audit_get, .query = "limit before user object", .answer = "[Audit]", .summary = "Who changed what, newest first" },
   { "GET", "/v1/node", USER, 0, pt_node_get, .answer = "Node", .summary = "This node" },

@@ -29,6 +29,7 @@ typedef struct PtCli {
   char *default_space;    /* found out once */
   PtConfig *config;       /* read when first needed */
   PtTransport *transport; /* opened when first needed */
+  bool failed;            /* it was an operation that failed: whatever the reason, nothing here was wrong */
   bool refused;           /* the last answer was a 400: a refusal, no mistake in the command line's form */
   char *missed_space, *missed_instance, *missed_image; /* last asked for: for suggestions when not found */
 } PtCli;

@@ -94,7 +94,9 @@ pt_cli_fail(PtCli *cli, const GError *error)
   if (near)
     fprintf(stderr, "  did you mean %s?\n", near);
   int status = exit_status(error);
-  return status == PT_EXIT_USAGE && cli->refused ? PT_EXIT_FAILED : status;
+  if (status == PT_EXIT_USAGE && cli->refused)
+    return PT_EXIT_FAILED;
+  return cli->failed && status != PT_EXIT_TIMED_OUT ? PT_EXIT_FAILED : status;
 }
 
 /* A line byte by byte, so that nothing of what follows it is taken from whoever reads next. */

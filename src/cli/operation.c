@@ -155,7 +155,7 @@ pt_operation_wait(PtCli *cli, const json_t *answer, const char *title, gint64 ti
   if (!ok)
     return false;
   if (!outcome(op, error)) {
-    cli->refused = true;
+    cli->failed = true;
     return false;
   }
   if (ret_operation)

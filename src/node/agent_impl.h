@@ -94,6 +94,7 @@ char *pt_image_derive_name(const char *source);
 
 /* spaces.c */
 void pt_agent_space_check(PtAgent *a, const char *space); /* deletion, and networks nobody needs */
+void pt_agent_space_keep(PtAgent *a, const char *space);  /* what should be up and is not (a dnsmasq that died) comes up again */
 
 /* sample.c */
 gpointer pt_sampler_run(gpointer agent);

@@ -119,8 +119,13 @@ pt_sampler_run(gpointer agent)
       break;
     g_mutex_unlock(&a->lock);
     g_autoptr(GPtrArray) units = running_units(a);
-    for (guint i = 0; i < units->len; i++)
+    g_autoptr(GHashTable) spaces = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < units->len; i++) {
+      const PtUnit *u = g_ptr_array_index(units, i);
       sample_unit(a, g_ptr_array_index(units, i));
+      if (g_hash_table_add(spaces, u->space))
+        pt_agent_space_keep(a, u->space);
+    }
     g_mutex_lock(&a->lock);
   }
   g_mutex_unlock(&a->lock);

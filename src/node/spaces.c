@@ -81,3 +81,13 @@ pt_agent_space_check(PtAgent *a, const char *space)
   if (s->deleting && s->op)
     pt_ops_end(a->ops, s->op, NULL, err);
 }
+
+void
+pt_agent_space_keep(PtAgent *a, const char *space)
+{
+  g_autofree char *id = NULL, *dns = NULL;
+  g_autoptr(GError) err = NULL;
+
+  if (!pt_agent_space_up(a, space, &id, &dns, &err) && !g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
+    pt_log_warn("node", "%s", err->message);
+}

@@ -218,6 +218,15 @@ class Daemon:
         """Networks go a moment after the last instance of their space."""
         wait_for(lambda: "left: " + "\n  ".join(self.leftovers()), lambda: not self.leftovers(), seconds, 0.05)
 
+    def is_clean_but(self, *names, seconds=10):
+        """Nothing of these stopped instances is left on the machine but their volumes and histories."""
+        ids = [self.instance(n)["id"] for n in names]
+        volumes = [self.instance(n)["volume"] for n in names]
+
+        def left():
+            return [x for x in self.leftovers() if any(i in x for i in ids) or any(v in x and not x.startswith("file pool/volumes/") for v in volumes)]
+        wait_for(lambda: "left: " + "\n  ".join(left()), lambda: not left(), seconds, 0.05)
+
     def destroy(self):
         """Ends everything and says what was left."""
         self.stop_gateway()

@@ -176,6 +176,7 @@ pt_containers_list(PtContainers *c, GError **error)
   g_autofree char *monitors = g_build_filename(c->host->run, "monitor", NULL);
   g_autofree char *roots = g_build_filename(c->host->run, "mnt", "root", NULL);
   g_autofree char *groups = g_build_filename(c->host->cgroup2, c->host->cgroup, NULL);
+  g_autofree char *histories = g_build_filename(c->host->state, "instances", NULL);
   GHashTableIter it;
   gpointer id;
 
@@ -183,6 +184,8 @@ pt_containers_list(PtContainers *c, GError **error)
   add_names(monitors, ids);
   add_names(roots, ids);
   add_names(groups, ids);
+  add_names(histories, ids);
+  add_names(c->crun_root, ids);
   g_hash_table_iter_init(&it, ids);
   while (g_hash_table_iter_next(&it, &id, NULL))
     g_ptr_array_add(list, g_strdup(id));
