@@ -148,7 +148,15 @@ class Daemon:
         finally:
             connection.close()
 
-    def cli(self, *args, input=None, check=True, timeout=180, binary=False):
+    def cli(self, *args, input=None, check=True, timeout=180, binary=False, partial=False):
+        """`partial`: what it has said until the timeout; for those that never end."""
+        if partial:
+            p = subprocess.Popen([str(BUILD / "src/cli/portena"), *map(str, args)], stdout=subprocess.PIPE, env=self.env, text=True)
+            try:
+                return p.communicate(timeout=timeout)[0]
+            except subprocess.TimeoutExpired:
+                p.terminate()
+                return p.communicate()[0]
         done = subprocess.run([str(BUILD / "src/cli/portena"), *map(str, args)], input=input, capture_output=True, env=self.env, timeout=timeout,
                               text=not binary, **({"stdin": subprocess.DEVNULL} if input is None else {}))
         if check and done.returncode:
