@@ -28,6 +28,7 @@
 
 #define HEADERS_MAX 100
 #define HEADERS_BYTES (16u << 10)
+#define SMALL_BODY 65536 /* a refused one is read to its end */
 #define BODY_MAX PT_JSON_MAX_BYTES
 #define POOL (64u << 10) /* libmicrohttpd's memory for one connection: headers and buffers */
 #define STACK (512u << 10)
@@ -331,6 +332,17 @@ answer(Call *c, GError *error)
   return pt_reply_queue(r, c->conn) ? MHD_YES : MHD_NO;
 }
 
+/* A refusal that comes before the body makes the library close the connection under a client that is still sending. One whose body
+ * is small is let finish: it is thrown away. */
+static bool
+body_is_small(Call *c)
+{
+  const char *length = header(c, "Content-Length");
+  guint64 n = 0;
+
+  return length && g_ascii_string_to_unsigned(length, 10, 1, SMALL_BODY, &n, NULL) && !header(c, "Transfer-Encoding") && !header(c, "Expect");
+}
+
 static enum MHD_Result
 on_request(void *data, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
            const char *upload, size_t *upload_size, void **call)
@@ -348,8 +360,12 @@ on_request(void *data, struct MHD_Connection *conn, const char *url, const char 
     c->begun = true;
     c->r.link = info->socket_context;
     pt_link_busy(c->r.link);
-    if (!begin(c, method, &err))
-      return answer(c, err);
+    if (!begin(c, method, &err)) {
+      if (!body_is_small(c))
+        return answer(c, err);
+      c->failure = g_steal_pointer(&err);
+      c->done = true;
+    }
     pt_link_idle(c->r.link, T_BODY);
     return MHD_YES;
   }
