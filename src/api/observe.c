@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Looking at what runs: samples, processes, logs, network, volumes. */
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/bodies.h"
@@ -11,7 +12,8 @@
 #include "base/id.h"
 
 #define LOG_MAX (4 << 20)
-#define FOLLOW_STEP (500 * 1000) /* µs between two looks at a log that is followed */
+#define FOLLOW_READ 65536u
+#define FOLLOW_STEP (200 * 1000) /* µs between two looks at a log that is followed */
 
 bool
 pt_samples_get(PtRequest *r, GError **error)
@@ -106,8 +108,8 @@ typedef struct {
   PtApi *api;
   PtLink *link;
   PtInstance *spec;
-  char *last; /* what was sent last, to find where the new begins */
-  gsize last_size;
+  int fd;     /* the file of the history of the moment; -1 = none yet */
+  gint64 pos; /* in it */
   char *out;
   gsize out_size, sent;
 } Follow;
@@ -118,46 +120,77 @@ follow_free(void *data)
   Follow *f = data;
 
   pt_instance_free(f->spec);
-  g_free(f->last);
+  if (f->fd >= 0)
+    close(f->fd);
   g_free(f->out);
   g_free(f);
 }
 
-/* Where `tail`, the end of what has been sent, ends in `text`; 0 where it is not in it any more. */
-static gsize
-behind(const char *text, gsize size, const char *tail, gsize tail_size)
+static bool
+same_file(int a, int b)
 {
-  if (tail_size == 0)
-    return 0;
-  for (gsize at = size; at >= tail_size; at--) {
-    if (memcmp(text + at - tail_size, tail, tail_size) == 0)
-      return at;
-  }
-  return 0;
+  struct stat one, two;
+
+  return fstat(a, &one) == 0 && fstat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
 }
 
+/* What was written since; at the end of one file, the next. */
 static void
 look(Follow *f)
 {
-  gsize size = 0;
-  char *text = pt_agent_logs(f->api->agent, f->spec, 256 << 10, &size, NULL);
-
-  if (!text)
-    return;
-  gsize from = behind(text, size, f->last, f->last_size);
-  if (from == size) {
-    g_free(text);
-    return;
+  if (!f->out)
+    f->out = g_malloc(FOLLOW_READ);
+  f->sent = f->out_size = 0;
+  for (int i = 0; i < 2; i++) {
+    int next = pt_agent_log_open(f->api->agent, f->spec, NULL); /* first: nothing more comes into a file that another has replaced */
+    gssize n = f->fd >= 0 ? pread(f->fd, f->out, FOLLOW_READ, f->pos) : 0;
+    bool moved = n <= 0 && next >= 0 && !(f->fd >= 0 && same_file(f->fd, next));
+    if (n > 0) {
+      f->out_size = (gsize)n;
+      f->pos += n;
+    }
+    if (!moved) {
+      if (next >= 0)
+        close(next);
+      return;
+    }
+    if (f->fd >= 0)
+      close(f->fd);
+    f->fd = next;
+    f->pos = 0;
   }
-  gsize tail = MIN(size, 256);
-  g_free(f->last);
-  f->last = g_memdup2(text + size - tail, tail);
-  f->last_size = tail;
-  g_free(f->out);
-  f->out = g_memdup2(text + from, size - from);
-  f->out_size = size - from;
-  f->sent = 0;
-  g_free(text);
+}
+
+static gint64
+size_of(int fd)
+{
+  struct stat st;
+
+  return fd >= 0 && fstat(fd, &st) == 0 ? st.st_size : 0;
+}
+
+/* The end of the history, and the place behind it: nothing may be written between the two looks. */
+static char *
+begin_follow(Follow *f, gsize bytes, gsize *ret_size, GError **error)
+{
+  char *text = NULL;
+
+  f->fd = -1;
+  for (int i = 0; i < 20; i++) {
+    g_free(text);
+    if (f->fd >= 0)
+      close(f->fd);
+    f->fd = pt_agent_log_open(f->api->agent, f->spec, NULL);
+    f->pos = size_of(f->fd);
+    text = pt_agent_logs(f->api->agent, f->spec, bytes, ret_size, error);
+    int now = text ? pt_agent_log_open(f->api->agent, f->spec, NULL) : -1;
+    bool still = !text || (f->fd < 0 && now < 0) || (f->fd >= 0 && now >= 0 && same_file(f->fd, now) && size_of(now) == f->pos);
+    if (now >= 0)
+      close(now);
+    if (still)
+      break;
+  }
+  return text;
 }
 
 static bool
@@ -177,7 +210,7 @@ on_follow(void *data, guint64 pos, char *buf, gsize size)
   (void)pos;
   while (f->sent == f->out_size) {
     look(f);
-    if (f->sent < f->out_size)
+    if (f->out_size > 0)
       break;
     if (pt_link_gone(f->link) || is_gone(f))
       return -1;
@@ -199,20 +232,22 @@ pt_logs_get(PtRequest *r, GError **error)
   if (!pt_query_int(r, "bytes", 65536, 0, LOG_MAX, &bytes, error) || !pt_query_bool(r, "follow", false, &follow, error))
     return false;
   g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
-  char *text = spec ? pt_agent_logs(r->api->agent, spec, (gsize)bytes, &size, error) : NULL;
-  if (!text)
+  if (!spec)
     return false;
-  if (!follow)
-    return pt_reply_text(r, 200, "text/plain; charset=utf-8", text, size);
+  if (!follow) {
+    char *text = pt_agent_logs(r->api->agent, spec, (gsize)bytes, &size, error);
+    return text && pt_reply_text(r, 200, "text/plain; charset=utf-8", text, size);
+  }
   Follow *f = g_new0(Follow, 1);
-  gsize tail = MIN(size, 256);
   f->api = r->api;
   f->link = r->link;
   f->spec = g_steal_pointer(&spec);
-  f->out = text;
-  f->out_size = size;
-  f->last = g_memdup2(text + size - tail, tail);
-  f->last_size = tail;
+  f->out = begin_follow(f, (gsize)bytes, &f->out_size, error);
+  if (!f->out) {
+    follow_free(f);
+    return false;
+  }
+  f->out = g_realloc(f->out, MAX(f->out_size, FOLLOW_READ));
   r->reply.status = 200;
   r->reply.type = "text/plain; charset=utf-8";
   r->reply.read = on_follow;

@@ -38,6 +38,7 @@ int pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError
 int pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **error);
 int pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error); /* NOT_FOUND: runs, but does not listen yet */
 char *pt_agent_logs(PtAgent *a, const PtInstance *spec, gsize bytes, gsize *ret_size, GError **error);
+int pt_agent_log_open(PtAgent *a, const PtInstance *spec, GError **error); /* as pt_container_log_open() */
 GPtrArray *pt_agent_processes(PtAgent *a, const PtInstance *spec, GError **error);
 
 /* A sample: kept for an hour at 5 s steps for charts. */

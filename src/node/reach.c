@@ -84,6 +84,12 @@ pt_agent_logs(PtAgent *a, const PtInstance *spec, gsize bytes, gsize *ret_size, 
   return pt_container_logs(a->containers, spec->id, bytes, ret_size, error);
 }
 
+int
+pt_agent_log_open(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  return pt_container_log_open(a->containers, spec->id, error);
+}
+
 GPtrArray *
 pt_agent_processes(PtAgent *a, const PtInstance *spec, GError **error)
 {

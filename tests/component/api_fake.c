@@ -163,6 +163,14 @@ pt_agent_logs(PtAgent *a, const PtInstance *spec, gsize bytes, gsize *ret_size, 
   return g_strdup("log\n");
 }
 
+int
+pt_agent_log_open(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  (void)a;
+  PT_SET(error, PT_ERR_NOT_FOUND, "%s: has no history", spec->name);
+  return -1;
+}
+
 void
 pt_process_free(PtProcess *p)
 {

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `portena` says over a real daemon: not each word (tests/component/golden has those), but that what it says is true."""
 import json
+import os
+import pty
 import re
+import subprocess
 
-from daemon import wait_for
+from daemon import BUILD, wait_for
 
 
 def rows(text):
@@ -45,6 +48,25 @@ def test_logs(shared, name):
     wait_for("it has spoken", lambda: "line 3" in shared.cli("logs", name).stdout)
     wait_for("it has ended", lambda: shared.instance(name)["state"] == "stopped")
     assert [l.strip() for l in shared.cli("logs", name).stdout.splitlines()] == ["line 1", "line 2", "line 3"]
+
+
+def test_logs_followed(shared, name):
+    """Every line once, also where all are the same."""
+    loop = "read x; i=0; while [ $i -lt 3000 ]; do echo tick; i=$((i+1)); [ $((i % 500)) = 0 ] && sleep 0.3; done; echo end; read y"
+    shared.cli("launch", "debian", name, "--init", "app", "--", "sh", "-c", loop)
+    p = subprocess.Popen([str(BUILD / "src/cli/portena"), "logs", "-f", name], stdout=subprocess.PIPE, env=shared.env, text=True)
+    master, slave = pty.openpty()
+    console = subprocess.Popen([str(BUILD / "src/cli/portena"), "console", name, "--no-history"], stdin=slave, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env=shared.env)
+    os.write(master, b"\n")
+    lines = []
+    while not lines or lines[-1] != "end":
+        lines.append(p.stdout.readline().strip())
+    assert lines.count("tick") == 3000, lines.count("tick")
+    shared.cli("delete", name, "--force")
+    assert p.wait(20) == 0 and console.wait(20) is not None
+    os.close(master)
+    os.close(slave)
 
 
 def test_volumes(shared, name):

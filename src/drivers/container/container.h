@@ -106,6 +106,9 @@ int pt_container_exec(PtContainers *c, const char *id, const PtInstance *spec, c
 int pt_container_console(PtContainers *c, const char *id, bool history, GError **error);
 /* The last `bytes` of the history, also of a stopped one. The caller's. */
 char *pt_container_logs(PtContainers *c, const char *id, gsize bytes, gsize *ret_size, GError **error);
+/* The file that the history is being written to, to read on in as it grows; the caller's. When it is full it is renamed and
+ * another takes its place: who has come to the end asks again. NOT_FOUND where nothing has been written yet. */
+int pt_container_log_open(PtContainers *c, const char *id, GError **error);
 /* A connected RFB stream. NOT_FOUND until the desktop listens. `path` is resolved inside the guest's tree, never through it. */
 int pt_container_desktop(PtContainers *c, const char *id, const char *path, GError **error);
 

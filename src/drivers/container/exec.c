@@ -194,6 +194,17 @@ pt_container_logs(PtContainers *c, const char *id, gsize bytes, gsize *ret_size,
 }
 
 int
+pt_container_log_open(PtContainers *c, const char *id, GError **error)
+{
+  g_autofree char *log = pt_ct_log(c, id);
+  int fd = open(log, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0)
+    pt_error_errno(error, errno, "instance %s: console history", id);
+  return fd;
+}
+
+int
 pt_container_desktop(PtContainers *c, const char *id, const char *path, GError **error)
 {
   char self[64];
