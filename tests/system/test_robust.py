@@ -268,6 +268,17 @@ def test_twenty_at_once(d):
     d.is_clean()
 
 
+def test_same_name_again_and_again(d):
+    """What is still under way of a deleted one does not touch the next of its name."""
+    ids = set()
+    for n in range(30):
+        d.cli("launch", "debian", "web", *(["--wait"] if n % 5 == 0 else []))
+        ids.add(d.instance("web")["id"])
+        d.cli("delete", "web", "--force")
+    assert len(ids) == 30
+    assert "does not start" not in d.log.read_text().rpartition("ready:")[2]
+
+
 def test_two_change_one(d):
     """Each of two clients' changes is there in the end, or was refused with a word on why."""
     d.cli("launch", "debian", "web")
