@@ -216,6 +216,7 @@ class Daemon:
                 dirs.remove(self.cgroup)
                 group = os.path.join(root, self.cgroup)
                 found += [f"cgroup {group}/{x}" for x in os.listdir(group) if os.path.isdir(os.path.join(group, x))]
+                found += [] if running else [f"cgroup {group}"]
         return found
 
     def has_record(self, id):
