@@ -276,7 +276,7 @@ def test_same_name_again_and_again(d):
         ids.add(d.instance("web")["id"])
         d.cli("delete", "web", "--force")
     assert len(ids) == 30
-    assert "does not start" not in d.log.read_text().rpartition("ready:")[2]
+    assert "home/web does not start" not in d.log.read_text().rpartition("ready:")[2]
 
 
 def test_two_change_one(d):
