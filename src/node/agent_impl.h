@@ -17,7 +17,6 @@ typedef struct PtUnit {
   bool queued;              /* in the pool's queue */
   bool running;             /* a worker is at it */
   bool again;               /* something changed meanwhile */
-  bool forgotten;           /* not in the table any more: its name may be another instance's by now, which has a unit of its own */
   gint64 not_before;        /* monotonic: restart back-off */
 
   GMutex lock;

@@ -332,7 +332,6 @@ static void
 forget(PtAgent *a, PtUnit *u)
 {
   g_mutex_lock(&a->lock);
-  u->forgotten = true;
   if (g_hash_table_lookup(a->units, u->key) == u)
     g_hash_table_remove(a->units, u->key);
   g_mutex_unlock(&a->lock);

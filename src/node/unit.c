@@ -61,13 +61,6 @@ void
 pt_unit_enqueue(PtAgent *a, PtUnit *u)
 {
   g_mutex_lock(&a->lock);
-  if (u->forgotten) { /* a timer, or a change that came while it was deleted: of who has the name now, if anybody */
-    g_mutex_unlock(&a->lock);
-    PtUnit *now = pt_unit_get(a, u->space, u->name, true);
-    pt_unit_enqueue(a, now);
-    pt_unit_unref(now);
-    return;
-  }
   if (a->stopping) {
     /* the successor looks at everything anew */
   } else if (u->running) {
