@@ -197,7 +197,7 @@ static bool
 is_gone(const Follow *f)
 {
   g_autofree char *key = pt_key_instance(f->spec->space, f->spec->name);
-  g_autoptr(PtInstance) now = PT_LOAD(f->api, key, pt_instance_parse, "instance", NULL, NULL);
+  g_autoptr(PtInstance) now = pt_load(f->api, key, &pt_instance_type, "instance", NULL, NULL);
 
   return !now || g_strcmp0(now->id, f->spec->id) != 0;
 }

@@ -209,7 +209,7 @@ begin(Call *c, const char *method, GError **error)
 
   r->from = source(c, uid);
   r->thumbnail =
-      g_strcmp0(header(c, "X-Portena-Purpose"), "thumbnail") == 0 && (gint64)uid == c->server->api->config.gateway_uid;
+    g_strcmp0(header(c, "X-Portena-Purpose"), "thumbnail") == 0 && (gint64)uid == c->server->api->config.gateway_uid;
   r->host = g_strdup(header(c, "Host"));
   r->origin = g_strdup(header(c, "Origin"));
   r->method = g_strdup(method);
@@ -332,15 +332,16 @@ answer(Call *c, GError *error)
   return pt_reply_queue(r, c->conn) ? MHD_YES : MHD_NO;
 }
 
-/* A refusal that comes before the body makes the library close the connection under a client that is still sending. One whose body
- * is small is let finish: it is thrown away. */
+/* A refusal that comes before the body makes the library close the connection under a client that is still sending. One
+ * whose body is small is let finish: it is thrown away. */
 static bool
 body_is_small(Call *c)
 {
   const char *length = header(c, "Content-Length");
   guint64 n = 0;
 
-  return length && g_ascii_string_to_unsigned(length, 10, 1, SMALL_BODY, &n, NULL) && !header(c, "Transfer-Encoding") && !header(c, "Expect");
+  return length && g_ascii_string_to_unsigned(length, 10, 1, SMALL_BODY, &n, NULL) && !header(c, "Transfer-Encoding") &&
+         !header(c, "Expect");
 }
 
 static enum MHD_Result
@@ -504,7 +505,7 @@ pt_server_new(PtApi *api, const char *path, GError **error)
   }
   s->links = pt_links_new();
   s->mhd = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                                MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC,
+                              MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC,
                             0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
                             fd, MHD_OPTION_CONNECTION_LIMIT, s->max, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,

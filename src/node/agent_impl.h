@@ -87,6 +87,8 @@ bool pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError
 bool pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
 PtImage *pt_agent_image(PtAgent *a, const char *digest, GError **error);
 bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, char **ret_volume, GError **error);
+/* The space's network is there afterwards; its id, and the address of its DNS server. The strings are the caller's. */
+bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error);
 void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
 
 /* images.c */

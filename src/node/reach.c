@@ -70,7 +70,8 @@ pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error)
   int fd = pt_container_desktop(a->containers, spec->id, image->desktop_socket, &err);
   if (fd < 0 && g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND)) {
     g_clear_error(&err);
-    PT_SET(error, PT_ERR_NOT_FOUND, "%s: its desktop is not there yet\ntry again in a moment; if it does not come, look at:  portena shell %s",
+    PT_SET(error, PT_ERR_NOT_FOUND,
+           "%s: its desktop is not there yet\ntry again in a moment; if it does not come, look at:  portena shell %s",
            spec->name, spec->name);
   } else if (fd < 0) {
     g_propagate_prefixed_error(error, err, "%s: ", spec->name);

@@ -37,8 +37,8 @@ gateway_of(const char *subnet)
   return g_strdup(inet_ntop(AF_INET, &in, text, sizeof text));
 }
 
-static bool
-space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error)
+bool
+pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error)
 {
   g_autofree char *key = pt_key_space(space);
   g_autoptr(PtSpace) s = pt_records_get(a->store, key, &pt_space_type, NULL, error);
@@ -181,7 +181,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   g_autofree char *lower = NULL, *volume = NULL, *space_id = NULL, *dns = NULL;
   if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
     return false;
-  if (!space_up(a, spec->space, &space_id, &dns, error)) {
+  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error)) {
     pt_unit_detach(a, u, spec);
     return false;
   }
@@ -210,7 +210,7 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   if (!pt_container_limits(a->containers, spec->id, spec, error))
     return false;
   g_autofree char *space_id = NULL, *dns = NULL;
-  if (!space_up(a, spec->space, &space_id, &dns, error))
+  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
     return false;
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
   PtNetPort port = net_port(spec, publish);
