@@ -14,7 +14,9 @@ FOREIGN = ("web/", "images/", "tests/fuzz/corpus/", "tests/component/golden/")
 GUARDED = {"src/base/wire.h", "src/helpers/jail.h"}
 TABLES = {"src/api/router.c"}  # a line a route
 # Where this is worked on, not where it runs: this checkout, what it is kept in, the directory of the build.
-HERE = re.compile("|".join(re.escape(str(p)) + r"(?![\w-])" for p in (TOP, TOP.parent, pathlib.Path.cwd()) if len(p.parts) > 2) or "(?!)")
+SHARED = {"/home", "/opt", "/root", "/srv", "/tmp", "/usr/src", "/var/lib", "/var/tmp"}  # no machine's own
+HERE = re.compile("|".join(re.escape(str(p)) + r"(?![\w-])" for p in (TOP, TOP.parent, pathlib.Path.cwd())
+                           if len(p.parts) > 2 and str(p) not in SHARED) or "(?!)")
 # Reserved for examples (RFC 2606, 6761), one word, an address; or a project that is named on purpose.
 HOSTS = re.compile(r"([a-z0-9-]+|[\d.]+|.*\.(example|invalid|test|localhost)|example\.(com|org|net)|server\.evil|"
                    r"(www\.)?apache\.org|(\w+\.)*debian\.(org|net)|(\w+\.)*kernel\.org|github\.com|docker\.io)", re.I)

@@ -309,10 +309,7 @@ import_within(PtImageWork *w, const PtSource *s, const char *from, PtImage *imag
 static bool
 is_compressed(const char *path)
 {
-  static const char *const magic[] = { "\x1f\x8b",
-                                       "\xfd"
-                                       "7zXZ",
-                                       "\x28\xb5\x2f\xfd", "BZh" };
+  static const char *const magic[] = { "\x1f\x8b", "\3757zXZ", "\x28\xb5\x2f\xfd", "BZh" }; /* gzip, xz, zstd, bzip2 */
   char head[6] = { 0 };
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   bool found = false;

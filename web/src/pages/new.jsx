@@ -20,7 +20,7 @@ export function NewComputer({ query }) {
   const [ref, setRef] = useState(query.image ?? null);
   const [size, setSize] = useState(2);
   const [name, setName] = useState(null); // null: not touched, follows the image
-  const [more, setMore] = useState({ init: '', command: '', env: '', ports: '', autostart: false });
+  const [more, setMore] = useState({ init: '', command: '', env: '', ports: '', autostart: true });
   const [error, setError] = useState(null);
   useEffect(() => {
     if (!space && homeSpace.value) setSpace(homeSpace.value);
@@ -102,7 +102,7 @@ function specOf(size, more) {
     if (!spec.env) throw new Error('Each line of the environment is NAME=value.');
   }
   if (more.ports.trim()) spec.ports = parsePorts(more.ports);
-  if (more.autostart) spec.autostart = true;
+  if (!more.autostart) spec.autostart = false;
   return spec;
 }
 
