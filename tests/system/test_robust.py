@@ -271,11 +271,11 @@ def test_twenty_at_once(d):
 def test_same_name_again_and_again(d):
     """What is still under way of a deleted one does not touch the next of its name."""
     ids = set()
-    for n in range(30):
+    for n in range(20):
         d.cli("launch", "debian", "web", *(["--wait"] if n % 5 == 0 else []))
         ids.add(d.instance("web")["id"])
         d.cli("delete", "web", "--force")
-    assert len(ids) == 30
+    assert len(ids) == 20
     assert "home/web does not start" not in d.log.read_text().rpartition("ready:")[2]
 
 
