@@ -96,7 +96,7 @@ static char *
 pin(PtImageWork *w, const PtSource *s, const char *arch, gint64 *ret_bytes, GError **error)
 {
   g_autofree char *reference = g_strdup_printf("docker://%s", s->name);
-  PtOciManifest m;
+  PtOciManifest m = { 0 };
 
   for (int depth = 0; depth < 3; depth++) {
     if (!inspect(w, s, reference, arch, &m, error)) {
@@ -206,7 +206,7 @@ describe(PtImageWork *w, const char *arch, PtImage *image, gint64 *ret_bytes, GE
 
   for (int depth = 0; depth < 3; depth++) {
     g_autofree char *text = read_blob(w, hex, &size, error);
-    PtOciManifest m;
+    PtOciManifest m = { 0 };
 
     if (!text || !pt_oci_manifest_parse(text, size, arch, &m, error))
       return false;
