@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -370,6 +371,12 @@ def test_console_and_history(d):
         while what not in text[fd]:
             text[fd] += os.read(fd, 4096)
     read_until(master, b"said before")
+
+    def attached(fd):  # its terminal is raw from then on; what is typed earlier may be thrown away
+        read_until(fd, b"Ctrl-]")
+        wait_for("the terminal is raw", lambda: not termios.tcgetattr(fd)[3] & termios.ICANON)
+    attached(master)
+    attached(second_master)
     os.write(master, b"word\n")
     read_until(master, b"heard word")
     read_until(second_master, b"heard word") # all who are attached see it
@@ -382,6 +389,7 @@ def test_console_and_history(d):
     # the daemon's death does not drop the console
     third = portena(d, "console", "app", "--no-history", stdin=slave, stdout=slave, stderr=slave)
     text[master] = b""
+    attached(master)
     os.write(master, b"once\n")
     read_until(master, b"heard once")
     d.kill()
