@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import xml.etree.ElementTree as ET
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 OUT = TOP / "build" / "check"
+STAGE_S = 900  # no stage needs half of it
 totals = {"passed": 0, "failed": 0, "skipped": 0}
 notes = []
 
@@ -77,16 +79,32 @@ def count_junit(path, name):
             count("passed")
 
 
+def bounded(argv, out=None, **kw):
+    """Runs argv in a process group of its own and returns its exit status; a stage that never ends must not take the others' results with
+    it, so after STAGE_S the group is told to end, then made to, and the status is that of a failure."""
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT if out else None, start_new_session=True,
+                             **{"cwd": TOP, **kw})
+    for how, patience in ((None, STAGE_S), (signal.SIGTERM, 30), (signal.SIGKILL, None)):
+        if how:
+            print(f"== no end within {STAGE_S} s, {how.name}", flush=True)
+            os.killpg(child.pid, how)
+        try:
+            rc = child.wait(patience)
+            return rc or (1 if how else 0)
+        except subprocess.TimeoutExpired:
+            continue
+
+
 def run(name, argv, log=None, **kw):
     start = time.time()
     print(f"== {name}", flush=True)
     if log:
         with open(log, "w") as out:
-            rc = subprocess.call(argv, cwd=TOP, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, **kw)
+            rc = bounded(argv, out, **kw)
         if rc:
             print(pathlib.Path(log).read_text(errors="replace")[-8000:])
     else:
-        rc = subprocess.call(argv, cwd=TOP, stdin=subprocess.DEVNULL, **kw)
+        rc = bounded(argv, **kw)
     print(f"== {name}: {'ok' if rc == 0 else f'exit {rc}'}, {time.time() - start:.0f} s", flush=True)
     return rc
 
@@ -123,16 +141,14 @@ def pytest(name, paths, env=None, args=()):
 
 
 def tap(name, argv, env=None, cwd=TOP):
-    print(f"== {name}", flush=True)
-    done = subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env={**os.environ, **(env or {})})
-    (OUT / f"{name}.log").write_text(done.stdout)
+    log = OUT / f"{name}.log"
     before = totals["failed"]
-    points = count_tap("\n".join(l for l in done.stdout.splitlines() if not l.startswith(" ")), name)
-    if (done.returncode or not points) and totals["failed"] == before:
-        count("failed", name, f"exit {done.returncode}, {points} results")
-    if totals["failed"] > before:
-        print(done.stdout[-6000:])
+    rc = run(name, argv, log=log, cwd=cwd, env={**os.environ, **(env or {})})
+    points = count_tap("\n".join(l for l in log.read_text(errors="replace").splitlines() if not l.startswith(" ")), name)
+    if (rc or not points) and totals["failed"] == before:
+        count("failed", name, f"exit {rc}, {points} results")
+    if totals["failed"] > before and not rc:
+        print(log.read_text(errors="replace")[-8000:])
 
 
 def main():

@@ -3,7 +3,7 @@
 // PORTENA_PASSWORD. Every page is watched: a violation of the content security policy, a request to another host, an
 // exception in a script, each fails the test. Screenshots go to PORTENA_ARTIFACTS, or artifacts/.
 import { chromium } from 'playwright-core';
-import { after, before, test as nodeTest } from 'node:test';
+import { after, test as nodeTest } from 'node:test';
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { ARGS, CHROMIUM } from '../browser.mjs';
@@ -17,9 +17,6 @@ mkdirSync(ARTIFACTS, { recursive: true });
 
 export const it = { mock: null, browser: null, url: process.env.PORTENA_URL?.replace(/\/$/, '') };
 
-before(async () => {
-  it.browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
-});
 after(async () => {
   await it.browser?.close();
   await it.mock?.close();
@@ -27,6 +24,8 @@ after(async () => {
 
 /** A page with watchers. `run(page)` gets it; afterwards what the watchers saw must be nothing. */
 export async function withPage(options, run) {
+  // With the first test and not in a hook of the file: in a file that has no test in this world the hook that closes it is never run, and the open browser keeps the process alive.
+  it.browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
   if (!real) {
     await it.mock?.close();
     it.mock = await startMock({ samples: 700 });
