@@ -421,6 +421,33 @@ rename_to(Change *c, const char *name, GError **error)
   return true;
 }
 
+/* Whether its image can run as this, and this node can run it so. */
+bool
+pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error)
+{
+  if (!pt_agent_runs_kind(spec, error))
+    return false;
+  if (!image->kinds || g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind]))
+    return true;
+  g_autofree char *can = g_strjoinv(" or ", image->kinds);
+  PT_SET(error, PT_ERR_INVALID, "image %s: cannot run as a %s", spec->image_name ? spec->image_name : spec->image, pt_kind_names[spec->kind]);
+  pt_error_hint(error, "it runs as %s", can);
+  return false;
+}
+
+/* Who runs it and how it is looked at depend on the kind, so it is not changed under a running one. */
+static bool
+kind_changed(Change *c, const PtInstance *before, bool running, GError **error)
+{
+  if (c->spec->kind == before->kind)
+    return true;
+  if (running)
+    return wrong_state(c, "its kind can be changed while it is stopped", error);
+  g_autofree char *key = pt_key_image(c->spec->image);
+  g_autoptr(PtImage) image = pt_load(c->r->api, key, &pt_image_type, "image", NULL, error);
+  return image && pt_kind_check(c->spec, image, error);
+}
+
 static bool
 edit(Change *c, GError **error)
 {
@@ -430,7 +457,7 @@ edit(Change *c, GError **error)
 
   e->running = state != PT_RUN_STOPPED && state != PT_RUN_FAILED;
   bool ok = pt_record_patch(&pt_instance_type, c->spec, e->patch, PT_F_LIVE | PT_F_STOPPED, &e->flags, error) &&
-            (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
+            kind_changed(c, before, e->running, error) && (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
             ((c->spec->disk == before->disk && !c->old_name) || grow_volume(c, error));
   pt_record_free(&pt_instance_type, before);
   return ok;

@@ -20,3 +20,6 @@ bool pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *befo
 bool pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error);
 /* Requires the guard as it was read, and writes it with the last address given out. */
 void pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last);
+
+/* Whether the instance's image can run as its kind, and this node has an engine for it: INVALID or UNSUPPORTED, with what can. */
+bool pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error);

@@ -283,14 +283,9 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
 
   if (!image)
     return false;
-  if (spec->kind != PT_KIND_CONTAINER) {
-    PT_SET(error, PT_ERR_UNSUPPORTED, "kind: this node runs containers, no %s\nleave kind out", pt_kind_names[spec->kind]);
+  spec->image_name = g_strdup(w->image);
+  if (!pt_kind_check(spec, image, error))
     return false;
-  }
-  if (image->kinds && !g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind])) {
-    PT_SET(error, PT_ERR_INVALID, "image %s: cannot run as a %s", w->image, pt_kind_names[spec->kind]);
-    return false;
-  }
   if (!w->init_given)
     spec->init = image->init;
   if (spec->init == PT_INIT_APP && !spec->command && !image->command) {
@@ -298,7 +293,7 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
     return false;
   }
   spec->image = g_strdup(image->digest);
-  spec->image_name = g_strdup(w->image);
+  spec->arch = g_strdup(image->arch);
   spec->desktop = image->desktop && spec->init == PT_INIT_SYSTEM;
   return true;
 }

@@ -8,10 +8,18 @@
 #include "model/field.h"
 
 const char *const pt_kind_names[] = { "container", "machine", "process", NULL };
+const char *const pt_model_names[] = { "micro", "pc", NULL };
+const char *const pt_accel_names[] = { "auto", "kvm", "tcg", NULL };
+const char *const pt_firmware_names[] = { "uefi", "bios", NULL };
+const char *const pt_hardware_names[] = { "virtio", "emulated", NULL };
 const char *const pt_init_names[] = { "system", "app", NULL };
 const char *const pt_power_names[] = { "stopped", "running", "paused", NULL };
 const char *const pt_restart_names[] = { "no", "on-failure", "always", NULL };
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_kind_names) == PT_N_KINDS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_model_names) == PT_N_MODELS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_accel_names) == PT_N_ACCELS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_firmware_names) == PT_N_FIRMWARES + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_hardware_names) == PT_N_HARDWARES + 1);
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_init_names) == PT_N_INITS + 1);
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_power_names) == PT_N_POWERS + 1);
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_restart_names) == PT_N_RESTARTS + 1);
@@ -76,8 +84,20 @@ static const PtField fields[] = {
   PT_STR(PtInstance, name, PT_F_USER | PT_F_REQUIRED, 63, pt_check_instance, "Its name in the space, and its host name."),
   PT_STR(PtInstance, space, PT_F_REQUIRED, 63, pt_check_space, "The space it belongs to."),
   PT_STR(PtInstance, description, PT_LIVE, 500, NULL, "What it is for, in a line."),
-  PT_ENUM(PtInstance, kind, PT_F_USER, pt_kind_names, "What runs it: container, machine or process."),
+  PT_ENUM(PtInstance, kind, PT_STOPPED, pt_kind_names, "What runs it: container, machine or process."),
   PT_ENUM(PtInstance, init, PT_STOPPED, pt_init_names, "system: a whole userland with its own init; app: one command."),
+  PT_ENUM(PtInstance, model, PT_STOPPED, pt_model_names, "A machine's model: micro (a kernel of ours, virtio only) or pc (any system)."),
+  PT_ENUM(PtInstance, accel, PT_STOPPED, pt_accel_names, "What runs a machine's processors: auto, kvm or tcg (emulation)."),
+  PT_STR(PtInstance, arch, 0, 16, NULL, "Its processor architecture, the image's."),
+  PT_ENUM(PtInstance, firmware, PT_STOPPED, pt_firmware_names, "A pc's firmware: uefi or bios."),
+  PT_BOOL(PtInstance, secure_boot, PT_STOPPED, "Whether a pc's UEFI starts signed systems only."),
+  PT_BOOL(PtInstance, tpm, PT_STOPPED, "Whether a pc has a TPM 2.0."),
+  PT_ENUM(PtInstance, hardware, PT_STOPPED, pt_hardware_names,
+          "A pc's disk and network card: virtio, or emulated (AHCI, e1000e) for systems without virtio drivers."),
+  PT_STR(PtInstance, iso, 0, 71, pt_check_digest, "The digest of the ISO image in a pc's drive."),
+  PT_STR(PtInstance, iso_name, PT_STOPPED, 255, NULL, "The ISO image in a pc's drive; null is none."),
+  PT_BOOL(PtInstance, boot_iso, PT_STOPPED, "Whether a pc starts from that drive before its disk."),
+  PT_BOOL(PtInstance, offline, PT_STOPPED, "Whether it has no network at all."),
   PT_STR(PtInstance, image, PT_F_REQUIRED, 71, pt_check_digest, "The digest of its image."),
   PT_STR(PtInstance, image_name, 0, 255, NULL, "The image as it was asked for."),
   PT_STR(PtInstance, volume, 0, 26, pt_check_id, "The id of its root volume."),

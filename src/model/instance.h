@@ -5,6 +5,10 @@
 #include "model/record.h"
 
 typedef enum { PT_KIND_CONTAINER, PT_KIND_MACHINE, PT_KIND_PROCESS, PT_N_KINDS } PtKind;
+typedef enum { PT_MODEL_MICRO, PT_MODEL_PC, PT_N_MODELS } PtModel;
+typedef enum { PT_ACCEL_AUTO, PT_ACCEL_KVM, PT_ACCEL_TCG, PT_N_ACCELS } PtAccel;
+typedef enum { PT_FIRMWARE_UEFI, PT_FIRMWARE_BIOS, PT_N_FIRMWARES } PtFirmware;
+typedef enum { PT_HARDWARE_VIRTIO, PT_HARDWARE_EMULATED, PT_N_HARDWARES } PtHardware;
 typedef enum { PT_INIT_SYSTEM, PT_INIT_APP, PT_N_INITS } PtInit;
 typedef enum { PT_POWER_STOPPED, PT_POWER_RUNNING, PT_POWER_PAUSED, PT_N_POWERS } PtPower;
 typedef enum { PT_RESTART_NO, PT_RESTART_ON_FAILURE, PT_RESTART_ALWAYS, PT_N_RESTARTS } PtRestart;
@@ -24,6 +28,17 @@ typedef struct PtInstance {
   char *description;
   int kind;    /* PtKind */
   int init;    /* PtInit */
+  int model;   /* PtModel, of a machine */
+  int accel;   /* PtAccel, of a machine */
+  char *arch;  /* the image's; NULL = the node's own */
+  int firmware;     /* PtFirmware, of a pc */
+  bool secure_boot; /* of a pc with UEFI */
+  bool tpm;         /* of a pc */
+  int hardware;     /* PtHardware: what a pc's disk and network card look like */
+  char *iso;        /* digest of the ISO image in a pc's CD-ROM drive, or NULL */
+  char *iso_name;   /* as it was asked for */
+  bool boot_iso;    /* the drive is booted from before the disk */
+  bool offline;     /* it has no network at all; a process has one only where this is false */
   char *image;      /* digest, "sha256:…" */
   char *image_name; /* as it was asked for */
   char *volume;     /* id of the root volume */
@@ -62,6 +77,7 @@ typedef struct PtInstance {
 } PtInstance;
 
 extern const PtType pt_port_type, pt_instance_type, pt_status_type;
+extern const char *const pt_model_names[], *const pt_accel_names[], *const pt_firmware_names[], *const pt_hardware_names[];
 extern const char *const pt_kind_names[], *const pt_init_names[], *const pt_power_names[], *const pt_restart_names[],
   *const pt_run_names[];
 

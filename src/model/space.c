@@ -197,6 +197,11 @@ const PtType pt_operation_type = {
   .defaults = op_defaults,
 };
 
+const char *const pt_format_names[] = { "rootfs", "disk", "iso", "program", "kernel", NULL };
+const char *const pt_runtime_names[] = { "native", "wasm", "java", NULL };
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_format_names) == PT_N_FORMATS + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_runtime_names) == PT_N_RUNTIMES + 1);
+
 static const PtField image_fields[] = {
   PT_STR(PtImage, digest, PT_F_REQUIRED, 71, pt_check_digest, "SHA-256 of its file."),
   PT_STRINGS(PtImage, names, PT_LIVE, 64, pt_check_image_name, "Names it is known by."),
@@ -206,6 +211,10 @@ static const PtField image_fields[] = {
   PT_STR(PtImage, description, PT_LIVE, 500, NULL, "What it is, in a line."),
   PT_SIZE(PtImage, size, 0, 0, PT_BIG - 1, "Size of its file."),
   PT_TIME(PtImage, created, 0, "When it was made."),
+  PT_ENUM(PtImage, format, 0, pt_format_names, "What is in it: rootfs, disk, iso, program or kernel."),
+  PT_ENUM(PtImage, runtime, 0, pt_runtime_names, "What runs a program: native, wasm or java."),
+  PT_ENUM(PtImage, firmware, 0, pt_firmware_names, "The firmware that a disk starts with."),
+  PT_SIZE(PtImage, disk, 0, 0, PT_BIG - 1, "Size of a disk."),
   PT_ENUM(PtImage, init, 0, pt_init_names, "What a container of it runs as: system or app."),
   PT_STRINGS(PtImage, command, 0, 1024, NULL, "The command of an app."),
   PT_MAP(PtImage, env, 0, 1024, pt_check_env, "Variables of its environment."),

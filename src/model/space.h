@@ -98,6 +98,12 @@ typedef struct PtOperation {
   char *result;          /* "images/sha256:…", … */
 } PtOperation;
 
+/* rootfs: rootfs.erofs, a root file system for containers and machines of model micro. disk: disk.raw, an unmodified system's disk.
+ * iso: disk.raw too, a CD-ROM. program: rootfs.erofs with one program and what belongs to it, in /app. kernel: rootfs.erofs with
+ * /vmlinuz and /initrd, what machines of model micro start from; not for users. */
+typedef enum { PT_FORMAT_ROOTFS, PT_FORMAT_DISK, PT_FORMAT_ISO, PT_FORMAT_PROGRAM, PT_FORMAT_KERNEL, PT_N_FORMATS } PtFormat;
+typedef enum { PT_RUNTIME_NATIVE, PT_RUNTIME_WASM, PT_RUNTIME_JAVA, PT_N_RUNTIMES } PtRuntime;
+
 typedef struct PtImage { /* images/<digest> */
   char *digest;          /* "sha256:" and 64 hex digits of the erofs file */
   char **names;          /* "desktop", "docker.io/library/alpine:3.20" */
@@ -106,6 +112,10 @@ typedef struct PtImage { /* images/<digest> */
   char *os;              /* pretty name out of os-release */
   char *description;
   gint64 size;           /* bytes of the file */
+  int format;            /* PtFormat */
+  int runtime;           /* PtRuntime, of a program */
+  int firmware;          /* PtFirmware, of a disk */
+  gint64 disk;           /* of a disk: its size, bytes */
   gint64 created;
   int init;              /* PtInit: what a container of it runs as unless told otherwise */
   char **command;        /* app images: entrypoint and cmd together */
@@ -121,6 +131,7 @@ typedef struct PtImage { /* images/<digest> */
 
 extern const PtType pt_quota_type, pt_space_type, pt_user_type, pt_token_type, pt_volume_type, pt_node_type, pt_operation_type,
   pt_image_type;
+extern const char *const pt_format_names[], *const pt_runtime_names[];
 extern const char *const pt_role_names[], *const pt_token_kind_names[], *const pt_op_state_names[];
 
 /* NONE where the user is no member. */

@@ -7,7 +7,7 @@
  * `boot` (a new instance that shall run has boot 1), and the node starts or restarts whatever runs under another boot than
  * that. An instance that ends by itself is thus not started again, unless its restart policy says so. `op` is ended when
  * the status has reached the generation. Deletion sets `deleting`; the node removes the records last. */
-#include "drivers/container/container.h"
+#include "drivers/engine.h"
 #include "drivers/image/image.h"
 #include "drivers/volume/volume.h"
 #include "node/bus.h"
@@ -32,6 +32,9 @@ void pt_agent_image_make(PtAgent *a, const char *op, const char *source, const c
 bool pt_agent_image_remove(PtAgent *a, const char *digest, GError **error);
 bool pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error);
 const char *pt_agent_uplink(PtAgent *a);
+
+/* Whether this node has an engine for an instance of its kind; UNSUPPORTED says which it has. */
+bool pt_agent_runs_kind(const PtInstance *spec, GError **error);
 
 /* Of one instance of this node; `spec` names it. NOT_FOUND or CONFLICT ("is stopped", with the hint how to start it). */
 int pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error);

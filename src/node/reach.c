@@ -38,14 +38,22 @@ runs(PtAgent *a, const PtInstance *spec, GError **error)
   return false;
 }
 
+bool
+pt_agent_runs_kind(const PtInstance *spec, GError **error)
+{
+  return pt_engine_of(spec, error) != NULL;
+}
+
 int
 pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error)
 {
   g_autoptr(PtImage) image = NULL;
 
-  if (!runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
+  const PtEngine *engine = pt_engine_of(spec, error);
+
+  if (!engine || !runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
     return -1;
-  return pt_container_exec(a->containers, spec->id, spec, image, exec, error);
+  return engine->exec(a->containers, spec->id, spec, image, exec, error);
 }
 
 int
@@ -59,7 +67,9 @@ pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error)
 {
   g_autoptr(PtImage) image = NULL;
 
-  if (!runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
+  const PtEngine *engine = pt_engine_of(spec, error);
+
+  if (!engine || !runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
     return -1;
   if (!image->desktop || !image->desktop_socket) {
     PT_SET(error, PT_ERR_CONFLICT, "%s: its image %s has no desktop\nuse its terminal:  portena shell %s", spec->name,
@@ -67,7 +77,7 @@ pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error)
     return -1;
   }
   GError *err = NULL;
-  int fd = pt_container_desktop(a->containers, spec->id, image->desktop_socket, &err);
+  int fd = engine->desktop(a->containers, spec->id, spec, image, &err);
   if (fd < 0 && g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND)) {
     g_clear_error(&err);
     PT_SET(error, PT_ERR_NOT_FOUND,
@@ -94,7 +104,9 @@ pt_agent_log_open(PtAgent *a, const PtInstance *spec, GError **error)
 GPtrArray *
 pt_agent_processes(PtAgent *a, const PtInstance *spec, GError **error)
 {
-  return runs(a, spec, error) ? pt_container_processes(a->containers, spec->id, error) : NULL;
+  const PtEngine *engine = pt_engine_of(spec, error);
+
+  return engine && runs(a, spec, error) ? engine->processes(a->containers, spec->id, spec, error) : NULL;
 }
 
 static char *
@@ -147,10 +159,19 @@ pt_agent_root(PtAgent *a, const PtInstance *spec, gint64 *ret_idbase, GError **e
   PtUnit *u = pt_unit_get(a, spec->space, spec->name, true);
   PtContainerState state = { 0 };
   int fd = -1;
+  const PtEngine *engine = pt_engine_of(spec, error);
 
+  if (!engine) {
+    pt_unit_unref(u);
+    return -1;
+  }
   g_mutex_lock(&u->lock);
-  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.running) {
-    fd = pt_container_root(a->containers, spec->id, error);
+  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.running && !engine->root) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: the files of a running %s are not reached from outside", spec->name, pt_kind_names[spec->kind]);
+    pt_error_hint(error, "stop it first:  portena stop %s", spec->name);
+    g_mutex_unlock(&u->lock);
+  } else if (state.running) {
+    fd = engine->root(a->containers, spec->id, error);
     *ret_idbase = u->status ? u->status->idbase : 0;
     g_mutex_unlock(&u->lock);
   } else {

@@ -170,6 +170,9 @@ take_idbase(PtAgent *a)
 bool
 pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GError **error)
 {
+  const PtEngine *engine = pt_engine_of(spec, error);
+  if (!engine)
+    return false;
   g_autoptr(PtImage) image = pt_agent_image(a, spec->image, error);
   if (!image)
     return false;
@@ -189,7 +192,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   Plug p = { a, spec, space_id };
   PtContainerStart start = { .spec = spec, .image = image, .lower = lower, .volume = volume, .idbase = u->status->idbase,
                              .dns = dns, .domain = domain, .plug = plug, .plug_data = &p, .ret_ready = ret_ready };
-  if (!pt_container_start(a->containers, &start, error)) {
+  if (!engine->start(a->containers, &start, error)) {
     pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
     pt_container_clear(a->containers, spec->id, false, NULL);
     pt_unit_detach(a, u, spec);
@@ -207,7 +210,8 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
     return false;
   if (u->limits_known && u->limits_generation == spec->generation)
     return true;
-  if (!pt_container_limits(a->containers, spec->id, spec, error))
+  const PtEngine *engine = pt_engine_of(spec, error);
+  if (!engine || !engine->limits(a->containers, spec->id, spec, error))
     return false;
   g_autofree char *space_id = NULL, *dns = NULL;
   if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
@@ -239,6 +243,9 @@ patience_over(void *data)
 bool
 pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError **error)
 {
+  const PtEngine *engine = pt_engine_of(spec, error);
+  if (!engine)
+    return false;
   g_autoptr(PtImage) image = pt_agent_image(a, spec->image, NULL);
   gint64 deadline = force ? 0 : (spec->deadline > 0 ? spec->deadline : 10) * G_USEC_PER_SEC;
   PtContainerState state;
@@ -248,7 +255,7 @@ pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError *
     return false;
   Stopping stopping = { a, u };
   const PtPatience patience = { patience_over, &stopping };
-  if (!pt_container_stop(a->containers, spec->id, spec, image, deadline, &patience, error))
+  if (!engine->stop(a->containers, spec->id, spec, image, deadline, &patience, error))
     return false;
   if (pt_container_state(a->containers, spec->id, &state, NULL)) { /* releasing it forgets how it ended */
     u->status->exit_code = state.exit_code;

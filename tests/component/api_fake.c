@@ -121,6 +121,15 @@ one_end(void)
   return sv[0];
 }
 
+bool
+pt_agent_runs_kind(const PtInstance *spec, GError **error)
+{
+  if (spec->kind == PT_KIND_CONTAINER)
+    return true;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "kind: not here");
+  return false;
+}
+
 int
 pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error)
 {

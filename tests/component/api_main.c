@@ -276,7 +276,7 @@ test_change_says_when(void)
   g_autoptr(Reply) now = ask(&f, f.admin, "GET", "/v1/spaces/home/instances/web", NULL, NULL);
   g_assert_cmpint(json_integer_value(json_object_get(now->json, "disk")), ==, (gint64)40 << 30);
   g_autoptr(Reply) fixed = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web", "{\"kind\":\"machine\"}", NULL);
-  expect(fixed, 400, "kind");
+  expect(fixed, 409, "kind");
   g_autoptr(Reply) internal = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web", "{\"owner\":\"n2\"}", NULL);
   expect(internal, 400, "owner");
   fixture_down(&f);

@@ -18,6 +18,7 @@ typedef struct PtContainerStart {
   const PtImage *image;
   const char *lower;      /* mounted image, ids unshifted */
   const char *volume;     /* mounted root volume, ids unshifted: upper and work go into VOLUME/upper, VOLUME/work */
+  const char *image_file, *volume_file; /* in place of these two, for an engine that opens files itself (drivers/engine.h); else NULL */
   gint64 idbase;
   const char *dns;        /* address of the space's DNS server, or NULL */
   const char *domain;     /* "home.internal" */
