@@ -430,7 +430,8 @@ pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error)
   if (!image->kinds || g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind]))
     return true;
   g_autofree char *can = g_strjoinv(" or ", image->kinds);
-  PT_SET(error, PT_ERR_INVALID, "image %s: cannot run as a %s", spec->image_name ? spec->image_name : spec->image, pt_kind_names[spec->kind]);
+  PT_SET(error, PT_ERR_INVALID, "image %s: cannot run as a %s", spec->image_name ? spec->image_name : spec->image,
+         pt_kind_names[spec->kind]);
   pt_error_hint(error, "it runs as %s", can);
   return false;
 }

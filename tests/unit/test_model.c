@@ -88,7 +88,6 @@ static const struct {
   { MAKE, "{\"image\":\"" DIGEST "\"}", "kept by Portena" },
   { MAKE, "{\"created_by\":\"root\"}", "kept by Portena" },
   { CHANGE, "{\"name\":\"other\"}", "cannot be changed afterwards" },
-  { CHANGE, "{\"kind\":\"machine\"}", "cannot be changed afterwards" },
   { CHANGE, "{\"memory\":1073741824,\"owner\":\"n2\"}", "owner" },
   /* names */
   { MAKE, "{\"name\":null}", "name: is required" },
