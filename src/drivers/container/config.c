@@ -111,8 +111,8 @@ pt_config_exec(const PtInstance *spec, const PtGuestUser *user, char *const *arg
   return p;
 }
 
-static void
-add_mount(json_t *list, const char *to, const char *type, const char *source, const char *options)
+void
+pt_jail_mount(json_t *list, const char *to, const char *type, const char *source, const char *options)
 {
   g_auto(GStrv) split = g_strsplit(options, ",", -1);
 
@@ -127,13 +127,13 @@ mounts(const PtConfigInput *in)
   json_t *l = json_array();
   bool system = spec->init == PT_INIT_SYSTEM;
 
-  add_mount(l, "/proc", "proc", "proc", "nosuid,noexec,nodev");
-  add_mount(l, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
-  add_mount(l, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
-  add_mount(l, "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777");
-  add_mount(l, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
-  add_mount(l, "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro");
-  add_mount(l, "/sys/fs/cgroup", "cgroup2", "cgroup2", system ? "rw,nosuid,nodev,noexec" : "ro,nosuid,nodev,noexec");
+  pt_jail_mount(l, "/proc", "proc", "proc", "nosuid,noexec,nodev");
+  pt_jail_mount(l, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
+  pt_jail_mount(l, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
+  pt_jail_mount(l, "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777");
+  pt_jail_mount(l, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
+  pt_jail_mount(l, "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro");
+  pt_jail_mount(l, "/sys/fs/cgroup", "cgroup2", "cgroup2", system ? "rw,nosuid,nodev,noexec" : "ro,nosuid,nodev,noexec");
   if (!system)
     return l;
   /* Their pages count as the guest's memory; the sizes only keep a runaway log from taking all of it. */
@@ -141,11 +141,11 @@ mounts(const PtConfigInput *in)
                                          spec->memory ? MAX(spec->memory / 4 / 1024, 16384) : 524288);
   g_autofree char *tmp = g_strdup_printf("nosuid,nodev,mode=1777,size=%" G_GINT64_FORMAT "k",
                                          spec->memory ? MAX(spec->memory / 2 / 1024, 16384) : 2097152);
-  add_mount(l, "/run", "tmpfs", "tmpfs", run);
-  add_mount(l, "/run/lock", "tmpfs", "tmpfs", "nosuid,nodev,noexec,mode=1777,size=5120k");
-  add_mount(l, "/tmp", "tmpfs", "tmpfs", tmp);
+  pt_jail_mount(l, "/run", "tmpfs", "tmpfs", run);
+  pt_jail_mount(l, "/run/lock", "tmpfs", "tmpfs", "nosuid,nodev,noexec,mode=1777,size=5120k");
+  pt_jail_mount(l, "/tmp", "tmpfs", "tmpfs", tmp);
   if (in->notify)
-    add_mount(l, "/run/host/notify", "bind", in->notify, "bind,nosuid,nodev,noexec");
+    pt_jail_mount(l, "/run/host/notify", "bind", in->notify, "bind,nosuid,nodev,noexec");
   return l;
 }
 
@@ -182,18 +182,35 @@ add_devices(json_t *linux_json, bool system)
 }
 
 static json_t *
-linux_json(const PtConfigInput *in, bool system)
+confines(const PtHost *host, const PtContainerStart *start, bool system)
 {
   static const char *const types[] = { "pid", "mount", "uts", "ipc", "cgroup", "network", "user" };
-  g_autofree char *group = g_strdup_printf("/%s/%s", in->host->cgroup, in->start->spec->id);
+  g_autofree char *group = g_strdup_printf("/%s/%s", host->cgroup, start->spec->id);
   json_t *namespaces = json_array();
-  json_t *map = json_pack("[{s:i, s:I, s:i}]", "containerID", 0, "hostID", (json_int_t)in->start->idbase, "size", PT_GUEST_IDS);
+  json_t *map = json_pack("[{s:i, s:I, s:i}]", "containerID", 0, "hostID", (json_int_t)start->idbase, "size", PT_GUEST_IDS);
 
   for (guint i = 0; i < G_N_ELEMENTS(types); i++)
     json_array_append_new(namespaces, json_pack("{s:s}", "type", types[i]));
-  json_t *l = json_pack("{s:s, s:o, s:O, s:o, s:o, s:o, s:o}", "cgroupsPath", group, "namespaces", namespaces, "uidMappings", map,
-                        "gidMappings", map, "maskedPaths", strings(system ? NULL : masked), "readonlyPaths",
-                        strings(system ? NULL : readonly), "seccomp", pt_config_seccomp(system));
+  return json_pack("{s:s, s:o, s:O, s:o, s:o, s:o}", "cgroupsPath", group, "namespaces", namespaces, "uidMappings", map,
+                   "gidMappings", map, "maskedPaths", strings(system ? NULL : masked), "readonlyPaths",
+                   strings(system ? NULL : readonly));
+}
+
+json_t *
+pt_jail_linux(const PtHost *host, const PtContainerStart *start)
+{
+  json_t *l = confines(host, start, false);
+
+  add_devices(l, false);
+  return l;
+}
+
+static json_t *
+linux_json(const PtConfigInput *in, bool system)
+{
+  json_t *l = confines(in->host, in->start, system);
+
+  json_object_set_new(l, "seccomp", pt_config_seccomp(system));
   if (!system)
     json_object_set_new(l, "sysctl", json_pack("{s:s, s:s}", "net.ipv4.ip_unprivileged_port_start", "0", "net.ipv4.ping_group_range",
                                                "0 65535"));

@@ -12,8 +12,18 @@
 #include "sys/host.h"
 
 typedef struct PtContainers PtContainers;
+typedef struct PtContainerStart PtContainerStart;
 
-typedef struct PtContainerStart {
+/* What a start has made ready for the kind that describes its jail itself. */
+typedef struct PtJail {
+  const PtHost *host;
+  const char *rootfs; /* the jail's root directory on the node */
+  int root;           /* a descriptor of it, for sys/path.h */
+  const char *notify; /* the monitor's notify socket: who writes READY=1 to it makes the instance ready */
+  const char *uuid;   /* of this instance: 32 hex digits */
+} PtJail;
+
+struct PtContainerStart {
   const PtInstance *spec;
   const PtImage *image;
   const char *lower;      /* mounted image, ids unshifted */
@@ -28,7 +38,18 @@ typedef struct PtContainerStart {
   /* Where not NULL, set by a start that went well: a descriptor that becomes readable once the guest has said that it is up
    * (ask pt_container_ready() then), the caller's; -1 where nothing is to be waited for. */
   int *ret_ready;
-} PtContainerStart;
+  /* Of a kind that is no container (NULL otherwise): the OCI description of its jail, a new reference. root.path has to be
+   * jail->rootfs, and cgroupsPath and mappings have to be those that pt_jail_linux() makes. */
+  json_t *(*describe)(const PtContainerStart *start, const PtJail *jail, GError **error);
+  /* With it: the root is an empty tmpfs, for mount points alone, in place of the overlay of `lower` and `volume`. */
+  bool bare;
+};
+
+/* The "linux" object of a jail of this instance: group, all seven namespaces, ids, a device group that lets nothing in but
+ * /dev/null and its like, masked and read-only paths. No seccomp: the caller adds it. A new reference. */
+json_t *pt_jail_linux(const PtHost *host, const PtContainerStart *start);
+/* Appends a mount to an OCI "mounts" array; `options` divided by commas. */
+void pt_jail_mount(json_t *mounts, const char *to, const char *type, const char *source, const char *options);
 
 typedef struct PtContainerState {
   bool running;       /* its monitor has not said yet that it ended */

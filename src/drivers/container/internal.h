@@ -72,6 +72,8 @@ json_t *pt_config_seccomp(bool system);
 
 /* ---- prepare.c: the tree that the guest starts in ---- */
 bool pt_ct_mount(const PtContainers *c, const PtContainerStart *start, GError **error);
+/* An empty tmpfs instead, the guest's root's own: crun makes mount points in it. */
+bool pt_ct_mount_bare(const PtContainers *c, const PtContainerStart *start, GError **error);
 bool pt_ct_unmount(const PtContainers *c, const char *id, GError **error);
 /* hostname, hosts, resolv.conf, machine-id in the mounted tree. */
 bool pt_ct_write_files(const PtContainerStart *start, int root, const char *uuid, GError **error);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,6 +80,16 @@ pt_ct_mount(const PtContainers *c, const PtContainerStart *start, GError **error
   rmdir(lower);
   rmdir(volume);
   return ok;
+}
+
+bool
+pt_ct_mount_bare(const PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  g_autofree char *target = pt_ct_root(c, start->spec->id);
+  g_autofree char *options = g_strdup_printf("mode=755,size=1m,nr_inodes=1k,uid=%" G_GINT64_FORMAT ",gid=%" G_GINT64_FORMAT, start->idbase,
+                                             start->idbase);
+
+  return pt_mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options, error);
 }
 
 bool

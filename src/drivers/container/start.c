@@ -60,18 +60,27 @@ make_dirs(const PtContainers *c, const char *id, GError **error)
   return pt_dir_make(dir, 0711, error) && pt_dir_make(bundle, 0700, error) && pt_dir_make(instance, 0700, error);
 }
 
+/* A container's own description. */
+static json_t *
+describe(const PtContainerStart *start, const PtJail *jail, bool systemd, GError **error)
+{
+  const char *who = start->spec->user ? start->spec->user : start->spec->init == PT_INIT_APP ? start->image->user : NULL;
+  g_auto(PtGuestUser) user = { 0 };
+
+  if (!pt_guest_user(jail->root, start->spec->init == PT_INIT_SYSTEM ? NULL : who, &user, error))
+    return NULL;
+  return pt_config_build(&(PtConfigInput){ jail->host, start, jail->rootfs, systemd ? jail->notify : NULL, jail->uuid, &user }, error);
+}
+
 static bool
 write_config(const PtContainers *c, const PtContainerStart *start, int root, const char *uuid, bool systemd, GError **error)
 {
   const char *id = start->spec->id;
-  const char *who = start->spec->user ? start->spec->user : start->spec->init == PT_INIT_APP ? start->image->user : NULL;
-  g_auto(PtGuestUser) user = { 0 };
   g_autofree char *rootfs = pt_ct_root(c, id), *notify = pt_ct_dir(c, id, "notify.sock");
   g_autofree char *path = pt_ct_dir(c, id, "bundle/config.json");
+  const PtJail jail = { c->host, rootfs, root, notify, uuid };
+  g_autoptr(json_t) json = start->describe ? start->describe(start, &jail, error) : describe(start, &jail, systemd, error);
 
-  if (!pt_guest_user(root, start->spec->init == PT_INIT_SYSTEM ? NULL : who, &user, error))
-    return false;
-  g_autoptr(json_t) json = pt_config_build(&(PtConfigInput){ c->host, start, rootfs, systemd ? notify : NULL, uuid, &user }, error);
   if (!json)
     return false;
   g_autofree char *text = pt_json_dump(json);
@@ -87,22 +96,24 @@ prepare(const PtContainers *c, const PtContainerStart *start, GError **error)
   PtContainerMeta meta = { .idbase = start->idbase };
   struct stat st;
 
-  if (!make_dirs(c, id, error) || !pt_cgroup_make(c->host, id, error) || !pt_ct_mount(c, start, error))
+  if (!make_dirs(c, id, error) || !pt_cgroup_make(c->host, id, error) ||
+      !(start->bare ? pt_ct_mount_bare(c, start, error) : pt_ct_mount(c, start, error)))
     return false;
-  if (start->spec->init == PT_INIT_SYSTEM && !pt_cgroup_delegate(c->host, id, (uid_t)start->idbase, error))
+  bool system = start->spec->init == PT_INIT_SYSTEM && !start->describe;
+  if (system && !pt_cgroup_delegate(c->host, id, (uid_t)start->idbase, error))
     return false;
-  if (stat(start->volume, &st) == 0)
+  if (start->volume && stat(start->volume, &st) == 0)
     meta.device = st.st_dev;
   int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) {
     pt_error_errno(error, errno, "%s", rootfs);
     return false;
   }
-  meta.systemd = start->spec->init == PT_INIT_SYSTEM && pt_ct_is_systemd(root);
-  bool ok = pt_ct_write_files(start, root, uuid, error) && write_config(c, start, root, uuid, meta.systemd, error);
+  meta.systemd = system && pt_ct_is_systemd(root);
+  bool ok = (start->bare || pt_ct_write_files(start, root, uuid, error)) && write_config(c, start, root, uuid, meta.systemd, error);
   close(root);
   /* An init that does not say when it is up, is up. */
-  if (ok && !meta.systemd && start->spec->init == PT_INIT_SYSTEM)
+  if (ok && !meta.systemd && system)
     ok = g_file_set_contents(ready, "", 0, error);
   return ok && pt_ct_meta_write(c, id, &meta, error);
 }
