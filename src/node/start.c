@@ -184,16 +184,17 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   g_autofree char *lower = NULL, *volume = NULL, *space_id = NULL, *dns = NULL;
   if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
     return false;
-  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error)) {
+  if (!spec->offline && !pt_agent_space_up(a, spec->space, &space_id, &dns, error)) {
     pt_unit_detach(a, u, spec);
     return false;
   }
   g_autofree char *domain = g_strdup_printf("%s.internal", spec->space);
   Plug p = { a, spec, space_id };
   PtContainerStart start = { .spec = spec, .image = image, .lower = lower, .volume = volume, .idbase = u->status->idbase,
-                             .dns = dns, .domain = domain, .plug = plug, .plug_data = &p, .ret_ready = ret_ready };
+                             .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p, .ret_ready = ret_ready };
   if (!engine->start(a->containers, &start, error)) {
-    pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
+    if (space_id)
+      pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
     pt_container_clear(a->containers, spec->id, false, NULL);
     pt_unit_detach(a, u, spec);
     return false;
@@ -201,6 +202,18 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   u->limits_known = true;
   u->limits_generation = spec->generation;
   return true;
+}
+
+static bool
+publish_ports(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  g_autofree char *space_id = NULL, *dns = NULL;
+
+  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
+    return false;
+  g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
+  PtNetPort port = net_port(spec, publish);
+  return pt_net_bridge.port_publish(a->net, space_id, &port, error);
 }
 
 bool
@@ -213,12 +226,7 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   const PtEngine *engine = pt_engine_of(spec, error);
   if (!engine || !engine->limits(a->containers, spec->id, spec, error))
     return false;
-  g_autofree char *space_id = NULL, *dns = NULL;
-  if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
-    return false;
-  g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
-  PtNetPort port = net_port(spec, publish);
-  if (!pt_net_bridge.port_publish(a->net, space_id, &port, error))
+  if (!spec->offline && !publish_ports(a, spec, error))
     return false;
   u->limits_known = true;
   u->limits_generation = spec->generation;
