@@ -28,8 +28,8 @@ static const struct {
              "outcome string "
              "detail string?" },
   { "Node",
-    "name string url string? cpus integer memory integer version string uplink string? pool object instances integer running integer "
-    "load number pressure object" },
+    "name string url string? arch string? cpus integer memory integer version string uplink string? pool object instances integer "
+    "running integer load number pressure object" },
   { "Check", "check string state string detail string hint string?" },
   { "Usage", "cpu number memory integer disk integer rx integer tx integer" },
   { "OperationError", "code string detail string hint string?" },

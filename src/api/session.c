@@ -209,8 +209,9 @@ pt_session_get(PtRequest *r, GError **error)
     const PtSpace *s = g_ptr_array_index(spaces, i);
     json_array_append_new(list, json_pack("{s:s, s:s}", "name", s->name, "role", pt_role_names[pt_who_role(&r->who, s)]));
   }
-  json_t *answer = json_pack("{s:O, s:o, s:{s:s, s:s, s:I}}", "user", user, "spaces", list, "server", "name",
-                             r->api->host->node, "version", PORTENA_VERSION, "cpus", (json_int_t)r->api->host->cpus);
+  json_t *answer = json_pack("{s:O, s:o, s:{s:s, s:s, s:s?, s:I}}", "user", user, "spaces", list, "server", "name",
+                             r->api->host->node, "version", PORTENA_VERSION, "arch", r->api->host->arch, "cpus",
+                             (json_int_t)r->api->host->cpus);
   return pt_reply_json(r, 200, answer);
 }
 

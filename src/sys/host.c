@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/dir.h"
@@ -154,6 +155,9 @@ pt_host_new(const char *state, const char *run, const char *libexec, const char 
   if (!probe_cgroups(h, error))
     return NULL;
   h->cap_sys_resource = has_capability(CAP_SYS_RESOURCE);
+  struct utsname u;
+  uname(&u); /* fails for a bad pointer alone */
+  h->arch = g_strdup(u.machine);
   h->cpus = sysconf(_SC_NPROCESSORS_ONLN);
   h->memory = (gint64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
   return g_steal_pointer(&h);
@@ -172,6 +176,7 @@ pt_host_free(PtHost *h)
   g_free(h->uplink);
   g_free(h->cgroup1);
   g_free(h->cgroup2);
+  g_free(h->arch);
   g_free(h);
 }
 
