@@ -96,8 +96,9 @@ pt_node_get(PtRequest *r, GError **error)
   return pt_reply_json(
     r, 200,
     json_pack("{s:s, s:s?, s:s?, s:I, s:I, s:s, s:s?, s:{s:I, s:I, s:I}, s:I, s:I, s:f, s:{s:f, s:f, s:f}}", "name",
-              h->node, "url", url, "arch", h->arch, "cpus", (json_int_t)h->cpus, "memory", (json_int_t)h->memory, "version", PORTENA_VERSION, "uplink",
-              pt_agent_uplink(r->api->agent), "pool", "size", (json_int_t)pool.size, "used", (json_int_t)pool.used,
+              h->node, "url", url, "arch", h->arch, "cpus", (json_int_t)h->cpus, "memory", (json_int_t)h->memory,
+              "version", PORTENA_VERSION, "uplink", pt_agent_uplink(r->api->agent), "pool", "size",
+              (json_int_t)pool.size, "used", (json_int_t)pool.used,
               "available", (json_int_t)pool.available, "instances", (json_int_t)c.all, "running", (json_int_t)c.running,
               "load", load[0], "pressure", "cpu", pressure("cpu"), "memory", pressure("memory"), "io", pressure("io")));
 }
