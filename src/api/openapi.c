@@ -134,7 +134,7 @@ type_schema(const PtType *type, guint flags)
 
   for (guint i = 0; i < type->n_fields; i++) {
     const PtField *f = &type->fields[i];
-    if ((f->flags & PT_F_SECRET) || (flags && !(f->flags & flags)))
+    if (flags ? !(f->flags & flags) : (f->flags & PT_F_SECRET) != 0) /* what is secret may be given, and is not shown */
       continue;
     add_field(properties, f, flags != 0);
     if (!flags || (f->flags & PT_F_REQUIRED))

@@ -262,3 +262,20 @@ pt_check_signal(const char *value, GError **error)
 {
   return made_of(value, UPPER DIGITS, UPPER DIGITS "+-", 16) || refuse(value, "is no signal, such as SIGTERM or RTMIN+3", error);
 }
+
+bool
+pt_check_ssh_key(const char *value, GError **error)
+{
+  static const char *const types[] = { "ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-" };
+  const char *blank = strchr(value, ' ');
+  bool known = false;
+
+  for (guint i = 0; i < G_N_ELEMENTS(types); i++)
+    known |= g_str_has_prefix(value, types[i]);
+  gsize coded = known && blank ? strspn(blank + 1, UPPER LOWER DIGITS "+/=") : 0;
+  bool ends = coded >= 32 && (blank[1 + coded] == '\0' || blank[1 + coded] == ' ');
+  if (ends && strlen(value) <= 16384 && strpbrk(value, "\r\n\t") == NULL)
+    return true;
+  PT_SET(error, PT_ERR_INVALID, "this is no public SSH key\none line of a file such as id_ed25519.pub is wanted");
+  return false;
+}

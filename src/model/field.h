@@ -62,4 +62,5 @@ bool pt_check_prefix6(const char *value, GError **error);    /* IPv6 /64, host b
 bool pt_check_mac(const char *value, GError **error);        /* unicast, lower case */
 bool pt_check_image_name(const char *value, GError **error);
 bool pt_check_scope(const char *value, GError **error);
+bool pt_check_ssh_key(const char *value, GError **error);    /* a line of authorized_keys without options */
 bool pt_check_signal(const char *value, GError **error);

@@ -28,6 +28,8 @@ G_STATIC_ASSERT(G_N_ELEMENTS(pt_restart_names) == PT_N_RESTARTS + 1);
 #define MAX_PORTS 64
 #define MAX_ENV 256
 #define MAX_WORDS 128
+#define MAX_USER_DATA (64 << 10)
+#define MAX_SSH_KEYS 32
 #define MIN_MEMORY (4 << 20)
 #define MIN_IO (64 * 1024)
 #define MIN_DISK (16 << 20)
@@ -97,6 +99,9 @@ static const PtField fields[] = {
   PT_STR(PtInstance, iso, 0, 71, pt_check_digest, "The digest of the ISO image in a pc's drive."),
   PT_STR(PtInstance, iso_name, PT_STOPPED, 255, NULL, "The ISO image in a pc's drive; null is none."),
   PT_BOOL(PtInstance, boot_iso, PT_STOPPED, "Whether a pc starts from that drive before its disk."),
+  PT_TEXT(PtInstance, user_data, PT_STOPPED | PT_F_SECRET, MAX_USER_DATA,
+          "What cloud-init in a pc is told: its user data, never shown again."),
+  PT_STRINGS(PtInstance, ssh_keys, PT_STOPPED, MAX_SSH_KEYS, pt_check_ssh_key, "Public SSH keys that cloud-init in a pc lets in."),
   PT_BOOL(PtInstance, offline, PT_STOPPED, "Whether it has no network at all."),
   PT_STR(PtInstance, image, PT_F_REQUIRED, 71, pt_check_digest, "The digest of its image."),
   PT_STR(PtInstance, image_name, 0, 255, NULL, "The image as it was asked for."),

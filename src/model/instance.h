@@ -38,6 +38,8 @@ typedef struct PtInstance {
   char *iso;        /* digest of the ISO image in a pc's CD-ROM drive, or NULL */
   char *iso_name;   /* as it was asked for */
   bool boot_iso;    /* the drive is booted from before the disk */
+  char *user_data;  /* of a pc: cloud-init's user data, verbatim; secret */
+  char **ssh_keys;  /* of a pc: public keys that cloud-init lets in */
   bool offline;     /* it has no network at all; a process has one only where this is false */
   char *image;      /* digest, "sha256:…" */
   char *image_name; /* as it was asked for */

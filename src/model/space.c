@@ -123,6 +123,9 @@ const PtType pt_token_type = {
   .name = "token", .size = sizeof(PtToken), .fields = token_fields, .n_fields = G_N_ELEMENTS(token_fields),
 };
 
+const char *const pt_volume_format_names[] = { "ext4", "raw", NULL };
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_volume_format_names) == PT_N_VOLUME_FORMATS + 1);
+
 static const PtField volume_fields[] = {
   PT_STR(PtVolume, id, PT_F_REQUIRED, 26, pt_check_id, "Its id, never reused."),
   PT_STR(PtVolume, name, PT_F_USER, 63, pt_check_volume, "Its name."),
@@ -130,6 +133,7 @@ static const PtField volume_fields[] = {
   PT_STR(PtVolume, pool, 0, 63, pt_check_pool, "The pool it lives in."),
   PT_STR(PtVolume, instance, 0, 63, pt_check_instance, "The instance whose root it is."),
   PT_STR(PtVolume, image, 0, 71, pt_check_digest, "The image it belongs over."),
+  PT_ENUM(PtVolume, format, 0, pt_volume_format_names, "ext4: a file system of Portena's; raw: a disk of an unmodified system."),
   PT_SIZE(PtVolume, size, PT_LIVE, 0, PT_BIG - 1, "Its size, such as 20GiB; it only grows."),
   PT_SIZE(PtVolume, actual, 0, 0, PT_BIG - 1, "The size its file system has now."),
   PT_STR(PtVolume, owner, 0, 63, pt_check_node, "The node that may write it."),
@@ -214,6 +218,8 @@ static const PtField image_fields[] = {
   PT_ENUM(PtImage, runtime, 0, pt_runtime_names, "What runs a program: native, wasm or java."),
   PT_ENUM(PtImage, firmware, 0, pt_firmware_names, "The firmware that a disk starts with."),
   PT_SIZE(PtImage, disk, 0, 0, PT_BIG - 1, "Size of a disk."),
+  PT_CPU(PtImage, cpu, 0, 0, 1024000, "Cpus that a disk's maker proposes; 0 is not known."),
+  PT_SIZE(PtImage, memory, 0, 0, PT_BIG - 1, "Memory that a disk's maker proposes; 0 is not known."),
   PT_TIME(PtImage, created, 0, "When it was made."),
   PT_ENUM(PtImage, init, 0, pt_init_names, "What a container of it runs as: system or app."),
   PT_STRINGS(PtImage, command, 0, 1024, NULL, "The command of an app."),

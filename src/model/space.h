@@ -56,6 +56,8 @@ typedef struct PtToken { /* "pt_<id>_<secret>"; only the secret's hash is stored
   char *last_from;
 } PtToken;
 
+typedef enum { PT_VOLUME_EXT4, PT_VOLUME_RAW, PT_N_VOLUME_FORMATS } PtVolumeFormat;
+
 typedef struct PtVolume {
   char *id;
   char *name;
@@ -63,8 +65,9 @@ typedef struct PtVolume {
   char *pool;
   char *instance;        /* whose root it is; NULL = nobody's */
   char *image;           /* digest it belongs over, or NULL */
+  int format;            /* PtVolumeFormat: a file system of ours, or a whole disk of an unmodified system, which is never mounted here */
   gint64 size;           /* bytes wanted */
-  gint64 actual;         /* bytes the file system has now; grows behind `size` */
+  gint64 actual;         /* bytes the file system (raw: the disk) has now; grows behind `size` */
   char *owner;           /* node */
   gint64 epoch;
   gint64 created;
@@ -105,7 +108,7 @@ typedef enum { PT_FORMAT_ROOTFS, PT_FORMAT_DISK, PT_FORMAT_ISO, PT_FORMAT_PROGRA
 typedef enum { PT_RUNTIME_NATIVE, PT_RUNTIME_WASM, PT_RUNTIME_JAVA, PT_N_RUNTIMES } PtRuntime;
 
 typedef struct PtImage { /* images/<digest> */
-  char *digest;          /* "sha256:" and 64 hex digits of the erofs file */
+  char *digest;          /* "sha256:" and 64 hex digits: of the erofs file; of a disk's content (docs/IMAGES.md) */
   char **names;          /* "desktop", "docker.io/library/alpine:3.20" */
   char *source;          /* "recipe:desktop", "docker://…", "file:NAME" */
   char *arch;            /* "x86_64", "aarch64" */
@@ -116,6 +119,7 @@ typedef struct PtImage { /* images/<digest> */
   int runtime;           /* PtRuntime, of a program */
   int firmware;          /* PtFirmware, of a disk */
   gint64 disk;           /* of a disk: its size, bytes */
+  gint64 cpu, memory;    /* of a disk: thousandths and bytes that its maker proposes; 0 = nothing is known */
   gint64 created;
   int init;              /* PtInit: what a container of it runs as unless told otherwise */
   char **command;        /* app images: entrypoint and cmd together */
@@ -131,7 +135,7 @@ typedef struct PtImage { /* images/<digest> */
 
 extern const PtType pt_quota_type, pt_space_type, pt_user_type, pt_token_type, pt_volume_type, pt_node_type, pt_operation_type,
   pt_image_type;
-extern const char *const pt_format_names[], *const pt_runtime_names[];
+extern const char *const pt_format_names[], *const pt_runtime_names[], *const pt_volume_format_names[];
 extern const char *const pt_role_names[], *const pt_token_kind_names[], *const pt_op_state_names[];
 
 /* NONE where the user is no member. */
