@@ -32,7 +32,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
     for (const w of watchers) if (!space || roleOf(world, w.user, world.spaces.get(space))) w.res.write(text);
   };
   const screen = (i) => {
-    if (!world.screens.has(i.id)) world.screens.set(i.id, { width: 1280, height: 800, tint: world.screens.size, lines: ['$ ls', 'Documents  notes.md  Pictures', '$ make', 'cc -O2 -o hello hello.c', '$ '], keys: [], cut: null, pointer: null });
+    if (!world.screens.has(i.id)) world.screens.set(i.id, { width: 1280, height: 800, tint: world.screens.size, lines: ['$ ls', 'Documents  notes.md  Pictures', '$ make', 'cc -O2 -o hello hello.c', '$ '], keys: [], cut: null, pointer: null, pointers: [] });
     return world.screens.get(i.id);
   };
   const who = (req) => {

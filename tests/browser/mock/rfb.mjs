@@ -76,7 +76,10 @@ export function serveRfb(ws, { name, tint, screen }) {
     } else if (m[0] === 3) {
       if (!m[1]) { if (sizes) size(0, 0); update(); } else want = true;
     } else if (m[0] === 4) key(m.readUInt32BE(4), m[1] === 1);
-    else if (m[0] === 5) desk.pointer = [m[1], m.readUInt16BE(2), m.readUInt16BE(4)];
+    else if (m[0] === 5) {
+      desk.pointer = [m[1], m.readUInt16BE(2), m.readUInt16BE(4)];
+      desk.pointers.push(desk.pointer);
+    }
     else if (m[0] === 6) desk.cut = m.subarray(8).toString('latin1');
     else if (m[0] === 251) {
       desk.width = m.readUInt16BE(2);

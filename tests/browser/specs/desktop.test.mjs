@@ -107,13 +107,21 @@ spec('a computer that stops is said to be off, and starts from there', { mock: t
   await drawn(page);
 });
 
-spec('a phone: the bar has big targets, the soft keyboard types, two fingers scroll', { mock: true, context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } }, async (page) => {
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+
+spec('a phone: the bar has big targets, the soft keyboard types and stays while one taps', { mock: true, context: PHONE }, async (page) => {
   await login(page, '#/desktop/home/studio');
   await drawn(page);
+  await until(() => desk().width === 640 && desk().height === 1385, `room for a window, not ${desk().width} by ${desk().height}`);
+  assert.equal((await page.locator('.desk-screen canvas').boundingBox()).width, 390, 'drawn to fit');
   await page.locator('.desk-handle').tap();
   await shot(page, 'phone-desktop-bar');
+  const off = await page.evaluate(() => [...document.querySelectorAll('.desk-bar > *')].filter((e) => e.getBoundingClientRect().right > innerWidth - 8).map((e) => e.textContent));
+  assert.deepEqual(off, [], 'all of the bar is in sight');
   await page.getByRole('button', { name: 'Keyboard' }).tap();
-  await until(() => page.evaluate(() => document.activeElement.matches('.desk-type')), 'the field has the focus');
+  const focused = () => page.evaluate(() => document.activeElement.matches('.desk-type'));
+  await until(focused, 'the field has the focus');
+  await page.locator('.desk-bar').waitFor({ state: 'detached' });
   await page.evaluate(() => {
     const f = document.activeElement;
     const type = (v) => { f.value = v; f.dispatchEvent(new InputEvent('input', { bubbles: true })); };
@@ -122,6 +130,39 @@ spec('a phone: the bar has big targets, the soft keyboard types, two fingers scr
     type(f.value.slice(0, -1));
   });
   await until(() => typed() === '$ th', `corrected and shortened, now ${typed()}`);
-  await page.locator('.desk-screen').tap({ position: { x: 200, y: 500 } });
-  await until(() => desk().pointer, 'the tap is a click');
+  await page.touchscreen.tap(195, 422);
+  await until(() => desk().pointers.some(([mask, x]) => mask === 1 && Math.abs(x - 320) < 3), 'the tap is a click where it was');
+  assert.ok(await focused(), 'and the keyboard stays');
+  desk().keys.length = 0;
+  await page.getByRole('button', { name: 'Ctrl' }).tap();
+  await page.keyboard.insertText('c');
+  await until(() => desk().keys.length >= 4, 'Ctrl + C');
+  assert.deepEqual(desk().keys.slice(0, 4), [[0xffe3, true], [99, true], [99, false], [0xffe3, false]]);
+  await page.getByRole('button', { name: 'Up', exact: true }).tap();
+  await until(() => desk().keys.some(([k]) => k === 0xff52), 'an arrow');
+  assert.ok(await focused());
+  await shot(page, 'phone-desktop-keyboard');
+  await page.getByRole('button', { name: 'Put the keyboard away' }).tap();
+  await page.locator('.desk-strip').waitFor({ state: 'detached' });
+});
+
+spec('a phone: long press is the right button, two fingers scroll, pinching zooms', { mock: true, context: PHONE }, async (page, context) => {
+  await login(page, '#/desktop/home/studio');
+  await drawn(page);
+  const cdp = await context.newCDPSession(page);
+  const touch = (type, ...points) => cdp.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
+  const saw = (mask) => desk().pointers.some(([m]) => m === mask);
+  await touch('touchStart', [200, 300]);
+  await page.waitForTimeout(1300);
+  await touch('touchEnd');
+  await until(() => saw(4), 'the right button');
+  await touch('touchStart', [150, 400], [230, 400]);
+  for (let y = 400; y > 200; y -= 20) await touch('touchMove', [150, y], [230, y]);
+  await touch('touchEnd');
+  await until(() => saw(16) || saw(8), 'the wheel');
+  desk().keys.length = 0;
+  await touch('touchStart', [180, 400], [210, 400]);
+  for (let d = 0; d < 140; d += 10) await touch('touchMove', [180 - d, 400], [210 + d, 400]);
+  await touch('touchEnd');
+  await until(() => desk().keys.some(([k, down]) => k === 0xffe3 && down), 'Ctrl with the wheel');
 });

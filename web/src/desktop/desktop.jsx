@@ -6,9 +6,10 @@ import { href, go } from '../lib/route.js';
 import { Icon } from '../ui/icon.jsx';
 import { Button, Trouble } from '../ui/parts.jsx';
 import { attempt, toast } from '../ui/dialog.jsx';
-import { DeskSession, MODES, QUALITIES } from './session.js';
+import { DeskSession, MODES, QUALITIES, touching } from './session.js';
 import { syncClipboard, clipboardAccess, readOnce } from './clipboard.js';
-import { COMBOS, KEY, sendCombo, symOfChar, typedDiff } from './keys.js';
+import { COMBOS, KEY, sendCombo } from './keys.js';
+import { SoftKeyboard, useVisibleHeight } from './touch.jsx';
 
 export default function Desktop({ space, name }) {
   return <Desk key={`${space}/${name}`} space={space} name={name} />;
@@ -18,6 +19,7 @@ function Desk({ space, name }) {
   const screen = useRef(null);
   const still = useRef(null);
   const root = useRef(null);
+  const field = useRef(null);
   const [bar, setBar] = useState(false);
   const [panel, setPanel] = useState(null);
   const session = useMemo(() => new DeskSession({ space, name }), []);
@@ -44,10 +46,11 @@ function Desk({ space, name }) {
   }, [state]);
   useEffect(() => { document.title = session.title.value || name; }, [session.title.value]);
   useEffect(() => watchBarKeys(setBar), []);
+  useVisibleHeight(root);
   useEffect(() => {
     if (!bar) {
       setPanel(null);
-      session.rfb?.focus({ preventScroll: true });
+      if (!session.typing.value) session.rfb?.focus({ preventScroll: true });
       return undefined;
     }
     session.measure();
@@ -63,7 +66,8 @@ function Desk({ space, name }) {
       <button type="button" class={`desk-handle ${bar ? 'open' : ''}`} aria-expanded={bar} aria-controls="desk-bar" title="Tools (Ctrl + Alt + Shift)" onClick={() => setBar(!bar)}>
         <span class="sr">Tools</span><Icon name="down" size={16} />
       </button>
-      {bar && <Bar {...{ session, space, name, panel, setPanel, root, close: () => setBar(false) }} />}
+      {touching() && <SoftKeyboard session={session} field={field} />}
+      {bar && <Bar {...{ session, space, name, panel, setPanel, root, field, close: () => setBar(false) }} />}
       <Notice {...{ session, i, space, name }} />
     </main>
   );
@@ -82,7 +86,7 @@ function watchBarKeys(setBar) {
   return () => removeEventListener('keydown', onKey, true);
 }
 
-function Bar({ session, space, name, panel, setPanel, root, close }) {
+function Bar({ session, space, name, panel, setPanel, root, field, close }) {
   const bar = useRef(null);
   const connected = session.phase.value === 'connected';
   useEffect(() => { bar.current.querySelector('a, button').focus(); }, []);
@@ -100,7 +104,6 @@ function Bar({ session, space, name, panel, setPanel, root, close }) {
   const item = (id, icon, text) => (
     <button type="button" class="desk-tool" aria-expanded={panel === id} onClick={() => toggle(id)} disabled={!connected && id !== 'scale' && id !== 'quality'}><Icon name={icon} size={20} /><span>{text}</span></button>
   );
-  const touch = matchMedia('(pointer: coarse)').matches || navigator.maxTouchPoints > 0;
   return (
     <>
       <div class="desk-bar" id="desk-bar" role="toolbar" aria-label={`Tools for ${name}`} ref={bar}>
@@ -109,7 +112,7 @@ function Bar({ session, space, name, panel, setPanel, root, close }) {
         <button type="button" class="desk-tool" onClick={full}><Icon name="expand" size={20} /><span>{document.fullscreenElement ? 'Leave full screen' : 'Full screen'}</span></button>
         {item('clipboard', 'clipboard', 'Clipboard')}
         {item('keys', 'key', 'Keys')}
-        {touch && <SoftKeyboard session={session} onOpen={() => setPanel(null)} />}
+        {touching() && <button type="button" class="desk-tool" disabled={!connected} onClick={() => { field.current.focus(); close(); }}><Icon name="keyboard" size={20} /><span>Keyboard</span></button>}
         <a class="desk-tool" href={href('computer', space, name, 'files')}><Icon name="files" size={20} /><span>Files</span></a>
         {item('scale', 'fit', 'Scale')}
         {item('quality', 'quality', 'Quality')}
@@ -193,44 +196,6 @@ function KeysPanel({ session, close }) {
       <div class="combos">{COMBOS.map((c) => <Button key={c.text} onClick={() => { sendCombo(session.rfb, c.keys); close(); }}>{c.text}</Button>)}</div>
       <p class="desk-label">Hold while this is open</p>
       <div class="combos">{[['Control', 'Ctrl'], ['Alt', 'Alt'], ['Shift', 'Shift'], ['Super', 'Super']].map(([k, t]) => <Button key={k} aria-pressed={held.includes(k)} kind={held.includes(k) ? 'primary' : ''} onClick={() => hold(k)}>{t}</Button>)}</div>
-    </>
-  );
-}
-
-/** A text field out of sight brings the phone's keyboard up; what changes in it is typed on the desktop. */
-function SoftKeyboard({ session, onOpen }) {
-  const field = useRef(null);
-  const last = useRef('');
-  const press = (sym) => {
-    session.rfb?.sendKey(sym, null, true);
-    session.rfb?.sendKey(sym, null, false);
-  };
-  const onInput = (e) => {
-    const { back, text } = typedDiff(last.current, e.currentTarget.value);
-    for (let n = 0; n < back; n++) press(KEY.BackSpace);
-    for (const c of text) {
-      const sym = symOfChar(c);
-      if (sym) press(sym);
-    }
-    last.current = e.currentTarget.value;
-    if (last.current.length > 200 && !e.isComposing) reset();
-  };
-  // A few characters to delete, since some keyboards send nothing when the field is empty.
-  const reset = () => {
-    field.current.value = '\u00a0'.repeat(20);
-    last.current = field.current.value;
-  };
-  const onKeyDown = (e) => {
-    const sym = { Tab: KEY.Tab, Escape: KEY.Escape, ArrowLeft: KEY.Left, ArrowRight: KEY.Right, ArrowUp: KEY.Up, ArrowDown: KEY.Down, Delete: KEY.Delete, Home: KEY.Home, End: KEY.End }[e.key];
-    if (!sym) return;
-    e.preventDefault();
-    e.stopPropagation();
-    press(sym);
-  };
-  return (
-    <>
-      <button type="button" class="desk-tool" onClick={() => { onOpen(); reset(); field.current.focus(); }}><Icon name="keyboard" size={20} /><span>Keyboard</span></button>
-      <textarea ref={field} class="desk-type" aria-label="Type on the desktop" tabIndex="-1" autoCapitalize="none" autoComplete="off" autocorrect="off" spellcheck={false} onInput={onInput} onKeyDown={onKeyDown} />
     </>
   );
 }

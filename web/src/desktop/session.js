@@ -31,6 +31,21 @@ function saved() {
   }
 }
 
+export const touching = () => matchMedia('(pointer: coarse)').matches || navigator.maxTouchPoints > 0;
+
+// On a phone a desktop of the screen's own size has no room for a window: it gets more points, drawn smaller. noVNC asks for as
+// many as the element has, in a method that it calls its own (the version is pinned, and tests/browser watches the size).
+const ROOM = 640; // points that the short side has at least
+class Screen extends RFB {
+  _requestRemoteResize() {
+    const { width, height } = this._screen.getBoundingClientRect();
+    const more = touching() ? Math.min(2, Math.max(1, ROOM / Math.min(width, height))) : 1;
+    this._screenSize = () => ({ w: Math.round(width * more), h: Math.round(height * more) });
+    super._requestRemoteResize();
+    delete this._screenSize; // the class's own again, for drawing
+  }
+}
+
 export class DeskSession {
   constructor(instance) {
     this.instance = instance;
@@ -43,6 +58,7 @@ export class DeskSession {
     this.delay = signal(null);
     this.remoteText = signal(null);
     this.onText = () => {};
+    this.typing = signal(false);
     /** Connected, but nothing has been drawn yet: a desktop that starts is a black screen at first. */
     this.blank = signal(false);
     this.rfb = null;
@@ -60,16 +76,16 @@ export class DeskSession {
     if (this.closed || this.rfb || !this.target) return;
     clearTimeout(this.timer);
     this.phase.value = this.attempt ? 'retrying' : 'connecting';
-    const rfb = new RFB(this.target, streamUrl(this.instance, 'desktop'), { wsProtocols: ['binary'], shared: true });
+    const rfb = new Screen(this.target, streamUrl(this.instance, 'desktop'), { wsProtocols: ['binary'], shared: true });
     this.rfb = rfb;
     rfb.background = 'transparent';
-    rfb.focusOnClick = true;
+    rfb.focusOnClick = !this.typing.value;
     this.apply();
     rfb.addEventListener('connect', () => {
       this.since = performance.now();
       this.phase.value = 'connected';
       this.untilDrawn(rfb);
-      rfb.focus({ preventScroll: true });
+      if (!this.typing.value) rfb.focus({ preventScroll: true });
       this.measure();
     });
     rfb.addEventListener('desktopname', (e) => {
@@ -96,6 +112,12 @@ export class DeskSession {
     this.attempt++;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.connect(), wait * 1000);
+  }
+
+  /** A phone's keyboard is up: taps on the desktop must not take the focus from it. */
+  type(on) {
+    this.typing.value = on;
+    if (this.rfb) this.rfb.focusOnClick = !on;
   }
 
   /** Until there is more than one colour, or for as long as a desktop may take to start: some screens stay black. */
