@@ -16,6 +16,11 @@ for unit in \
 do
   ln -sf /dev/null "/etc/systemd/system/$unit"
 done
+# Each of these is a program that systemd runs, and waits for, before it starts anything.
+mkdir -p /etc/systemd/system-generators
+for generator in bless-boot cryptsetup debug gpt-auto hibernate-resume integritysetup run system-update veritysetup; do
+  ln -sf /dev/null "/etc/systemd/system-generators/systemd-$generator-generator"
+done
 systemctl set-default multi-user.target
 systemctl enable systemd-networkd.service console-getty.service
 systemctl disable remote-fs.target

@@ -19,6 +19,8 @@ do
 done
 systemctl enable portena-desktop.service
 
+# There is no disk to be plugged in here; each start would run a program to find that out.
+rm -f /usr/share/gvfs/remote-volume-monitors/udisks2.monitor
 # No agent asks for passwords here, no document indexer and no session manager runs.
 rm -f /etc/xdg/autostart/*.desktop
 # Not for people, or twice in the menu.

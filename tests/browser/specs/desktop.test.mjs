@@ -153,9 +153,8 @@ spec('a phone: long press is the right button, two fingers scroll, pinching zoom
   const touch = (type, ...points) => cdp.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
   const saw = (mask) => desk().pointers.some(([m]) => m === mask);
   await touch('touchStart', [200, 300]);
-  await page.waitForTimeout(1300);
+  await until(() => saw(4) && desk().pointer[0] === 0, 'the right button, pressed and released while the finger is still there');
   await touch('touchEnd');
-  await until(() => saw(4), 'the right button');
   await touch('touchStart', [150, 400], [230, 400]);
   for (let y = 400; y > 200; y -= 20) await touch('touchMove', [150, y], [230, y]);
   await touch('touchEnd');

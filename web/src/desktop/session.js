@@ -34,7 +34,7 @@ function saved() {
 export const touching = () => matchMedia('(pointer: coarse)').matches || navigator.maxTouchPoints > 0;
 
 // On a phone a desktop of the screen's own size has no room for a window: it gets more points, drawn smaller. noVNC asks for as
-// many as the element has, in a method that it calls its own (the version is pinned, and tests/browser watches the size).
+// many as the element has. What is changed here are methods it calls its own: the version is pinned, and tests/browser watches.
 const ROOM = 640; // points that the short side has at least
 class Screen extends RFB {
   _requestRemoteResize() {
@@ -43,6 +43,16 @@ class Screen extends RFB {
     this._screenSize = () => ({ w: Math.round(width * more), h: Math.round(height * more) });
     super._requestRemoteResize();
     delete this._screenSize; // the class's own again, for drawing
+  }
+
+  // A long press is a right click at once. Held until the finger leaves, a menu of GTK would close with it after half a second.
+  _handleGesture(e) {
+    if (e.detail.type !== 'longpress') return super._handleGesture(e);
+    if (e.type === 'gesturestart') {
+      navigator.vibrate?.(15);
+      this._handleTapEvent(e, 4);
+    }
+    return undefined;
   }
 }
 
