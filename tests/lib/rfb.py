@@ -8,6 +8,7 @@ import zlib
 
 KEYS = {"Return": 0xFF0D, "Escape": 0xFF1B, "Control": 0xFFE3, "Shift": 0xFFE1, "Alt": 0xFFE9}
 RAW, DESKTOP_SIZE, EXTENDED_SIZE = 0, -223, -308
+PACE = 0.1  # seconds between two pictures: the server has 120 a second, and this is a test, not a viewer for people
 
 
 class Rfb:
@@ -40,6 +41,7 @@ class Rfb:
         self.pixels = bytearray(self.width * self.height * 4)
 
     def ask(self, incremental=1):
+        self.due = None
         self.s.sendall(struct.pack(">BBHHHH", 3, incremental, 0, 0, self.width, self.height))
 
     def rectangle(self):
@@ -52,20 +54,26 @@ class Rfb:
             return True
         if encoding == EXTENDED_SIZE:
             self.read(self.read(4)[0] * 16)
+        if (w, h) == (self.width, self.height):  # said again with each whole picture: asking for one then would never end
+            return False
         self.width, self.height = w, h
         self.clear()
         self.ask(0)
         return False
 
     def step(self, timeout):
-        """One message, if there is one in time; whether pixels changed."""
-        if not select.select([self.s], [], [], max(0, timeout))[0]:
-            return False
+        """One message, if there is one in time; whether pixels changed. The next picture is asked for PACE after this one."""
+        end = time.monotonic() + timeout
+        while not select.select([self.s], [], [], max(0, min(end, self.due or end) - time.monotonic()))[0]:
+            if self.due and self.due <= time.monotonic():
+                self.ask()
+            elif time.monotonic() >= end:
+                return False
         kind = self.read(1)[0]
         if kind == 0:
             count = struct.unpack(">xH", self.read(3))[0]
             changed = [self.rectangle() for _ in range(count)]
-            self.ask()
+            self.due = time.monotonic() + PACE
             return any(changed)
         if kind == 1:
             self.read(struct.unpack(">xHH", self.read(5))[1] * 6)
