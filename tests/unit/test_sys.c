@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "sys/arch.h"
 #include "sys/cgroup.h"
 #include "sys/cgroup_file.h"
 #include "sys/host.h"
@@ -501,6 +502,49 @@ test_host_paths(void)
   }
 }
 
+static void
+test_arch(void)
+{
+  const PtArch *arm = pt_arch_find("aarch64"), *s390 = pt_arch_find("s390x"), *host = pt_arch_host();
+  g_autofree char *rule = pt_foreign_rule_format(arm, "/usr/bin/qemu-aarch64-static");
+  g_autofree char *big = pt_foreign_rule_format(s390, "/q");
+
+  g_assert_true(arm == pt_arch_find("arm64"));
+  g_assert_null(pt_arch_find("vax"));
+  g_assert_null(pt_arch_find(NULL));
+  g_assert_false(pt_arch_native(NULL));
+  g_assert_true(pt_arch_native(host));
+  for (guint i = 0; pt_arch_nth(i); i++)
+    g_assert_true(pt_arch_find(pt_arch_nth(i)->debian) == pt_arch_nth(i) && pt_arch_find(pt_arch_nth(i)->oci) == pt_arch_nth(i));
+  /* Magic and mask as in Debian's own rules: /usr/lib/binfmt.d of qemu-user-binfmt. */
+  g_assert_cmpstr(rule, ==,
+                  ":qemu-aarch64:M::\\x7f\\x45\\x4c\\x46\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00"
+                  ":\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff"
+                  ":/usr/bin/qemu-aarch64-static:POCF");
+  g_assert_nonnull(strstr(big, "\\x46\\x02\\x02\\x01"));
+  g_assert_nonnull(strstr(big, "\\x00\\x02\\x00\\x16:"));
+  g_assert_nonnull(strstr(big, "\\xff\\xfe\\xff\\xff:/q"));
+}
+
+static void
+test_arch_names(void)
+{
+  const PtArch *host = pt_arch_host(), *other = pt_arch_find(strcmp(host->name, "aarch64") == 0 ? "x86_64" : "aarch64");
+  g_autofree char *same = pt_arch_image_name("debian", host->name), *any = pt_arch_image_name("debian", NULL);
+  g_autofree char *foreign = pt_arch_image_name("alpine:3.20", other->oci), *want = g_strdup_printf("alpine:3.20-%s", other->name);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *rule = NULL;
+
+  g_assert_cmpstr(same, ==, "debian");
+  g_assert_cmpstr(any, ==, "debian");
+  g_assert_cmpstr(foreign, ==, want);
+  g_assert_true(pt_foreign_rule(host->name, &rule, &error));
+  g_assert_no_error(error);
+  g_assert_null(rule);
+  g_assert_false(pt_foreign_rule("vax", &rule, &error));
+  g_assert_error(error, PT_ERROR, PT_ERR_UNSUPPORTED);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -520,5 +564,7 @@ main(int argc, char **argv)
   g_test_add_func("/sys/cgroup/v2", test_cgroup_v2);
   g_test_add_func("/sys/cgroup/v1", test_cgroup_v1);
   g_test_add_func("/sys/host/paths", test_host_paths);
+  g_test_add_func("/sys/arch", test_arch);
+  g_test_add_func("/sys/arch/names", test_arch_names);
   return g_test_run();
 }
