@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "node/agent_impl.h"
+#include "sys/arch.h"
 
 typedef struct {
   PtAgent *agent;
@@ -126,7 +127,8 @@ job_run(gpointer data)
   if (j->unlink)
     hide_upload(j, image, &err);
   if (image) {
-    g_autofree char *name = j->name ? g_strdup(j->name) : pt_image_derive_name(j->source);
+    g_autofree char *plain = pt_image_derive_name(j->source);
+    g_autofree char *name = j->name ? g_strdup(j->name) : pt_arch_image_name(plain, image->arch);
     bool ok = false;
     for (int i = 0; i < 5 && !ok; i++) { /* another build may have renamed at the same moment */
       g_clear_error(&err);

@@ -93,6 +93,11 @@ test_apt(void)
   g_autoptr(PtApt) none = pt_apt_parse(names, texts, "sid", &err);
   g_assert_null(none);
   g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
+  g_clear_error(&err);
+  g_assert_true(pt_apt_carries("trixie", "riscv64", &err) && pt_apt_carries("bookworm", "arm64", &err) && pt_apt_carries("sid", "alpha", &err));
+  g_assert_no_error(err);
+  g_assert_false(pt_apt_carries("bookworm", "riscv64", &err));
+  g_assert_error(err, PT_ERROR, PT_ERR_UNSUPPORTED);
 
   g_autoptr(GPtrArray) options = pt_apt_options("APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p.example:3142\";\n"
                                                 "Acquire::https::Proxy \"http://me:pw@p.example\";\nAcquire::http::Proxy-Auto-Detect \"/bin/x\";\n"

@@ -211,6 +211,29 @@ pt_apt_read(const char *root, GError **error)
   return pt_apt_parse((const char *const *)names->pdata, (const char *const *)texts->pdata, codename, error);
 }
 
+bool
+pt_apt_carries(const char *suite, const char *arch, GError **error)
+{
+  /* The architectures that are released with it: https://www.debian.org/releases/. What is in no release (ports), or has been left out
+   * of a newer one, its mirrors do not carry. An unknown suite is apt's to judge. */
+  static const struct {
+    const char *suite, *number, *archs;
+  } suites[] = {
+    { "bookworm", "12", "amd64 arm64 armel armhf i386 mips64el mipsel ppc64el s390x" },
+    { "trixie", "13", "amd64 arm64 armel armhf i386 ppc64el riscv64 s390x" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(suites); i++) {
+    g_auto(GStrv) archs = words(suites[i].archs);
+    if (strcmp(suite, suites[i].suite) != 0 || has_word(archs, arch))
+      continue;
+    PT_SET(error, PT_ERR_UNSUPPORTED, "this node is Debian %s, which has no packages for %s", suites[i].number, arch);
+    pt_error_hint(error, "import an image instead: portena image import docker://… --arch %s", arch);
+    return false;
+  }
+  return true;
+}
+
 GPtrArray *
 pt_apt_options(const char *dump)
 {

@@ -15,6 +15,8 @@ typedef struct PtApt {
 PtApt *pt_apt_parse(const char *const *names, const char *const *texts, const char *codename, GError **error);
 /* Reads /etc/apt and /etc/os-release below `root` ("/"). UNSUPPORTED where this is no Debian. */
 PtApt *pt_apt_read(const char *root, GError **error);
+/* Whether Debian's `suite` has packages for `arch` ("arm64"); UNSUPPORTED, with what helps. */
+bool pt_apt_carries(const char *suite, const char *arch, GError **error);
 /* The parts of `apt-config dump` that reach a mirror (proxies, timeouts, validity checks) as "NAME \"VALUE\"". */
 GPtrArray *pt_apt_options(const char *dump);
 void pt_apt_free(PtApt *a);

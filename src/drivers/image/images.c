@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/dir.h"
@@ -14,6 +13,7 @@
 #include "base/json.h"
 #include "drivers/image/images_impl.h"
 #include "drivers/image/make.h"
+#include "sys/arch.h"
 #include "sys/path.h"
 
 #define MANIFEST_MAX (256u << 10)
@@ -149,16 +149,21 @@ publish(PtImages *images, PtImageWork *w, PtImage *image, GError **error)
   return NULL;
 }
 
+/* An image of any known architecture may be kept: what this node cannot run, it says when it is to be run. */
 static bool
 check_arch(const char *arch, char **ret, GError **error)
 {
-  struct utsname u;
+  const PtArch *a = arch && *arch ? pt_arch_find(arch) : pt_arch_host();
 
-  uname(&u);
-  *ret = g_strdup(arch && *arch ? arch : u.machine);
-  if (strcmp(*ret, u.machine) == 0)
+  if (a) {
+    *ret = g_strdup(a->name);
     return true;
-  PT_SET(error, PT_ERR_UNSUPPORTED, "this node runs images for %s, not for %s", u.machine, *ret);
+  }
+  g_autoptr(GString) known = g_string_new(NULL);
+  for (guint i = 0; (a = pt_arch_nth(i)); i++)
+    g_string_append_printf(known, "%s%s", i ? ", " : "", a->name);
+  PT_SET(error, PT_ERR_INVALID, "arch: %s is no architecture that images are made for", arch);
+  pt_error_hint(error, "one of %s", known->str);
   return false;
 }
 

@@ -12,6 +12,7 @@
 #include "drivers/image/apt.h"
 #include "drivers/image/make.h"
 #include "model/instance.h"
+#include "sys/arch.h"
 #include "sys/process.h"
 
 #define BASES_MAX 4
@@ -144,8 +145,25 @@ load(const char *name, GPtrArray *chain, GString *packages, PtImage *image, GErr
   return true;
 }
 
+/* What comes before mmdebstrap where the image is for another architecture: the jail's user namespace is told how to run it. Packages
+ * are unpacked and set up by that architecture's own dpkg and scripts, emulated. mmdebstrap's own look at this is
+ * skipped: it asks for arch-test, a package more, and has been answered already. */
+static bool
+emulate(GPtrArray *argv, const PtArch *arch, GError **error)
+{
+  static const char script[] = "mount -t binfmt_misc binfmt_misc " PT_FOREIGN_DIR " && printf %s \"$1\" > " PT_FOREIGN_DIR
+                               "/register && shift && exec \"$@\"";
+  g_autofree char *rule = NULL;
+
+  if (!pt_foreign_rule(arch->name, &rule, error))
+    return false;
+  for (const char *const *a = (const char *const[]){ "sh", "-c", script, "sh", rule, NULL }; rule && *a; a++)
+    add(argv, "%s", *a);
+  return true;
+}
+
 static GPtrArray *
-command(const PtApt *apt, const GPtrArray *chain, const char *packages, GError **error)
+command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char *packages, GError **error)
 {
   static const char *const fixed[] = {
     "mmdebstrap", "--verbose", "--mode=root", "--format=directory", "--variant=minbase", "--skip=chroot/mount/sys",
@@ -159,10 +177,14 @@ command(const PtApt *apt, const GPtrArray *chain, const char *packages, GError *
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
   g_autofree char *dump = NULL;
 
-  if (!pt_run(dump_argv, NULL, &dump, error))
+  if (!pt_run(dump_argv, NULL, &dump, error) || !emulate(argv, arch, error))
     return NULL;
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
+  if (arch != pt_arch_host()) {
+    add(argv, "--architectures=%s", arch->debian);
+    add(argv, "--skip=check/qemu");
+  }
   g_autoptr(GPtrArray) options = pt_apt_options(dump);
   for (guint i = 0; i < options->len; i++)
     add(argv, "--aptopt=%s", (char *)g_ptr_array_index(options, i));
@@ -213,10 +235,11 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
     pt_error_hint(error, "there are debian and desktop; anything else comes by import");
     return false;
   }
+  const PtArch *arch = pt_arch_find(image->arch);
   g_autoptr(PtApt) apt = pt_apt_read("/", error);
-  if (!apt || !load(recipe, chain, packages, image, error))
+  if (!apt || !pt_apt_carries(apt->suite, arch->debian, error) || !load(recipe, chain, packages, image, error))
     return false;
-  g_autoptr(GPtrArray) argv = command(apt, chain, packages->str, error);
+  g_autoptr(GPtrArray) argv = command(apt, arch, chain, packages->str, error);
   if (!argv)
     return false;
   for (guint i = 0; i < chain->len; i++) {
