@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "drivers/container/internal.h"
+#include "sys/arch.h"
 #include "sys/path.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\n"
@@ -182,6 +183,17 @@ has_string(const json_t *list, const char *want)
   return false;
 }
 
+static bool
+has_mount(const json_t *config, const char *where)
+{
+  const json_t *list = json_object_get(config, "mounts");
+
+  for (size_t i = 0; i < json_array_size(list); i++)
+    if (g_strcmp0(json_string_value(json_object_get(json_array_get(list, i), "destination")), where) == 0)
+      return true;
+  return false;
+}
+
 static void
 test_config(void)
 {
@@ -208,6 +220,10 @@ test_config(void)
     }
     g_autoptr(json_t) c = pt_config_build(&in, &error);
     g_assert_no_error(error);
+    g_assert_false(has_mount(c, PT_FOREIGN_DIR));
+    in.rule = ":a rule";
+    g_autoptr(json_t) foreign = pt_config_build(&in, &error);
+    g_assert_true(has_mount(foreign, PT_FOREIGN_DIR));
     const json_t *process = json_object_get(c, "process"), *linux_part = json_object_get(c, "linux");
     const json_t *caps = json_object_get(process, "capabilities");
     g_assert_true(has_string(json_object_get(caps, "bounding"), "CAP_SYS_ADMIN") == system);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "drivers/container/internal.h"
+#include "sys/arch.h"
 
 static const char *const app_caps[] = { "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
                                         "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
@@ -134,6 +135,8 @@ mounts(const PtConfigInput *in)
   pt_jail_mount(l, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
   pt_jail_mount(l, "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro");
   pt_jail_mount(l, "/sys/fs/cgroup", "cgroup2", "cgroup2", system ? "rw,nosuid,nodev,noexec" : "ro,nosuid,nodev,noexec");
+  if (in->rule) /* written into when the container is there, and nothing runs in it yet: start.c */
+    pt_jail_mount(l, PT_FOREIGN_DIR, "binfmt_misc", "binfmt_misc", "rw,nosuid,nodev,noexec");
   if (!system)
     return l;
   /* Their pages count as the guest's memory; the sizes only keep a runaway log from taking all of it. */

@@ -61,6 +61,7 @@ typedef struct PtConfigInput {
   const char *notify;  /* the monitor's notify socket, or NULL */
   const char *uuid;    /* of this instance */
   const PtGuestUser *user;
+  const char *rule;    /* how another architecture's programs are run (sys/arch.h), or NULL */
 } PtConfigInput;
 json_t *pt_config_build(const PtConfigInput *in, GError **error);
 /* The process object of an exec. `env` as pt_config_env() made it. */

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/wireio.h"
 #include "drivers/container/internal.h"
+#include "sys/arch.h"
 #include "sys/cgroup.h"
 #include "sys/process.h"
 
@@ -62,24 +63,27 @@ make_dirs(const PtContainers *c, const char *id, GError **error)
 
 /* A container's own description. */
 static json_t *
-describe(const PtContainerStart *start, const PtJail *jail, bool systemd, GError **error)
+describe(const PtContainerStart *start, const PtJail *jail, bool systemd, const char *rule, GError **error)
 {
   const char *who = start->spec->user ? start->spec->user : start->spec->init == PT_INIT_APP ? start->image->user : NULL;
   g_auto(PtGuestUser) user = { 0 };
 
   if (!pt_guest_user(jail->root, start->spec->init == PT_INIT_SYSTEM ? NULL : who, &user, error))
     return NULL;
-  return pt_config_build(&(PtConfigInput){ jail->host, start, jail->rootfs, systemd ? jail->notify : NULL, jail->uuid, &user }, error);
+  return pt_config_build(&(PtConfigInput){ jail->host, start, jail->rootfs, systemd ? jail->notify : NULL, jail->uuid, &user, rule },
+                         error);
 }
 
 static bool
-write_config(const PtContainers *c, const PtContainerStart *start, int root, const char *uuid, bool systemd, GError **error)
+write_config(const PtContainers *c, const PtContainerStart *start, int root, const char *uuid, bool systemd, const char *rule,
+             GError **error)
 {
   const char *id = start->spec->id;
   g_autofree char *rootfs = pt_ct_root(c, id), *notify = pt_ct_dir(c, id, "notify.sock");
   g_autofree char *path = pt_ct_dir(c, id, "bundle/config.json");
   const PtJail jail = { c->host, rootfs, root, notify, uuid };
-  g_autoptr(json_t) json = start->describe ? start->describe(start, &jail, error) : describe(start, &jail, systemd, error);
+  g_autoptr(json_t) json =
+    start->describe ? start->describe(start, &jail, error) : describe(start, &jail, systemd, rule, error);
 
   if (!json)
     return false;
@@ -89,7 +93,7 @@ write_config(const PtContainers *c, const PtContainerStart *start, int root, con
 
 /* All that must be there before the monitor is started. */
 static bool
-prepare(const PtContainers *c, const PtContainerStart *start, GError **error)
+prepare(const PtContainers *c, const PtContainerStart *start, const char *rule, GError **error)
 {
   const char *id = start->spec->id;
   g_autofree char *rootfs = pt_ct_root(c, id), *uuid = pt_ct_uuid(id), *ready = pt_ct_dir(c, id, "ready");
@@ -110,7 +114,7 @@ prepare(const PtContainers *c, const PtContainerStart *start, GError **error)
     return false;
   }
   meta.systemd = system && pt_ct_is_systemd(root);
-  bool ok = (start->bare || pt_ct_write_files(start, root, uuid, error)) && write_config(c, start, root, uuid, meta.systemd, error);
+  bool ok = (start->bare || pt_ct_write_files(start, root, uuid, error)) && write_config(c, start, root, uuid, meta.systemd, rule, error);
   close(root);
   /* An init that does not say when it is up, is up. */
   if (ok && !meta.systemd && system)
@@ -178,7 +182,7 @@ expect(int sock, guint32 type, guint32 *ret_a, GError **error)
 }
 
 static bool
-bring_up(PtContainers *c, const PtContainerStart *start, GError **error)
+bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, GError **error)
 {
   guint32 pid = 0;
 
@@ -190,6 +194,7 @@ bring_up(PtContainers *c, const PtContainerStart *start, GError **error)
     return false;
   /* Limits come after the runtime's own settings: on v1 it takes a group's memory limit away when it enters the group. */
   bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, start->spec, error) &&
+            (!rule || pt_foreign_enter((pid_t)pid, rule, error)) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
             pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
   if (ok && start->ret_ready && start->spec->init == PT_INIT_SYSTEM)
@@ -203,6 +208,7 @@ bool
 pt_container_start(PtContainers *c, const PtContainerStart *start, GError **error)
 {
   const char *id = start->spec->id;
+  g_autofree char *rule = NULL;
   PtContainerState state;
 
   if (pt_container_state(c, id, &state, NULL) && state.running) {
@@ -210,7 +216,9 @@ pt_container_start(PtContainers *c, const PtContainerStart *start, GError **erro
     return false;
   }
   pt_ct_abandon(c, id); /* of the run before; its exit status has been read by now */
-  if (prepare(c, start, error) && bring_up(c, start, error))
+  /* A jail of another kind runs the node's own programs. */
+  if ((start->describe || pt_foreign_rule(start->image->arch, &rule, error)) && prepare(c, start, rule, error) &&
+      bring_up(c, start, rule, error))
     return true;
   pt_ct_abandon(c, id);
   g_prefix_error(error, "instance %s: ", start->spec->name);
