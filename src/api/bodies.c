@@ -137,6 +137,7 @@ launch_defaults(void *record)
 typedef PtBodyLaunch launch_t;
 static const PtField launch[] = {
   PT_STR(PtBodyLaunch, image, NEED, 255, NULL, "image by name or digest"),
+  PT_STR(PtBodyLaunch, arch, MAY, 16, NULL, "processor architecture its image is to be for, such as aarch64; without one, any"),
   PT_BOOL(PtBodyLaunch, start, MAY, "start it when it is made (the default)"),
 };
 TYPE(pt_body_launch, "launch", launch, launch_defaults);

@@ -64,7 +64,7 @@ typedef struct PtBodyNames {
 } PtBodyNames;
 
 typedef struct PtBodyLaunch { /* beside the user fields of an instance */
-  char *image;
+  char *image, *arch;
   bool start;
 } PtBodyLaunch;
 

@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "model/field.h"
+#include "sys/arch.h"
 
 #define UPLOAD_MAX (G_GINT64_CONSTANT(64) << 30)
 #define UPLOAD_RESERVE (G_GINT64_CONSTANT(1) << 30)
@@ -90,6 +91,47 @@ pt_image_find(PtApi *api, const char *ref, gint64 *ret_revision, GError **error)
   return g_steal_pointer(&found);
 }
 
+static bool
+not_for(const char *ref, const PtArch *arch, GError **error)
+{
+  g_autofree char *shown = pt_text_safe(ref, 80);
+
+  PT_SET(error, PT_ERR_NOT_FOUND, "there is no image %s for %s", shown, arch->name);
+  if (g_strv_contains(pt_images_recipes(), ref))
+    pt_error_hint(error, "build it: portena image build %s --arch %s", shown, arch->name);
+  else
+    pt_error_hint(error, "import it: portena image import docker://%s --arch %s; those there are: portena image list", shown, arch->name);
+  return false;
+}
+
+PtImage *
+pt_image_find_for(PtApi *api, const char *ref, const char *arch, gint64 *ret_revision, GError **error)
+{
+  const PtArch *a = pt_arch_find(arch);
+  g_autofree char *other = pt_arch_image_name(ref, arch);
+  GError *why = NULL;
+
+  if (!arch)
+    return pt_image_find(api, ref, ret_revision, error);
+  if (!a) {
+    g_autofree char *shown = pt_text_safe(arch, 16);
+    PT_SET(error, PT_ERR_INVALID, "arch: %s is no architecture that is known here\nthose that are: portena doctor", shown);
+    return NULL;
+  }
+  for (const char *const *name = (const char *const[]){ other, ref, NULL }; *name; name++) {
+    g_autoptr(PtImage) image = pt_image_find(api, *name, ret_revision, &why);
+    if (image && g_strcmp0(image->arch, a->name) == 0)
+      return g_steal_pointer(&image);
+    if (!image && pt_error_code(why) != PT_ERR_NOT_FOUND) {
+      g_propagate_error(error, why);
+      return NULL;
+    }
+    g_clear_error(&why);
+  }
+  not_for(ref, a, error);
+  return NULL;
+}
+
 /* ── reading ── */
 
 typedef struct {
@@ -150,7 +192,7 @@ bool
 pt_images_get_one(PtRequest *r, GError **error)
 {
   gint64 revision = 0;
-  g_autoptr(PtImage) image = pt_image_find(r->api, pt_param(r, "ref"), &revision, error);
+  g_autoptr(PtImage) image = pt_image_find_for(r->api, pt_param(r, "ref"), pt_query(r, "arch", NULL), &revision, error);
 
   if (!image || !pt_view_sync(r->api->view, NULL, error))
     return false;

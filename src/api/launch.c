@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/text.h"
+#include "sys/arch.h"
 
 #define TRIES 16
 
@@ -244,7 +245,7 @@ pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, G
 /* ── launch ── */
 
 typedef struct {
-  const char *image;
+  const char *image, *arch;
   bool start;
   bool init_given;
 } Wanted;
@@ -257,7 +258,7 @@ parse(PtRequest *r, Wanted *w, GError **error)
   g_autoptr(json_t) rest = body ? json_copy((json_t *)body) : NULL;
   g_autoptr(PtInstance) spec = NULL;
 
-  if (!rest || !pt_json_get_string(body, "image", NULL, &w->image, error) ||
+  if (!rest || !pt_json_get_string(body, "image", NULL, &w->image, error) || !pt_json_get_string(body, "arch", NULL, &w->arch, error) ||
       !pt_json_get_bool(body, "start", true, &w->start, error))
     return NULL;
   const char *name = json_string_value(json_object_get(body, "name"));
@@ -269,6 +270,7 @@ parse(PtRequest *r, Wanted *w, GError **error)
   }
   w->init_given = json_object_get(body, "init") != NULL;
   json_object_del(rest, "image");
+  json_object_del(rest, "arch");
   json_object_del(rest, "start");
   spec = pt_record_new(&pt_instance_type);
   if (!pt_record_patch(&pt_instance_type, spec, rest, PT_F_USER, NULL, error))
@@ -279,11 +281,13 @@ parse(PtRequest *r, Wanted *w, GError **error)
 static bool
 fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
 {
-  g_autoptr(PtImage) image = pt_image_find(api, w->image, NULL, error);
+  g_autoptr(PtImage) image = pt_image_find_for(api, w->image, w->arch, NULL, error);
 
   if (!image)
     return false;
-  spec->image_name = g_strdup(w->image);
+  /* One that was found by its architecture bears another name than it was asked for. */
+  g_autofree char *other = pt_arch_image_name(w->image, w->arch);
+  spec->image_name = g_strdup(image->names && g_strv_contains((const char *const *)image->names, other) ? other : w->image);
   if (!pt_kind_check(spec, image, error))
     return false;
   if (!w->init_given)

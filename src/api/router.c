@@ -83,7 +83,7 @@ const PtRoute pt_routes[] = {
   { "POST", "/v1/images", ADMIN, BODY | OP, pt_images_create, .upload = pt_images_upload, .body = &pt_body_image, .query = "name format arch", .answer = "Accepted", .summary = "Build a recipe, fetch from a registry, or upload" },
   { "GET", "/v1/images/recipes", USER, 0, pt_recipes_get, .answer = "[Recipe]", .summary = "Built-in recipes" },
   { "POST", "/v1/images/prune", ADMIN, 0, pt_images_prune, .action = "prune", .answer = "Pruned", .summary = "Remove images that nothing uses or names" },
-  { "GET", "/v1/images/{ref}", USER, 0, pt_images_get_one, .answer = "Image", .summary = "One image, by name or digest" },
+  { "GET", "/v1/images/{ref}", USER, 0, pt_images_get_one, .query = "arch", .answer = "Image", .summary = "One image, by name or digest" },
   { "PATCH", "/v1/images/{ref}", ADMIN, BODY, pt_images_change, .body = &pt_body_names, .action = "rename", .answer = "Image", .summary = "Change an image's names" },
   { "DELETE", "/v1/images/{ref}", ADMIN, 0, pt_images_delete, .answer = "", .summary = "Remove an image; refused while instances use it" },
 

@@ -181,7 +181,7 @@ run_build(PtCli *cli, const PtArgs *args, GError **error)
   for (guint i = 0; i < pt_args_n(args); i++) {
     const char *recipe = pt_args_nth(args, i);
     g_autoptr(json_t) op = NULL;
-    if (!pt_name_check("recipe", recipe, error) || !pt_image_build(cli, recipe, &op, error))
+    if (!pt_name_check("recipe", recipe, error) || !pt_image_build(cli, recipe, pt_args_get(args, "arch"), &op, error))
       return -1;
     if (cli->json || cli->quiet)
       status = tell_result(cli, op, recipe);
@@ -214,10 +214,11 @@ read_upload(void *data, void *buf, gsize size, GError **error)
 
 /* A file is sent; what has a scheme is fetched by the server. */
 static bool
-import_file(PtCli *cli, const char *file, const char *name, const char *format, json_t **ret, GError **error)
+import_file(PtCli *cli, const char *file, const char *name, const char *format, const char *arch, json_t **ret, GError **error)
 {
   static const char *const headers[] = { "Content-Type", "application/octet-stream", NULL };
-  g_autofree char *query = pt_client_path("/v1/images?name=%s&format=%s", name, format),
+  g_autofree char *query = arch ? pt_client_path("/v1/images?name=%s&format=%s&arch=%s", name, format, arch)
+                                : pt_client_path("/v1/images?name=%s&format=%s", name, format),
                   *title = g_strdup_printf("Sending %s", file);
   Upload u = { .fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC) };
   struct stat st;
@@ -283,7 +284,7 @@ run_import(PtCli *cli, const PtArgs *args, GError **error)
   const char *what = name ? name : source;
   g_autofree char *title = g_strdup_printf("Importing %s", what);
   if (remote ? !import_remote(cli, args, source, name, &answer, error)
-             : !import_file(cli, source, name, format ? format : "rootfs", &answer, error))
+             : !import_file(cli, source, name, format ? format : "rootfs", pt_args_get(args, "arch"), &answer, error))
     return -1;
   if (!pt_operation_wait(cli, answer, title, 0, &op, error)) {
     g_prefix_error(error, "image %s: ", what);
@@ -454,7 +455,11 @@ run_rename(PtCli *cli, const PtArgs *args, GError **error)
 
 static const PtOption import_options[] = {
   { "format", 0, "FORMAT", "Of a file: rootfs, docker-archive or oci-archive (told from what is in it)", false },
-  { "arch", 0, "ARCH", "Of a registry's image: x86_64, aarch64 (this machine's)", false },
+  { "arch", 0, "ARCH", "Its architecture: x86_64, aarch64, … (this machine's)", false },
+  { NULL, 0, NULL, NULL, false },
+};
+static const PtOption build_options[] = {
+  { "arch", 0, "ARCH", "Architecture to build for: aarch64, riscv64, … (this machine's)", false },
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption dry_options[] = {
@@ -488,12 +493,15 @@ const PtCommand pt_cmds_image[] = {
   { .name = "image build",
     .args = "RECIPE…",
     .summary = "Build images from recipes",
+    .options = build_options,
     .min = 1,
     .max = G_MAXUINT,
     .completes = "b",
     .run = run_build,
-    .examples = { { "portena image build desktop", "takes some minutes" },
-                  { "portena image build debian desktop", "one after the other" } } },
+    .text = "An image for another architecture is called RECIPE-ARCH: debian-aarch64. Building one runs that architecture's programs under "
+            "emulation and takes some times as long.",
+    .examples = { { "portena image build debian desktop", "one after the other; takes some minutes" },
+                  { "portena image build debian --arch aarch64", "for another processor architecture" } } },
   { .name = "image import",
     .args = "SOURCE [NAME]",
     .summary = "Bring an image in from a registry or a file",

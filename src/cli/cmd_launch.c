@@ -12,9 +12,11 @@
 
 const char pt_launch_text[] =
   "IMAGE is the name of an image, or of a recipe (portena image recipes), which is built first if need be.\n"
-  "An image that runs one command takes it after --.";
+  "An image that runs one command takes it after --.\n"
+  "With --arch it is made of the image of that name for another architecture; a container's programs are then emulated by the server.";
 
 const PtOption pt_launch_options[] = {
+  { "arch", 0, "ARCH", "Of the image's programs: aarch64, riscv64, … (this machine's)", false },
   { "kind", 0, "KIND", "container (others follow)", false },
   { "init", 0, "INIT", "system: a whole userland; app: one command", false },
   { "cpu", 'c', "N", "Cpus it may use, such as 2 or 0.5", false },
@@ -55,6 +57,11 @@ add_fields(const PtArgs *args, json_t *body, GError **error)
   }
   if (pt_args_has(args, "autostart") || pt_args_has(args, "no-autostart"))
     json_object_set_new(body, "autostart", json_boolean(!pt_args_has(args, "no-autostart")));
+  const char *arch = pt_args_get(args, "arch");
+  if (arch && json_object_set_new(body, "arch", json_string(arch)) < 0) {
+    PT_SET(error, PT_ERR_INVALID, "arch: it is not valid UTF-8");
+    return false;
+  }
   if (pt_args_has(args, "no-start"))
     json_object_set_new(body, "start", json_false());
   return true;
@@ -136,12 +143,16 @@ describe(const json_t *body, const json_t *image)
 }
 
 bool
-pt_image_build(PtCli *cli, const char *recipe, json_t **ret, GError **error)
+pt_image_build(PtCli *cli, const char *recipe, const char *arch, json_t **ret, GError **error)
 {
   g_autofree char *source = g_strconcat("recipe:", recipe, NULL), *title = g_strdup_printf("Building image %s", recipe);
-  g_autoptr(json_t) body = json_pack("{s:s}", "source", source), answer = NULL;
+  g_autoptr(json_t) body = json_pack("{s:s, s:s*}", "source", source, "arch", arch), answer = NULL;
   gint64 begun = pt_mono();
 
+  if (!body) {
+    PT_SET(error, PT_ERR_INVALID, "arch: it is not valid UTF-8");
+    return false;
+  }
   if (!pt_cli_call(cli, "POST", "/v1/images", body, &answer, error))
     return false;
   if (!pt_operation_wait(cli, answer, title, 0, ret, error)) {
@@ -153,9 +164,9 @@ pt_image_build(PtCli *cli, const char *recipe, json_t **ret, GError **error)
   return true;
 }
 
-/* Whether `image` names a recipe that has no image yet. */
+/* Whether `image` names a recipe that has no image yet; with `arch`, whether it names one: that it has no image for that, is known. */
 static bool
-is_unbuilt_recipe(PtCli *cli, const char *image)
+is_unbuilt_recipe(PtCli *cli, const char *image, const char *arch)
 {
   g_autoptr(json_t) answer = NULL;
   gsize n;
@@ -165,7 +176,7 @@ is_unbuilt_recipe(PtCli *cli, const char *image)
     return false;
   json_array_foreach (json_object_get(answer, "items"), n, r)
     if (g_strcmp0(pt_json_str(r, "name", NULL), image) == 0)
-      return !json_is_string(json_object_get(r, "image"));
+      return arch || !json_is_string(json_object_get(r, "image"));
   return false;
 }
 
@@ -173,15 +184,17 @@ is_unbuilt_recipe(PtCli *cli, const char *image)
 static bool
 build_missing(PtCli *cli, const PtArgs *args, const char *image, GError *missing, GError **error)
 {
+  const char *arch = pt_args_get(args, "arch");
+  g_autofree char *for_arch = arch ? g_strdup_printf(" --arch %s", arch) : g_strdup("");
   g_autoptr(GError) why = missing;
 
   if (pt_error_code(why) == PT_ERR_NOT_FOUND && strstr(image, "://") && strstr(why->message, image)) {
     g_autofree char *safe = pt_safe(image);
     PT_SET(error, PT_ERR_NOT_FOUND, "there is no image %s here", safe);
-    pt_error_hint(error, "bring it in first:  portena image import %s NAME", safe);
+    pt_error_hint(error, "bring it in first:  portena image import %s NAME%s", safe, for_arch);
     return false;
   }
-  if (pt_error_code(why) != PT_ERR_NOT_FOUND || !is_unbuilt_recipe(cli, image)) {
+  if (pt_error_code(why) != PT_ERR_NOT_FOUND || !is_unbuilt_recipe(cli, image, arch)) {
     g_propagate_error(error, g_steal_pointer(&why));
     return false;
   }
@@ -189,24 +202,25 @@ build_missing(PtCli *cli, const PtArgs *args, const char *image, GError *missing
     g_strdup_printf("Image %s has not been built yet. Build it now? That takes some minutes.", image);
   if (!pt_args_has(args, "yes") && !pt_cli_confirm(cli, question)) {
     PT_SET(error, PT_ERR_CANCELLED, "%s: its image is not there, nothing was made", image);
-    pt_error_hint(error, "build it when it suits you:  portena image build %s", image);
+    pt_error_hint(error, "build it when it suits you:  portena image build %s%s", image, for_arch);
     return false;
   }
   pt_note(cli, "Image %s has not been built yet: building it first.", image);
-  return pt_image_build(cli, image, NULL, error);
+  return pt_image_build(cli, image, arch, NULL, error);
 }
 
 /* The image, where a person watches: its age for the first line, and its absence before anything is asked of the server. */
 static bool
 look_at_image(PtCli *cli, const PtArgs *args, const char *image, json_t **ret, GError **error)
 {
-  g_autofree char *path = pt_client_path("/v1/images/%s", image);
+  const char *arch = pt_args_get(args, "arch");
+  g_autofree char *path = arch ? pt_client_path("/v1/images/%s?arch=%s", image, arch) : pt_client_path("/v1/images/%s", image);
   GError *why = NULL;
 
   *ret = NULL;
   if (pt_cli_call(cli, "GET", path, NULL, ret, &why))
     return true;
-  if (pt_args_has(args, "dry-run") && pt_error_code(why) == PT_ERR_NOT_FOUND && is_unbuilt_recipe(cli, image)) {
+  if (pt_args_has(args, "dry-run") && pt_error_code(why) == PT_ERR_NOT_FOUND && is_unbuilt_recipe(cli, image, arch)) {
     g_error_free(why);
     return true;
   }
