@@ -74,12 +74,12 @@ static const PtField volume[] = {
 };
 TYPE(pt_body_volume, "volume", volume, NULL);
 
-const char *const pt_action_names[] = { "none", "start", "stop", "restart", "pause", "resume", NULL };
+const char *const pt_action_names[] = { "none", "start", "stop", "restart", "pause", "resume", "hibernate", NULL };
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_action_names) == PT_N_ACTIONS + 1);
 
 typedef PtBodyAction action_t;
 static const PtField action[] = {
-  PT_ENUM(PtBodyAction, action, NEED, pt_action_names, "start, stop, restart, pause or resume"),
+  PT_ENUM(PtBodyAction, action, NEED, pt_action_names, "start, stop, restart, pause, resume or hibernate"),
   PT_BOOL(PtBodyAction, force, MAY, "do not wait for the guest"),
   PT_INT(PtBodyAction, deadline, MAY, 0, 3600, "seconds the guest has to stop by itself; 0 = 10"),
 };

@@ -36,6 +36,7 @@ typedef enum {
   PT_ACTION_RESTART,
   PT_ACTION_PAUSE,
   PT_ACTION_RESUME,
+  PT_ACTION_HIBERNATE,
   PT_N_ACTIONS
 } PtAction;
 extern const char *const pt_action_names[];

@@ -17,6 +17,7 @@
 
 #define TRIES 16
 #define BUSY_WAIT (10 * G_USEC_PER_SEC)
+#define WAKE_WAIT (60 * G_USEC_PER_SEC)
 
 PtInstance *
 pt_instance_load(PtRequest *r, PtStatus **ret_status, gint64 *ret_revision, GError **error)
@@ -48,7 +49,7 @@ view_of(PtRequest *r, const PtInstance *spec, const PtStatus *status, gint64 rev
 {
   json_t *view = pt_instance_json(spec, status, revision);
 
-  if (status && (status->state == PT_RUN_RUNNING || status->state == PT_RUN_PAUSED)) {
+  if (status && (status->state == PT_RUN_RUNNING || status->state == PT_RUN_PAUSED || status->state == PT_RUN_HIBERNATED)) {
     g_autofree char *usage = pt_usage_text(spec, r->api->agent);
     if (usage)
       json_object_set_new(view, "usage", pt_json_parse(usage, strlen(usage), NULL));
@@ -203,6 +204,20 @@ change_clear(Change *c)
   g_clear_pointer(&c->old_name, g_free);
 }
 
+/* What was waited for has changed the status, not the spec. */
+static void
+reread_status(Change *c)
+{
+  g_autofree char *key = pt_key_status(c->spec->space, c->spec->name);
+  PtStatus *now = pt_load(c->r->api, key, &pt_status_type, "status", NULL, NULL);
+
+  if (now && g_strcmp0(now->id, c->spec->id) == 0) {
+    pt_status_free(c->status);
+    c->status = g_steal_pointer(&now);
+  }
+  pt_status_free(now);
+}
+
 /* Reads, changes, writes; again where somebody else was faster, unless the client insisted on a revision. */
 static char *
 change(PtRequest *r, const char *kind, bool undoes, ChangeFunc func, void *data, GError **error)
@@ -217,6 +232,8 @@ change(PtRequest *r, const char *kind, bool undoes, ChangeFunc func, void *data,
       ok = false;
     }
     ok = ok && busy(&c, &err);
+    if (ok)
+      reread_status(&c);
     /* what takes part of a quota is done one after the other, so that they do not make each other try again */
     g_mutex_lock(&r->api->allocation);
     ok = ok && func(&c, &err) && commit(&c, &err);
@@ -258,7 +275,7 @@ act(Change *c, GError **error)
   case PT_ACTION_START:
     if (state == PT_RUN_PAUSED)
       return wrong_state(c, resume, error);
-    if (!still)
+    if (!still && state != PT_RUN_HIBERNATED)
       return wrong_state(c, "nothing was changed", error);
     break;
   case PT_ACTION_STOP:
@@ -267,20 +284,29 @@ act(Change *c, GError **error)
     break;
   case PT_ACTION_PAUSE:
     if (state != PT_RUN_RUNNING)
+      return wrong_state(c, state == PT_RUN_HIBERNATED ? resume : start, error);
+    break;
+  case PT_ACTION_HIBERNATE:
+    if (state == PT_RUN_HIBERNATED)
+      return wrong_state(c, "nothing was changed", error);
+    if (state != PT_RUN_RUNNING && state != PT_RUN_PAUSED)
       return wrong_state(c, start, error);
+    if (!pt_agent_hibernates(s, error))
+      return false;
     break;
   case PT_ACTION_RESUME:
-    if (state != PT_RUN_PAUSED)
-      return wrong_state(c, "only what is paused can be resumed", error);
+    if (state != PT_RUN_PAUSED && state != PT_RUN_HIBERNATED)
+      return wrong_state(c, "only what is paused or hibernated can be resumed", error);
     break;
   default:
     break;
   }
-  if (b->action == PT_ACTION_START || b->action == PT_ACTION_RESTART)
+  if ((b->action == PT_ACTION_START && still) || b->action == PT_ACTION_RESTART) /* a hibernated one is started by going on */
     s->boot++;
-  s->power = b->action == PT_ACTION_STOP    ? PT_POWER_STOPPED
-             : b->action == PT_ACTION_PAUSE ? PT_POWER_PAUSED
-                                            : PT_POWER_RUNNING;
+  s->power = b->action == PT_ACTION_STOP        ? PT_POWER_STOPPED
+             : b->action == PT_ACTION_PAUSE     ? PT_POWER_PAUSED
+             : b->action == PT_ACTION_HIBERNATE ? PT_POWER_HIBERNATED
+                                                : PT_POWER_RUNNING;
   s->force = b->force;
   s->deadline = b->deadline;
   return true;
@@ -296,13 +322,77 @@ pt_actions_post(PtRequest *r, GError **error)
     return false;
   r->action = g_strdup(pt_action_names[b->action]);
   if (b->action == PT_ACTION_NONE) {
-    PT_SET(error, PT_ERR_INVALID, "action: start, stop, restart, pause or resume is wanted");
+    PT_SET(error, PT_ERR_INVALID, "action: start, stop, restart, pause, hibernate or resume is wanted");
   } else {
     bool undoes = b->action == PT_ACTION_STOP || b->action == PT_ACTION_RESTART;
     op = change(r, pt_action_names[b->action], undoes, act, b, error);
   }
   pt_record_free(&pt_body_action, b);
   return op && pt_reply_operation(r, op, pt_instance_refresh, error);
+}
+
+/* ── resume on connect ── */
+
+static bool
+asleep(const PtInstance *spec, const PtStatus *status)
+{
+  return status && (status->state == PT_RUN_HIBERNATED || (spec->power == PT_POWER_HIBERNATED && status->generation != spec->generation));
+}
+
+static bool
+wake(Change *c, GError **error)
+{
+  if (state_of(c) != PT_RUN_HIBERNATED)
+    return wrong_state(c, "nothing was changed", error);
+  c->spec->power = PT_POWER_RUNNING;
+  return true;
+}
+
+/* What the operation failed with, in its own words. */
+static bool
+went_well(PtRequest *r, const char *id, GError **error)
+{
+  gint64 end = pt_mono() + WAKE_WAIT;
+  g_autoptr(PtOperation) op = NULL;
+  PtErr code = PT_ERR_INTERNAL;
+
+  do {
+    g_clear_pointer(&op, pt_operation_free);
+    op = pt_ops_wait(r->api->ops, id, MIN(end - pt_mono(), G_USEC_PER_SEC), error);
+  } while (op && op->state < PT_OP_DONE && pt_mono() < end && !pt_link_gone(r->link));
+  if (!op || op->state == PT_OP_DONE)
+    return op != NULL;
+  if (op->state < PT_OP_DONE) {
+    PT_SET(error, PT_ERR_TIMEOUT, "it does not wake\nlook at its operation:  portena op show %s", id);
+    return false;
+  }
+  if (op->error_code)
+    pt_err_from_name(op->error_code, &code);
+  PT_SET(error, code, "%s", op->error ? op->error : "it was not woken");
+  return false;
+}
+
+bool
+pt_instance_wake(PtRequest *r, GError **error)
+{
+  g_autoptr(PtStatus) status = NULL, now = NULL;
+  g_autoptr(PtInstance) spec = pt_instance_load(r, &status, NULL, error);
+  g_autoptr(GError) err = NULL;
+
+  if (!spec)
+    return false;
+  if (!asleep(spec, status) || r->thumbnail)
+    return true;
+  g_autofree char *op = change(r, "resume", false, wake, NULL, &err);
+  if (op && !r->audit_detail)
+    r->audit_detail = g_strdup("woke it");
+  if (op && went_well(r, op, &err))
+    return true;
+  g_autoptr(PtInstance) again = pt_instance_load(r, &now, NULL, NULL);
+  if (again && !asleep(again, now)) /* somebody else was faster */
+    return true;
+  g_propagate_error(error, g_steal_pointer(&err));
+  return false;
 }
 
 static bool
@@ -339,6 +429,7 @@ typedef struct {
   const char *name; /* NULL = stays */
   guint flags;      /* of what changed */
   bool running;
+  bool asleep;
 } Edit;
 
 static bool
@@ -457,6 +548,9 @@ edit(Change *c, GError **error)
   int state = state_of(c);
 
   e->running = state != PT_RUN_STOPPED && state != PT_RUN_FAILED;
+  if (state == PT_RUN_RUNNING && c->spec->power == PT_POWER_HIBERNATED) /* it could not be, and is not asked for again by this */
+    c->spec->power = PT_POWER_RUNNING;
+  e->asleep = state == PT_RUN_HIBERNATED;
   bool ok = pt_record_patch(&pt_instance_type, c->spec, e->patch, PT_F_LIVE | PT_F_STOPPED, &e->flags, error) &&
             kind_changed(c, before, e->running, error) && (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
             ((c->spec->disk == before->disk && !c->old_name) || grow_volume(c, error));
@@ -469,6 +563,7 @@ static json_t *
 applies(PtRequest *r, const Edit *e)
 {
   json_t *out = json_object(), *value;
+  const char *now = e->asleep ? "when it is resumed" : "now";
   const char *key;
 
   json_object_foreach(e->patch, key, value)
@@ -476,7 +571,7 @@ applies(PtRequest *r, const Edit *e)
     const PtField *f = pt_field_find(&pt_instance_type, key);
     bool later =
         e->running && f && ((f->flags & PT_F_STOPPED) || (strcmp(key, "disk") == 0 && !r->api->host->cap_sys_resource));
-    json_object_set_new(out, key, json_string(later ? "at the next start" : "now"));
+    json_object_set_new(out, key, json_string(later ? "at the next start" : now));
   }
   if (e->name)
     json_object_set_new(out, "name", json_string("now"));

@@ -8,6 +8,10 @@ PtInstance *pt_instance_load(PtRequest *r, PtStatus **ret_status, gint64 *ret_re
 /* Spec and status in one object, read anew; NULL where it is gone. */
 json_t *pt_instance_refresh(PtRequest *r, gint64 *ret_revision);
 
+/* Wakes the route's instance where it is hibernated and waits until it runs, for somebody who opens a stream to it; not for a
+ * picture of its desktop. Others are left as they are. What the stream needs besides is found out by who opens it. */
+bool pt_instance_wake(PtRequest *r, GError **error);
+
 /* Gives the instance `name` of the route's space a disk of `size` bytes. The operation goes on behind it. */
 bool pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error);
 

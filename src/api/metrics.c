@@ -83,6 +83,7 @@ pt_metrics_get(PtRequest *r, GError **error)
   }
   metric(out, "portena_instances", "gauge", "Instances of this store.", (double)c.all);
   metric(out, "portena_instances_running", "gauge", "Instances that run or are paused.", (double)c.running);
+  metric(out, "portena_instances_hibernated", "gauge", "Instances that are hibernated.", (double)c.hibernated);
   metric(out, "portena_instances_failed", "gauge", "Instances that have failed.", (double)c.failed);
   if (pt_agent_pool_info(api->agent, &pool, NULL)) {
     metric(out, "portena_pool_size_bytes", "gauge", "Size of the local pool.", (double)pool.size);

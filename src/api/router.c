@@ -67,7 +67,7 @@ const PtRoute pt_routes[] = {
   { "GET", I, VIEWER, 0, pt_instances_get, .answer = "Instance", .summary = "One instance" },
   { "PATCH", I, OWNER, BODY | OP, pt_instances_change, .answer = "Instance+Changed", .summary = "Change an instance; \"applies\" says when each field takes effect" },
   { "DELETE", I, OWNER, OP, pt_instances_delete, .query = "force", .answer = "Accepted", .summary = "Delete an instance with its volume; with force also a running one" },
-  { "POST", I "/actions", MEMBER, BODY | OP, pt_actions_post, .body = &pt_body_action, .answer = "Instance+Accepted", .summary = "Start, stop, restart, pause or resume" },
+  { "POST", I "/actions", MEMBER, BODY | OP, pt_actions_post, .body = &pt_body_action, .answer = "Instance+Accepted", .summary = "Start, stop, restart, pause, hibernate or resume" },
   { "GET", I "/samples", VIEWER, 0, pt_samples_get, .query = "since", .answer = "Samples", .summary = "What it used, in steps of five seconds, for an hour" },
   { "GET", I "/processes", VIEWER, 0, pt_processes_instance, .answer = "[Process]", .summary = "Its processes" },
   { "GET", I "/logs", VIEWER, 0, pt_logs_get, .query = "bytes follow", .answer = "text/plain; charset=utf-8", .summary = "The end of its console's history" },

@@ -40,6 +40,8 @@ exec(PtRequest *r, const PtBodyExec *b, GError **error)
     return false;
   /* the program's name alone: arguments may hold secrets */
   r->audit_detail = g_strdup(b->shell ? "shell" : b->command[0]);
+  if (!pt_instance_wake(r, error))
+    return false;
   int fd = pt_agent_exec(r->api->agent, spec, &e, error);
   return fd >= 0 && hand_over(r, fd, PT_WIRE_CONTROL);
 }
@@ -65,7 +67,7 @@ pt_console_get(PtRequest *r, GError **error)
   if (!pt_query_bool(r, "history", false, &history, error))
     return false;
   g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
-  int fd = spec ? pt_agent_console(r->api->agent, spec, history, error) : -1;
+  int fd = spec && pt_instance_wake(r, error) ? pt_agent_console(r->api->agent, spec, history, error) : -1;
   return fd >= 0 && hand_over(r, fd, PT_WIRE_CONTROL);
 }
 
@@ -95,7 +97,7 @@ pt_desktop_get(PtRequest *r, GError **error)
 {
   r->action = g_strdup("desktop");
   g_autoptr(PtInstance) spec = pt_instance_load(r, NULL, NULL, error);
-  int fd = spec ? open_desktop(r, spec, error) : -1;
+  int fd = spec && pt_instance_wake(r, error) ? open_desktop(r, spec, error) : -1;
   return fd >= 0 && hand_over(r, fd, PT_WIRE_STREAM);
 }
 

@@ -278,7 +278,8 @@ visit_row(gpointer key, gpointer value, gpointer data)
   }
   if (!row->text)
     render(row);
-  bool alive = ours && (row->status->state == PT_RUN_RUNNING || row->status->state == PT_RUN_PAUSED);
+  bool alive = ours && (row->status->state == PT_RUN_RUNNING || row->status->state == PT_RUN_PAUSED ||
+                        row->status->state == PT_RUN_HIBERNATED);
   g_autofree char *usage = alive && visit->usage ? visit->usage(row->spec, visit->usage_data) : NULL;
   if (visit->out->len && visit->out->str[visit->out->len - 1] == '}')
     g_string_append_c(visit->out, ',');
@@ -332,6 +333,8 @@ count(const PtInstance *spec, const PtStatus *status, void *data)
   c->all++;
   if (status && (status->state == PT_RUN_RUNNING || status->state == PT_RUN_PAUSED))
     c->running++;
+  if (status && status->state == PT_RUN_HIBERNATED)
+    c->hibernated++;
   if (status && status->state == PT_RUN_FAILED)
     c->failed++;
 }

@@ -21,7 +21,7 @@ typedef void (*PtViewFunc)(const PtInstance *spec, const PtStatus *status, void 
 void pt_view_foreach(PtView *v, const char *space, PtViewFunc func, void *data);
 
 typedef struct PtViewCount {
-  gint64 all, running, failed; /* running: or paused */
+  gint64 all, running, hibernated, failed; /* running: or paused */
 } PtViewCount;
 PtViewCount pt_view_count(PtView *v);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* start, stop, restart, pause, resume, delete: one request for each instance. */
+/* start, stop, restart, pause, hibernate, resume, delete: one request for each instance. */
 #include <string.h>
 
 #include "base/error.h"
@@ -129,6 +129,17 @@ say_paused(PtCli *cli, const PtTarget *t, const json_t *answer)
 }
 
 static void
+say_hibernated(PtCli *cli, const PtTarget *t, const json_t *answer)
+{
+  gint64 freed = pt_json_int(answer, "freed", 0);
+  g_autofree char *size = pt_size_format(freed);
+
+  (void)cli;
+  pt_say("%s is hibernated%s%s%s. Go on with:  portena resume %s", t->name, freed > 0 ? ", " : "", freed > 0 ? size : "",
+         freed > 0 ? " of memory were given back" : "", t->name);
+}
+
+static void
 say_deleted(PtCli *cli, const PtTarget *t, const json_t *answer)
 {
   (void)cli;
@@ -179,6 +190,12 @@ static int
 run_pause(PtCli *cli, const PtArgs *args, GError **error)
 {
   return act(cli, args, "pause", "Pausing", say_paused, error);
+}
+
+static int
+run_hibernate(PtCli *cli, const PtArgs *args, GError **error)
+{
+  return act(cli, args, "hibernate", "Hibernating", say_hibernated, error);
 }
 
 static int
@@ -313,9 +330,19 @@ const PtCommand pt_cmds_power[] = {
     .run = run_pause,
     .examples = { { "portena pause studio", "it keeps its memory and uses no cpu" },
                   { "portena pause home/studio", "the same, in space home" } } },
+  { .name = "hibernate",
+    .args = "NAME…",
+    .summary = "Put computers to sleep and free their memory",
+    .options = pause_options,
+    .min = 1,
+    .max = G_MAXUINT,
+    .completes = "i",
+    .run = run_hibernate,
+    .examples = { { "portena hibernate studio", "it goes on when somebody opens it" },
+                  { "portena hibernate db web", "both" } } },
   { .name = "resume",
     .args = "NAME…",
-    .summary = "Let paused computers go on",
+    .summary = "Let paused or hibernated computers go on",
     .options = start_options,
     .min = 1,
     .max = G_MAXUINT,

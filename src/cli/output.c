@@ -39,6 +39,7 @@ pt_look_of_state(const char *state)
     { "running", PT_LOOK_GOOD },  { "done", PT_LOOK_GOOD },   { "ok", PT_LOOK_GOOD },        { "starting", PT_LOOK_BUSY },
     { "stopping", PT_LOOK_BUSY }, { "paused", PT_LOOK_BUSY }, { "pending", PT_LOOK_BUSY },   { "warn", PT_LOOK_BUSY },
     { "failed", PT_LOOK_BAD },    { "bad", PT_LOOK_BAD },     { "cancelled", PT_LOOK_BUSY }, { "stopped", PT_LOOK_DIM },
+    { "hibernated", PT_LOOK_DIM },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(states); i++)

@@ -25,6 +25,8 @@ const PtEngine pt_engine_container = {
   .desktop = container_desktop,
   .processes = container_processes,
   .root = pt_container_root,
+  .hibernate = pt_container_hibernate,
+  .wake = pt_container_wake,
 };
 
 const PtEngine *

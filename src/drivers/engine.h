@@ -22,6 +22,20 @@ typedef struct PtEngine {
   GPtrArray *(*processes)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
   /* NULL where a running guest's tree cannot be held by a descriptor. */
   int (*root)(PtContainers *c, const char *id, GError **error);
+
+  /* Hibernation. NULL, all four or the last two: it cannot, or saves nothing. */
+
+  /* Puts one that runs or is paused to sleep: either it stands still in its jail (PtContainerState says asleep), or all that it
+   * held is saved and its jail has ended. On failure it runs as before, and nothing is saved. Called again after it was cut off. */
+  bool (*hibernate)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error);
+  /* Lets one go on that stands still in its jail, also one whose hibernate() was cut off; nothing is saved any more then. */
+  bool (*wake)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
+  /* Whether start() would go on from something saved: it is given PtContainerStart's `resume` then. Before the guest goes on, what
+   * was saved must have gone (or be unusable), so that no crash lets it go on twice from the same memory over a changed disk;
+   * where start() fails before that, it stays. The guest says anew that it is ready. Never blocks. */
+  bool (*saved)(PtContainers *c, const char *id);
+  /* Drops what was saved; absent is success. */
+  bool (*forget)(PtContainers *c, const char *id, GError **error);
 } PtEngine;
 
 extern const PtEngine pt_engine_container;

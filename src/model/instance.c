@@ -13,7 +13,7 @@ const char *const pt_accel_names[] = { "auto", "kvm", "tcg", NULL };
 const char *const pt_firmware_names[] = { "uefi", "bios", NULL };
 const char *const pt_hardware_names[] = { "virtio", "emulated", NULL };
 const char *const pt_init_names[] = { "system", "app", NULL };
-const char *const pt_power_names[] = { "stopped", "running", "paused", NULL };
+const char *const pt_power_names[] = { "stopped", "running", "paused", "hibernated", NULL };
 const char *const pt_restart_names[] = { "no", "on-failure", "always", NULL };
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_kind_names) == PT_N_KINDS + 1);
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_model_names) == PT_N_MODELS + 1);
@@ -109,7 +109,7 @@ static const PtField fields[] = {
   PT_STR(PtInstance, owner, 0, 63, pt_check_node, "The node it runs on."),
   PT_INT(PtInstance, epoch, 0, 0, G_MAXINT64, "Counts the changes of its owner."),
   PT_INT(PtInstance, generation, 0, 0, G_MAXINT64, "Counts the changes its node has to act upon."),
-  PT_ENUM(PtInstance, power, 0, pt_power_names, "What it is to be: stopped, running or paused."),
+  PT_ENUM(PtInstance, power, 0, pt_power_names, "What it is to be: stopped, running, paused or hibernated."),
   PT_INT(PtInstance, boot, 0, 0, G_MAXINT64, "Counts the restarts asked for."),
   PT_BOOL(PtInstance, force, 0, "The pending stop does not wait for the guest."),
   PT_INT(PtInstance, deadline, 0, 0, 86400, "Seconds the guest has for a graceful stop; 0 is 10."),

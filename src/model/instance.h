@@ -10,7 +10,7 @@ typedef enum { PT_ACCEL_AUTO, PT_ACCEL_KVM, PT_ACCEL_TCG, PT_N_ACCELS } PtAccel;
 typedef enum { PT_FIRMWARE_UEFI, PT_FIRMWARE_BIOS, PT_N_FIRMWARES } PtFirmware;
 typedef enum { PT_HARDWARE_VIRTIO, PT_HARDWARE_EMULATED, PT_N_HARDWARES } PtHardware;
 typedef enum { PT_INIT_SYSTEM, PT_INIT_APP, PT_N_INITS } PtInit;
-typedef enum { PT_POWER_STOPPED, PT_POWER_RUNNING, PT_POWER_PAUSED, PT_N_POWERS } PtPower;
+typedef enum { PT_POWER_STOPPED, PT_POWER_RUNNING, PT_POWER_PAUSED, PT_POWER_HIBERNATED, PT_N_POWERS } PtPower;
 typedef enum { PT_RESTART_NO, PT_RESTART_ON_FAILURE, PT_RESTART_ALWAYS, PT_N_RESTARTS } PtRestart;
 
 /* A published port: the node's address:listen goes to the instance's `to`. */
@@ -91,6 +91,7 @@ typedef enum {
   PT_RUN_PAUSED,
   PT_RUN_STOPPING,
   PT_RUN_FAILED,
+  PT_RUN_HIBERNATED,
   PT_N_RUNS
 } PtRun;
 
@@ -111,6 +112,8 @@ typedef struct PtStatus {
   gint64 exit_code;   /* of the last run, -1 = none yet */
   gint64 exit_signal;
   gint64 restarts;    /* automatic ones since the last start by hand */
+  gint64 freed;       /* hibernated: bytes of memory that it gave back */
+  bool durable;       /* hibernated: what it held is on disk, and outlives a restart of the node */
   char *error;        /* why it is failed; summary, newline, hint */
   char *step;         /* what is being done now, for a person */
 } PtStatus;

@@ -20,19 +20,24 @@
  *      '------ failed <---------'  <-- running, paused (died) -----'
  *                 '--> starting
  *
+ *   running, paused --> hibernated --> running     stood still in its jail, goes on there
+ *                           |  ^-----> starting    what it held was saved, is started from it (or could not be: back again)
+ *                           '--------> stopping, stopped, failed
+ *
  * starting -> stopping: the user changed their mind. stopping -> failed: it could not be stopped.
- * Everything that may have a process may be found ended: starting, running, paused, stopping -> stopped, failed. */
+ * Everything that may have a process may be found ended: starting, running, paused, hibernated, stopping -> stopped, failed. */
 #define TO(s) (1u << PT_RUN_##s)
 static const guint run_next[] = {
   [PT_RUN_STOPPED] = TO(STARTING),
-  [PT_RUN_STARTING] = TO(RUNNING) | TO(STOPPING) | TO(STOPPED) | TO(FAILED),
-  [PT_RUN_RUNNING] = TO(PAUSED) | TO(STOPPING) | TO(STOPPED) | TO(FAILED),
-  [PT_RUN_PAUSED] = TO(RUNNING) | TO(STOPPING) | TO(STOPPED) | TO(FAILED),
+  [PT_RUN_STARTING] = TO(RUNNING) | TO(STOPPING) | TO(STOPPED) | TO(FAILED) | TO(HIBERNATED),
+  [PT_RUN_RUNNING] = TO(PAUSED) | TO(HIBERNATED) | TO(STOPPING) | TO(STOPPED) | TO(FAILED),
+  [PT_RUN_PAUSED] = TO(RUNNING) | TO(HIBERNATED) | TO(STOPPING) | TO(STOPPED) | TO(FAILED),
   [PT_RUN_STOPPING] = TO(STOPPED) | TO(FAILED),
   [PT_RUN_FAILED] = TO(STARTING) | TO(STOPPED),
+  [PT_RUN_HIBERNATED] = TO(RUNNING) | TO(STARTING) | TO(STOPPING) | TO(STOPPED) | TO(FAILED),
 };
 #undef TO
-const char *const pt_run_names[] = { "stopped", "starting", "running", "paused", "stopping", "failed", NULL };
+const char *const pt_run_names[] = { "stopped", "starting", "running", "paused", "stopping", "failed", "hibernated", NULL };
 G_STATIC_ASSERT(G_N_ELEMENTS(run_next) == PT_N_RUNS);
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_run_names) == PT_N_RUNS + 1);
 
@@ -55,7 +60,7 @@ static const PtField fields[] = {
   PT_INT(PtStatus, epoch, 0, 0, G_MAXINT64, "The epoch of that node's ownership."),
   PT_INT(PtStatus, generation, 0, 0, G_MAXINT64, "The generation it has reached."),
   PT_INT(PtStatus, boot, 0, -1, G_MAXINT64, "The restarts done; -1 = it is to be started again."),
-  PT_ENUM(PtStatus, state, 0, pt_run_names, "What it is: stopped, starting, running, paused, stopping or failed."),
+  PT_ENUM(PtStatus, state, 0, pt_run_names, "What it is: stopped, starting, running, paused, stopping, failed or hibernated."),
   PT_BOOL(PtStatus, ready, 0, "The guest answers."),
   PT_INT(PtStatus, pid, 0, 0, G_MAXINT32, "Its first process on the node."),
   PT_INT(PtStatus, idbase, 0, 0, G_MAXUINT32, "The first of its 65,536 ids on the node."),
@@ -64,6 +69,8 @@ static const PtField fields[] = {
   PT_INT(PtStatus, exit_code, 0, -1, G_MAXINT32, "The exit status of its last run; -1 before the first end."),
   PT_INT(PtStatus, exit_signal, 0, 0, 128, "The signal that ended its last run."),
   PT_INT(PtStatus, restarts, 0, 0, G_MAXINT64, "Automatic restarts since it was last started by hand."),
+  PT_SIZE(PtStatus, freed, 0, 0, G_MAXINT64, "While it is hibernated: the bytes of memory that it gave back."),
+  PT_BOOL(PtStatus, durable, 0, "While it is hibernated: what it held is on disk, and outlives a restart of the node."),
   PT_TEXT(PtStatus, error, 0, 4096, "Why it failed."),
   PT_STR(PtStatus, step, 0, 200, NULL, "What is being done now."),
 };
@@ -99,7 +106,8 @@ static const struct {
 } shown[] = {
   { "name", false },       { "space", false },    { "id", false },         { "description", false }, { "kind", false },
   { "init", false },       { "image", false },    { "image_name", false }, { "volume", false },      { "power", false },
-  { "state", true },       { "ready", true },     { "step", true },        { "error", true },        { "cpu", false },
+  { "state", true },       { "ready", true },     { "freed", true },       { "durable", true },
+  { "step", true },        { "error", true },        { "cpu", false },
   { "memory", false },     { "pids", false },     { "disk", false },       { "io_read", false },     { "io_write", false },
   { "priority", false },   { "command", false },  { "env", false },        { "cwd", false },         { "user", false },
   { "restart", false },    { "autostart", false }, { "address", false },   { "address6", false },    { "mac", false },

@@ -148,6 +148,8 @@ leave_stopped(PtAgent *a, const PtEntry *e)
 
   if (!spec || spec->autostart || spec->deleting || spec->power == PT_POWER_STOPPED || g_strcmp0(spec->owner, a->host->node) != 0)
     return;
+  if (spec->power == PT_POWER_HIBERNATED && pt_unit_saved(a, spec)) /* it does not run, and what it holds is not to be lost */
+    return;
   spec->power = PT_POWER_STOPPED;
   spec->generation++;
   g_clear_pointer(&spec->op, g_free);

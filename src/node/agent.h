@@ -36,6 +36,9 @@ const char *pt_agent_uplink(PtAgent *a);
 /* Whether this node has an engine for an instance of its kind; UNSUPPORTED says which it has. */
 bool pt_agent_runs_kind(const PtInstance *spec, GError **error);
 
+/* Whether instances of its kind can be hibernated here; UNSUPPORTED says what can be done instead. */
+bool pt_agent_hibernates(const PtInstance *spec, GError **error);
+
 /* Of one instance of this node; `spec` names it. NOT_FOUND or CONFLICT ("is stopped", with the hint how to start it). */
 int pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error);
 int pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **error);

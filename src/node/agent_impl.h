@@ -91,6 +91,12 @@ bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lo
 bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error);
 void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
 
+/* sleep.c: as their namesakes of drivers/engine.h */
+bool pt_unit_hibernate(PtAgent *a, const PtInstance *spec, PtSleep *ret, GError **error);
+bool pt_unit_wake(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
+bool pt_unit_saved(PtAgent *a, const PtInstance *spec); /* false too where its engine saves nothing */
+bool pt_unit_forget(PtAgent *a, const PtInstance *spec, GError **error);
+
 /* images.c */
 char *pt_image_derive_name(const char *source);
 

@@ -20,6 +20,12 @@ not_running(const PtInstance *spec, GError **error)
   PT_SET(error, PT_ERR_CONFLICT, "%s: is not running\nstart it first:  portena start %s", spec->name, spec->name);
 }
 
+static void
+hibernated(const PtInstance *spec, GError **error)
+{
+  PT_SET(error, PT_ERR_CONFLICT, "%s: is hibernated\nwake it first:  portena resume %s", spec->name, spec->name);
+}
+
 static bool
 runs(PtAgent *a, const PtInstance *spec, GError **error)
 {
@@ -28,6 +34,11 @@ runs(PtAgent *a, const PtInstance *spec, GError **error)
 
   if (found && state.running && !state.paused)
     return true;
+  if ((found && state.asleep) || pt_unit_saved(a, spec)) {
+    g_clear_error(error);
+    hibernated(spec, error);
+    return false;
+  }
   if (found && state.running) {
     PT_SET(error, PT_ERR_CONFLICT, "%s: is paused\nlet it go on first:  portena resume %s", spec->name, spec->name);
     return false;
@@ -173,6 +184,9 @@ pt_agent_root(PtAgent *a, const PtInstance *spec, gint64 *ret_idbase, GError **e
   } else if (state.running) {
     fd = engine->root(a->containers, spec->id, error);
     *ret_idbase = u->status ? u->status->idbase : 0;
+    g_mutex_unlock(&u->lock);
+  } else if (pt_unit_saved(a, spec)) { /* its memory knows the disk as it is */
+    hibernated(spec, error);
     g_mutex_unlock(&u->lock);
   } else {
     *ret_idbase = 0;

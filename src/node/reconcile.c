@@ -85,9 +85,27 @@ settle(Pass *p, PtRun state, const GError *error)
     s->error = g_strdup(error->message);
   s->generation = p->spec->generation;
   s->boot = p->spec->boot;
+  if (state != PT_RUN_HIBERNATED) {
+    s->freed = 0;
+    s->durable = false;
+  }
   put_state(p, state, NULL);
   if (p->spec->op)
     pt_ops_end(p->a->ops, p->spec->op, NULL, error);
+}
+
+/* Nothing of it runs any more: all that it used on the node but its volume and its history goes. */
+static void
+put_away(Pass *p)
+{
+  g_autoptr(GError) err = NULL;
+
+  p->u->watched = false;
+  p->u->status->pid = 0;
+  p->u->status->ready = false;
+  if (!pt_unit_release(p->a, p->u, p->spec->id, false, &err))
+    pt_log_warn("node", "%s: %s", p->u->key, err->message);
+  pt_unit_detach(p->a, p->u, p->spec);
 }
 
 /* It ended by itself, or was lost with the host: take note of how, and tidy up behind it. */
@@ -95,11 +113,7 @@ static void
 note_end(Pass *p)
 {
   PtStatus *s = p->u->status;
-  g_autoptr(GError) err = NULL;
 
-  p->u->watched = false;
-  s->pid = 0;
-  s->ready = false;
   if (p->known) {
     s->exit_code = p->actual.exit_code;
     s->exit_signal = p->actual.exit_signal;
@@ -107,9 +121,7 @@ note_end(Pass *p)
   } else {
     s->stopped = pt_now();
   }
-  if (!pt_unit_release(p->a, p->u, p->spec->id, false, &err))
-    pt_log_warn("node", "%s: %s", p->u->key, err->message);
-  pt_unit_detach(p->a, p->u, p->spec);
+  put_away(p);
 }
 
 /* Says to a person what a killed monitor means. */
@@ -191,16 +203,17 @@ do_start(Pass *p)
 {
   PtStatus *s = p->u->status;
   g_autoptr(GError) err = NULL;
+  const char *step = pt_unit_saved(p->a, p->spec) ? "waking" : "starting";
 
   s->ready = false;
   s->boot = p->spec->boot; /* "starting" and running: a predecessor started this very one */
-  put_state(p, PT_RUN_STARTING, "starting");
+  put_state(p, PT_RUN_STARTING, step);
   if (p->spec->op)
-    pt_ops_progress(p->a->ops, p->spec->op, "starting", -1, 0, 0, NULL);
+    pt_ops_progress(p->a->ops, p->spec->op, step, -1, 0, 0, NULL);
   int ready = -1;
   if (!pt_unit_start(p->a, p->u, p->spec, &ready, &err)) {
     pt_log_warn("node", "%s does not start: %s", p->u->key, err->message);
-    settle(p, PT_RUN_FAILED, err);
+    settle(p, pt_unit_saved(p->a, p->spec) ? PT_RUN_HIBERNATED : PT_RUN_FAILED, err);
     return;
   }
   p->known = pt_container_state(p->a->containers, p->spec->id, &p->actual, NULL);
@@ -236,12 +249,48 @@ do_stop(Pass *p, bool force, GError **error)
   return true;
 }
 
+/* One that stands still in its jail, hibernated or on the way to it, or whose hibernation was cut off, goes on. */
+static bool
+do_wake(Pass *p)
+{
+  g_autoptr(GError) err = NULL;
+
+  put_state(p, (PtRun)p->u->status->state, "waking");
+  if (!pt_unit_wake(p->a, p->u, p->spec, &err)) {
+    settle(p, PT_RUN_HIBERNATED, err);
+    return false;
+  }
+  p->actual.paused = p->actual.asleep = false;
+  return true;
+}
+
+/* Nothing of it runs, and what it held is saved: it goes on from there, but for a restart. What did not work is not tried again
+ * before it is asked for again. */
+static void
+wake_saved(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  g_autoptr(GError) err = NULL;
+
+  if (s->state == PT_RUN_HIBERNATED && s->error && s->generation == p->spec->generation)
+    return;
+  if (s->boot != p->spec->boot && !pt_unit_forget(p->a, p->spec, &err))
+    settle(p, PT_RUN_HIBERNATED, err);
+  else
+    do_start(p);
+}
+
 static void
 want_running(Pass *p)
 {
   PtStatus *s = p->u->status;
   g_autoptr(GError) err = NULL;
+  bool saved = pt_unit_saved(p->a, p->spec);
 
+  if (saved && !p->actual.running) {
+    wake_saved(p);
+    return;
+  }
   if (p->actual.running) {
     if (s->boot != p->spec->boot) { /* restart */
       if (!do_stop(p, p->spec->force, &err)) {
@@ -251,6 +300,8 @@ want_running(Pass *p)
       do_start(p);
       return;
     }
+    if ((p->actual.asleep || saved) && !do_wake(p))
+      return;
     if (p->actual.paused && !pt_container_pause(p->a->containers, p->spec->id, false, &err)) {
       settle(p, PT_RUN_PAUSED, err);
       return;
@@ -265,7 +316,8 @@ want_running(Pass *p)
       pt_unit_enqueue_after(p->a, p->u, READY_POLL);
     return;
   }
-  if ((s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED || s->state == PT_RUN_STOPPING) && !ended(p))
+  bool had = s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED || s->state == PT_RUN_STOPPING || s->state == PT_RUN_HIBERNATED;
+  if (had && !ended(p))
     return;
   if (s->boot == p->spec->boot && s->state != PT_RUN_STARTING) { /* it ended before, and that was that */
     if (s->generation != p->spec->generation)
@@ -288,11 +340,15 @@ want_stopped(Pass *p)
 
   if (p->actual.running) {
     if (!do_stop(p, p->spec->force, &err)) {
-      settle(p, PT_RUN_RUNNING, err);
+      settle(p, p->actual.asleep ? PT_RUN_HIBERNATED : PT_RUN_RUNNING, err);
       return;
     }
   } else if (s->state != PT_RUN_STOPPED && s->state != PT_RUN_FAILED) {
     note_end(p);
+  }
+  if (!pt_unit_forget(p->a, p->spec, &err)) {
+    settle(p, PT_RUN_HIBERNATED, err);
+    return;
   }
   s->restarts = 0;
   if (s->state != PT_RUN_STOPPED || s->generation != p->spec->generation)
@@ -308,6 +364,8 @@ want_paused(Pass *p)
     want_stopped(p);
     return;
   }
+  if (p->actual.asleep && !do_wake(p))
+    return;
   if (!p->actual.paused && !pt_container_pause(p->a->containers, p->spec->id, true, &err)) {
     settle(p, PT_RUN_RUNNING, err);
     return;
@@ -315,6 +373,59 @@ want_paused(Pass *p)
   pt_unit_apply(p->a, p->u, p->spec, &err);
   if (note_running(p) || p->u->status->state != PT_RUN_PAUSED || p->u->status->generation != p->spec->generation)
     settle(p, PT_RUN_PAUSED, err);
+}
+
+static void
+do_hibernate(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  PtSleep slept = { 0 };
+  g_autoptr(GError) err = NULL;
+
+  put_state(p, (PtRun)s->state, "hibernating");
+  if (p->spec->op)
+    pt_ops_progress(p->a->ops, p->spec->op, "hibernating", -1, 0, 0, NULL);
+  if (!pt_unit_hibernate(p->a, p->spec, &slept, &err)) {
+    pt_log_warn("node", "%s is not hibernated: %s", p->u->key, err->message);
+    settle(p, p->actual.paused ? PT_RUN_PAUSED : PT_RUN_RUNNING, err);
+    return;
+  }
+  s->freed = slept.freed;
+  s->durable = slept.durable;
+  if (slept.durable)
+    put_away(p);
+  settle(p, PT_RUN_HIBERNATED, NULL);
+}
+
+/* What could not be hibernated, or was lost with the host while it was, runs until it is asked for again. */
+static void
+want_hibernated(Pass *p)
+{
+  PtStatus *s = p->u->status;
+  bool reached = s->generation == p->spec->generation;
+  bool lost = !p->known && (s->state == PT_RUN_HIBERNATED || s->boot == -1);
+  g_autoptr(GError) err = NULL;
+
+  if (!p->actual.running && pt_unit_saved(p->a, p->spec)) {
+    if (p->known)
+      put_away(p);
+    s->durable = true;
+    if (p->known || s->state != PT_RUN_HIBERNATED || !reached)
+      settle(p, PT_RUN_HIBERNATED, NULL);
+  } else if (p->actual.asleep) {
+    s->freed = p->actual.freed;
+    if (note_running(p) || s->state != PT_RUN_HIBERNATED || !reached)
+      settle(p, PT_RUN_HIBERNATED, NULL);
+  } else if (p->actual.running && !(reached && (s->state == PT_RUN_RUNNING || s->state == PT_RUN_PAUSED))) {
+    do_hibernate(p);
+  } else if (!p->actual.paused) {
+    want_running(p);
+    if (lost && s->state == PT_RUN_RUNNING) {
+      PT_SET(&err, PT_ERR_INTERNAL, "%s: the node was restarted while its memory was in swap, so it was started again", p->spec->name);
+      pt_log_warn("node", "%s", err->message);
+      settle(p, PT_RUN_RUNNING, err);
+    }
+  }
 }
 
 static void
@@ -341,6 +452,8 @@ static bool
 remove_all(Pass *p, GError **error)
 {
   if (p->actual.running && !do_stop(p, true, error))
+    return false;
+  if (!pt_unit_forget(p->a, p->spec, error))
     return false;
   put_state(p, PT_RUN_STOPPED, "deleting");
   if (!pt_unit_release(p->a, p->u, p->spec->id, true, error))
@@ -434,6 +547,8 @@ pt_unit_reconcile(PtAgent *a, PtUnit *u)
     want_running(&p);
   else if (spec->power == PT_POWER_PAUSED)
     want_paused(&p);
+  else if (spec->power == PT_POWER_HIBERNATED)
+    want_hibernated(&p);
   else
     want_stopped(&p);
   end_left_open(a, u, spec);

@@ -99,7 +99,7 @@ grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
   g_autoptr(PtVolume) v = pt_records_get(a->store, key, &pt_volume_type, &revision, error);
   if (!v)
     return false;
-  if (v->actual >= spec->disk && v->size == spec->disk)
+  if ((v->actual >= spec->disk && v->size == spec->disk) || pt_unit_saved(a, spec)) /* saved: it knows the disk as it is */
     return true;
   gint64 actual = v->actual;
   if (!pt_pool_local.resize(a->pool, spec->volume, spec->disk, &actual, error)) {
@@ -191,7 +191,8 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   g_autofree char *domain = g_strdup_printf("%s.internal", spec->space);
   Plug p = { a, spec, space_id };
   PtContainerStart start = { .spec = spec, .image = image, .lower = lower, .volume = volume, .idbase = u->status->idbase,
-                             .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p, .ret_ready = ret_ready };
+                             .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
+                             .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };
   if (!engine->start(a->containers, &start, error)) {
     if (space_id)
       pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
@@ -258,8 +259,8 @@ pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError *
   gint64 deadline = force ? 0 : (spec->deadline > 0 ? spec->deadline : 10) * G_USEC_PER_SEC;
   PtContainerState state;
 
-  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused &&
-      !pt_container_pause(a->containers, spec->id, false, error))
+  if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused && !(state.asleep && force) &&
+      !(state.asleep ? pt_unit_wake(a, u, spec, error) : pt_container_pause(a->containers, spec->id, false, error)))
     return false;
   Stopping stopping = { a, u };
   const PtPatience patience = { patience_over, &stopping };

@@ -29,6 +29,13 @@ bool pt_cgroup_limit(const PtHost *host, const char *id, const PtCgroupLimits *l
 bool pt_cgroup_use(const PtHost *host, const char *id, PtCgroupUse *ret, GError **error);
 bool pt_cgroup_freeze(const PtHost *host, const char *id, bool frozen, GError **error); /* waits until it is so */
 bool pt_cgroup_frozen(const PtHost *host, const char *id);
+/* Whether swap has room for what only swap can take of it: UNSUPPORTED where there is none at all, CONFLICT where it is too small. */
+bool pt_cgroup_swappable(const PtHost *host, const char *id, GError **error);
+/* Takes from a frozen one all memory that the kernel can put elsewhere; blocks while that takes. Tells the bytes charged to it
+ * before and after. */
+bool pt_cgroup_reclaim(const PtHost *host, const char *id, gint64 *ret_before, gint64 *ret_after, GError **error);
+/* It may not be charged with more than it is now, until it is not held any more; v1: and until pt_cgroup_limit() was called again. */
+bool pt_cgroup_hold(const PtHost *host, const char *id, bool held, GError **error);
 bool pt_cgroup_kill(const PtHost *host, const char *id, GError **error);  /* SIGKILL to all in it and below, until empty */
 GArray *pt_cgroup_pids(const PtHost *host, const char *id, GError **error); /* of pid_t, with those below */
 bool pt_cgroup_remove(const PtHost *host, const char *id, GError **error); /* with all below; absent is success */

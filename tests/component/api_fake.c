@@ -29,7 +29,7 @@ reach(PtAgent *a, const PtInstance *s)
     pt_txn_delete(txn, status_key);
     pt_txn_delete(txn, volume);
   } else {
-    static const int states[] = { PT_RUN_STOPPED, PT_RUN_RUNNING, PT_RUN_PAUSED };
+    static const int states[] = { PT_RUN_STOPPED, PT_RUN_RUNNING, PT_RUN_PAUSED, PT_RUN_HIBERNATED };
     const PtStatus status = {
       .name = s->name,
       .space = s->space,
@@ -127,6 +127,15 @@ pt_agent_runs_kind(const PtInstance *spec, GError **error)
   if (spec->kind == PT_KIND_CONTAINER)
     return true;
   PT_SET(error, PT_ERR_UNSUPPORTED, "kind: not here");
+  return false;
+}
+
+bool
+pt_agent_hibernates(const PtInstance *spec, GError **error)
+{
+  if (strcmp(spec->name, "sleepless") != 0)
+    return true;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "sleepless: cannot be hibernated");
   return false;
 }
 

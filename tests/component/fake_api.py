@@ -339,8 +339,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     @route("POST", "/v1/spaces/{s}/instances/{i}/actions")
     def r_action(self, s, i):
         o = self.find(s, i)
-        to = {"start": "running", "stop": "stopped", "restart": "running", "pause": "paused", "resume": "running"}[self.json()["action"]]
-        o.update(state=to, power=to)
+        to = {"start": "running", "stop": "stopped", "restart": "running", "pause": "paused", "resume": "running",
+              "hibernate": "hibernated"}[self.json()["action"]]
+        o.update(state=to, power=to, freed=410 << 20 if to == "hibernated" else 0)
         seconds = 1.5 if "slow" in self.fake.faults else 0
         self.answer(202, {**o, "operation": self.fake.operation(self.json()["action"], f"spaces/{s}/instances/{i}", seconds)})
 

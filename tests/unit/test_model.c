@@ -544,8 +544,8 @@ test_tables(void)
 static void
 test_runs(void)
 {
-  /* rows from, columns to: stopped starting running paused stopping failed */
-  static const char *const allowed[] = { ".S....", "T.R.XF", "T..PXF", "T.R.XF", "T....F", "TS...." };
+  /* rows from, columns to: stopped starting running paused stopping failed hibernated */
+  static const char *const allowed[] = { ".S.....", "T.R.XFH", "T..PXFH", "T.R.XFH", "T....F.", "TS.....", "TSR.XF." };
 
   for (int from = 0; from < PT_N_RUNS; from++) {
     for (int to = 0; to < PT_N_RUNS; to++) {

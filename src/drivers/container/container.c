@@ -274,6 +274,7 @@ pt_container_state(PtContainers *c, const char *id, PtContainerState *ret, GErro
     ret->running = true;
     ret->pid = m.init;
     ret->paused = pt_cgroup_frozen(c->host, id);
+    ret->asleep = ret->paused && pt_ct_asleep(c, id, &ret->freed);
     return true;
   }
   if (read_exit(c, id, ret))

@@ -29,6 +29,7 @@ struct PtContainerStart {
   const char *lower;      /* mounted image, ids unshifted */
   const char *volume;     /* mounted root volume, ids unshifted: upper and work go into VOLUME/upper, VOLUME/work */
   const char *image_file, *volume_file; /* in place of these two, for an engine that opens files itself (drivers/engine.h); else NULL */
+  bool resume;            /* goes on from what hibernate() saved (drivers/engine.h) */
   gint64 idbase;
   const char *dns;        /* address of the space's DNS server, or NULL */
   const char *domain;     /* "home.internal" */
@@ -54,7 +55,9 @@ void pt_jail_mount(json_t *mounts, const char *to, const char *type, const char 
 typedef struct PtContainerState {
   bool running;       /* its monitor has not said yet that it ended */
   bool lost;          /* its monitor was killed: how it ended is unknown, and what is left of it is to be cleared */
-  bool paused;
+  bool paused;        /* stands still, asleep or not */
+  bool asleep;        /* hibernated in its jail */
+  gint64 freed;       /* asleep: bytes of memory that it gave back */
   pid_t pid;
   gint64 started;     /* µs since 1970 */
   gint64 stopped;     /* of the last end; 0 = has not ended */
@@ -114,6 +117,16 @@ typedef struct PtPatience {
 bool pt_container_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline,
                        const PtPatience *patience, GError **error);
 bool pt_container_pause(PtContainers *c, const char *id, bool paused, GError **error);
+
+typedef struct PtSleep {
+  gint64 freed;       /* bytes of memory given back */
+  bool durable;       /* what it held was saved, and its jail has ended; else it stands still in there */
+} PtSleep;
+/* Freezes one that runs or is paused and takes its memory from it, as far as swap has room: else UNSUPPORTED or CONFLICT, and
+ * nothing was changed. Blocks for about a second for each 300 MiB. Never durable: it is lost with the host. */
+bool pt_container_hibernate(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error);
+/* It has its limits again, and goes on; its memory comes back as it is touched. */
+bool pt_container_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
 bool pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error); /* live */
 /* Unmounts and removes all that a stopped one has on this node but its volume; absent is success.
  * `history`: its console history too. */

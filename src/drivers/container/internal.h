@@ -81,6 +81,9 @@ bool pt_ct_write_files(const PtContainerStart *start, int root, const char *uuid
 char *pt_ct_uuid(const char *id); /* 32 hex digits, the same for ever */
 bool pt_ct_is_systemd(int root);
 
+/* ---- sleep.c: whether it is marked as hibernated, and what it gave back ---- */
+bool pt_ct_asleep(const PtContainers *c, const char *id, gint64 *ret_freed);
+
 /* ---- stop.c ---- */
 /* The number of "SIGTERM", "TERM", "RTMIN+3", "15"; 0 = no such signal. */
 int pt_signal_parse(const char *name);
