@@ -265,13 +265,13 @@ pt_images_upload(PtRequest *r, GError **error)
                                        "application/x-xz",
                                        "application/octet-stream",
                                        NULL };
-  static const char *const formats[] = { "rootfs", "docker-archive", "oci-archive", NULL };
+  static const char *const formats[] = { "rootfs", "docker-archive", "oci-archive", "program", NULL };
   const char *format = pt_query(r, "format", NULL), *name = pt_query(r, "name", NULL);
 
   if (!g_strv_contains(types, r->content_type))
     return true; /* JSON */
   if (!format || !g_strv_contains(formats, format)) {
-    PT_SET(error, PT_ERR_INVALID, "format: rootfs, docker-archive or oci-archive is wanted with an upload");
+    PT_SET(error, PT_ERR_INVALID, "format: rootfs, docker-archive, oci-archive or program is wanted with an upload");
     return false;
   }
   if (!name || !pt_check_image_name(name, error)) {
@@ -333,7 +333,7 @@ may_read(PtRequest *r, const char *source, GError **error)
 static bool
 from_source(PtRequest *r, const PtBodyImage *b, GError **error)
 {
-  static const char *const schemes[] = { "recipe:", "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:" };
+  static const char *const schemes[] = { "recipe:", "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "program:" };
   bool known = false;
 
   for (guint i = 0; i < G_N_ELEMENTS(schemes); i++)
@@ -341,7 +341,7 @@ from_source(PtRequest *r, const PtBodyImage *b, GError **error)
   if (!known) {
     g_autofree char *shown = pt_text_safe(b->source, 80);
     PT_SET(error, PT_ERR_INVALID,
-           "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:… or rootfs:… is wanted", shown);
+           "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:…, rootfs:… or program:… is wanted", shown);
     return false;
   }
   bool recipe = g_str_has_prefix(b->source, "recipe:"), registry = g_str_has_prefix(b->source, "docker://");
@@ -365,7 +365,8 @@ pt_images_create(PtRequest *r, GError **error)
       PT_SET(error, PT_ERR_INVALID, "upload: it is empty");
       return false;
     }
-    g_autofree char *source = g_strconcat(u->format, ":", u->path, NULL), *path = g_strdup(u->path);
+    const char *program = strcmp(u->format, "program") == 0 ? pt_query(r, "main", NULL) : NULL;
+    g_autofree char *path = g_strdup(u->path), *source = g_strconcat(u->format, ":", u->path, program ? ":" : NULL, program, NULL);
     if (!begin(r, "image-import", source, pt_query(r, "name", NULL), pt_query(r, "arch", NULL), path, error))
       return false;
     g_clear_pointer(&u->path, g_free); /* the agent's */

@@ -247,7 +247,7 @@ pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, G
 typedef struct {
   const char *image, *arch;
   bool start;
-  bool init_given;
+  bool init_given, kind_given, offline_given;
 } Wanted;
 
 /* The request's own fields and the instance's apart. */
@@ -269,6 +269,8 @@ parse(PtRequest *r, Wanted *w, GError **error)
     return NULL;
   }
   w->init_given = json_object_get(body, "init") != NULL;
+  w->kind_given = json_object_get(body, "kind") != NULL;
+  w->offline_given = json_object_get(body, "offline") != NULL;
   json_object_del(rest, "image");
   json_object_del(rest, "arch");
   json_object_del(rest, "start");
@@ -276,6 +278,17 @@ parse(PtRequest *r, Wanted *w, GError **error)
   if (!pt_record_patch(&pt_instance_type, spec, rest, PT_F_USER, NULL, error))
     return NULL;
   return g_steal_pointer(&spec);
+}
+
+/* What was not said is what the image is for: a program runs as a process, and a process has no network unless asked for. */
+static void
+fit_kind(PtInstance *spec, const PtImage *image, const Wanted *w)
+{
+  for (int kind = 0; !w->kind_given && image->kinds && image->kinds[0] && kind < PT_N_KINDS; kind++)
+    if (!g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind]))
+      spec->kind = kind;
+  if (spec->kind == PT_KIND_PROCESS && !w->offline_given)
+    spec->offline = true;
 }
 
 static bool
@@ -288,6 +301,7 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
   /* One that was found by its architecture bears another name than it was asked for. */
   g_autofree char *other = pt_arch_image_name(w->image, w->arch);
   spec->image_name = g_strdup(image->names && g_strv_contains((const char *const *)image->names, other) ? other : w->image);
+  fit_kind(spec, image, w);
   if (!pt_kind_check(spec, image, error))
     return false;
   if (!w->init_given)

@@ -225,7 +225,10 @@ show_instance(PtCli *cli, const json_t *i)
   pt_facts_addf(f, "kind", "%s, init %s", pt_json_str(i, "kind", "container"), pt_json_str(i, "init", "system"));
   pt_facts_add(f, "image", pt_json_str(i, "image_name", pt_json_str(i, "image", NULL)));
   pt_facts_add(f, "command", command);
-  pt_facts_addf(f, "address", "%s%s%s", pt_json_str(i, "address", "–"), address6 ? ", " : "", address6 ? address6 : "");
+  if (pt_json_bool(i, "offline", false))
+    pt_facts_add(f, "address", "none: it has no network");
+  else
+    pt_facts_addf(f, "address", "%s%s%s", pt_json_str(i, "address", "–"), address6 ? ", " : "", address6 ? address6 : "");
   pt_facts_add(f, "ports", ports);
   if (json_is_number(cpus) && json_number_value(cpus) > 0)
     pt_facts_addf(f, "cpu", "%s of %s cpu", cpu, limit);

@@ -12,12 +12,13 @@
 
 const char pt_launch_text[] =
   "IMAGE is the name of an image, or of a recipe (portena image recipes), which is built first if need be.\n"
-  "An image that runs one command takes it after --.\n"
-  "With --arch it is made of the image of that name for another architecture; a container's programs are then emulated by the server.";
+  "An image that runs one command takes it after --, and a program its arguments.\n"
+  "With --arch it is made of the image of that name for another architecture; a container's programs are then emulated by the server.\n"
+  "IMAGE may also be a file here that is a program (./tool, app.wasm, app.jar): it is brought in as an image of its name first.";
 
 const PtOption pt_launch_options[] = {
   { "arch", 0, "ARCH", "Of the image's programs: aarch64, riscv64, … (this machine's)", false },
-  { "kind", 0, "KIND", "container (others follow)", false },
+  { "kind", 0, "KIND", "container, machine or process; without it, what the image is for", false },
   { "init", 0, "INIT", "system: a whole userland; app: one command", false },
   { "cpu", 'c', "N", "Cpus it may use, such as 2 or 0.5", false },
   { "memory", 'm', "SIZE", "Memory it may use, such as 2GiB", false },
@@ -26,6 +27,8 @@ const PtOption pt_launch_options[] = {
   { "priority", 0, "N", "Its share when cpu or disk is short, 1 to 1000 (100)", false },
   { "env", 'e', "NAME=VALUE", "A variable of its environment", true },
   { "publish", 'p', "LISTEN:TO", "A port of the node that leads to it; /udp behind it if wanted", true },
+  { "network", 0, NULL, "Give a process a network, which it has not by itself", false },
+  { "offline", 0, NULL, "Give it no network", false },
   { "cwd", 0, "DIR", "Directory the command starts in", false },
   { "user", 'u', "USER", "User inside it that runs the command", false },
   { "restart", 0, "WHEN", "no, on-failure or always", false },
@@ -62,6 +65,8 @@ add_fields(const PtArgs *args, json_t *body, GError **error)
     PT_SET(error, PT_ERR_INVALID, "arch: it is not valid UTF-8");
     return false;
   }
+  if (pt_args_has(args, "network") || pt_args_has(args, "offline"))
+    json_object_set_new(body, "offline", json_boolean(pt_args_has(args, "offline")));
   if (pt_args_has(args, "no-start"))
     json_object_set_new(body, "start", json_false());
   return true;
@@ -260,7 +265,7 @@ tell(PtCli *cli, const PtTarget *t, const json_t *answer)
   }
   g_autofree char *url = desktop ? pt_web_url(cli) : NULL;
   printf("%s is %s", t->name, strcmp(state, "stopped") == 0 ? "done" : "running");
-  if (*address)
+  if (*address && !pt_json_bool(answer, "offline", false))
     printf(" at %s", address);
   if (desktop)
     printf(". Open it: %s/#/desktop/%s/%s  (portena desktop %s)\n", url, t->space, t->name, t->name);

@@ -2,6 +2,7 @@
 #include "drivers/engine.h"
 
 #include "base/error.h"
+#include "drivers/process/process.h"
 
 static int
 container_desktop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
@@ -29,10 +30,20 @@ const PtEngine pt_engine_container = {
   .wake = pt_container_wake,
 };
 
+static const PtEngine process_engine = {
+  .start = pt_proc_start,
+  .stop = pt_container_stop,
+  .limits = pt_container_limits,
+  .exec = pt_proc_exec,
+  .desktop = container_desktop, /* no program has one, and so none is asked for it */
+  .processes = container_processes,
+  .root = pt_container_root,
+};
+
 const PtEngine *
 pt_engine_of(const PtInstance *spec, GError **error)
 {
-  static const PtEngine *const engines[PT_N_KINDS] = { [PT_KIND_CONTAINER] = &pt_engine_container };
+  static const PtEngine *const engines[PT_N_KINDS] = { [PT_KIND_CONTAINER] = &pt_engine_container, [PT_KIND_PROCESS] = &process_engine };
   const PtEngine *engine = spec->kind >= 0 && spec->kind < PT_N_KINDS ? engines[spec->kind] : NULL;
 
   if (!engine) {

@@ -107,6 +107,8 @@ pt_config_exec(const PtInstance *spec, const PtGuestUser *user, char *const *arg
   json_t *p =
     process_json(spec->init == PT_INIT_SYSTEM, user, strings((const char *const *)args), env, cwd, tty);
 
+  if (p && spec->kind == PT_KIND_PROCESS) /* what runs beside a process may no more than it */
+    json_object_set_new(p, "capabilities", json_pack("{s:[], s:[], s:[]}", "bounding", "effective", "permitted"));
   if (p && tty && cols && rows)
     json_object_set_new(p, "consoleSize", json_pack("{s:i, s:i}", "width", (int)cols, "height", (int)rows));
   return p;

@@ -27,6 +27,7 @@ const char *pt_images_recipe_help(const char *recipe);
  *   "docker://REGISTRY/REPO[:TAG|@…]"   a registry, through skopeo ("http://" registries only on loopback)
  *   "oci:PATH[:TAG]"  "docker-archive:PATH[:TAG]"  "oci-archive:PATH[:TAG]"  a layout or archive on this node
  *   "rootfs:PATH"                       a tarball of a root file system, any compression libarchive reads
+ *   "program:PATH[:MAIN]"               a program for kind process: a file, or a tarball or directory with MAIN in it
  * `arch` NULL = the host's. The manifest is the caller's. An equal image that exists already is success.
  * Errors: INVALID (the source is malformed or hostile), UNREACHABLE (registry), CANCELLED, NO_SPACE. */
 PtImage *pt_images_make(PtImages *images, const char *source, const char *arch, PtProgress progress, void *data,

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "drivers/image/make.h"
 #include "drivers/image/oci.h"
+#include "drivers/image/program.h"
 
 #define UNPACKED 750 /* per mille: where the files are there */
 
@@ -254,12 +255,12 @@ on_unpack(const char *line, void *data)
   return true;
 }
 
-static bool
-unpack_archive(PtImageWork *w, const PtSource *s, GError **error)
+bool
+pt_image_unpack(PtImageWork *w, const PtSource *s, const char *into, GError **error)
 {
   g_autofree char *tool = g_strdup_printf("%s/portena-unpack=/opt/portena-unpack", w->host->libexec);
   const char *options[] = { "--input", s->path, "--ro", tool, NULL };
-  static const char *const argv[] = { "/opt/portena-unpack", "/work/root", NULL };
+  const char *const argv[] = { "/opt/portena-unpack", into, NULL };
   struct stat st;
 
   if (stat(s->path, &st) != 0) {
@@ -325,9 +326,11 @@ is_compressed(const char *path)
 bool
 pt_image_import(PtImageWork *w, const PtSource *s, PtImage *image, GError **error)
 {
+  if (s->kind == PT_SOURCE_PROGRAM)
+    return pt_image_import_program(w, s, image, error);
   if (s->kind != PT_SOURCE_ROOTFS && (s->kind != PT_SOURCE_DOCKER_ARCHIVE || !is_compressed(s->path)))
     return import_oci(w, s, NULL, image, error);
-  if (!unpack_archive(w, s, error))
+  if (!pt_image_unpack(w, s, "/work/root", error))
     return false;
   const char *from = image_within(w);
   if (from)

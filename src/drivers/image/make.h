@@ -7,6 +7,8 @@
 
 /* import.c: everything but recipes. */
 bool pt_image_import(PtImageWork *w, const PtSource *source, PtImage *image, GError **error);
+/* Unpacks the tarball at source->path into `into` (in the jail: below /work; its parent is there). */
+bool pt_image_unpack(PtImageWork *w, const PtSource *source, const char *into, GError **error);
 /* recipe.c. */
 bool pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error);
 /* finish.c: detects what it can run as, packs it, sets digest and size and writes manifest.json; out/ is whole and on disk then. */

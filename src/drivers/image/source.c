@@ -15,6 +15,7 @@ static const struct { const char *prefix; bool path, tag; } kinds[] = {
   [PT_SOURCE_DOCKER_ARCHIVE] = { "docker-archive:", true, true },
   [PT_SOURCE_OCI_ARCHIVE] = { "oci-archive:", true, true },
   [PT_SOURCE_ROOTFS] = { "rootfs:", true, false },
+  [PT_SOURCE_PROGRAM] = { "program:", true, true },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(kinds) == PT_N_SOURCES);
 
@@ -88,7 +89,7 @@ pt_source_parse(const char *text, GError **error)
     k++;
   if (k == PT_N_SOURCES) {
     PT_SET(error, PT_ERR_INVALID, "%s: not a source of images", safe);
-    pt_error_hint(error, "recipe:NAME, docker://REGISTRY/NAME:TAG, oci:PATH, docker-archive:PATH, oci-archive:PATH or rootfs:PATH");
+    pt_error_hint(error, "recipe:NAME, docker://REGISTRY/NAME:TAG, oci:PATH, docker-archive:PATH, oci-archive:PATH, rootfs:PATH or program:PATH");
     return NULL;
   }
   const char *rest = text + strlen(kinds[k].prefix);

@@ -11,6 +11,7 @@ typedef enum {
   PT_SOURCE_DOCKER_ARCHIVE,
   PT_SOURCE_OCI_ARCHIVE,
   PT_SOURCE_ROOTFS,
+  PT_SOURCE_PROGRAM,
   PT_N_SOURCES
 } PtSourceKind;
 
@@ -18,7 +19,7 @@ typedef struct PtSource {
   PtSourceKind kind;
   char *name;      /* recipe; or "REGISTRY/REPO[:TAG|@DIGEST]" */
   char *path;      /* of the kinds with a file: absolute */
-  char *tag;       /* of layouts and archives: NULL = the only one */
+  char *tag;       /* of layouts and archives: NULL = the only one; of a program with files: which of them it is */
   bool plain_http; /* the registry is on this machine's loopback: without TLS */
 } PtSource;
 
