@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -57,6 +59,16 @@ stop_signal(const PtContainers *c, const char *id, const PtInstance *spec, const
   return number ? number : SIGTERM;
 }
 
+/* While a process is in rt_sigtimedwait(2), as tini is, what it waits for is shown as neither blocked nor caught. */
+static bool
+waits_for_signals(pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf("/proc/%d/syscall", (int)pid);
+  g_autofree char *text = NULL;
+
+  return g_file_get_contents(path, &text, NULL, NULL) && g_ascii_isdigit(text[0]) && atoi(text) == SYS_rt_sigtimedwait;
+}
+
 /* The first process of a pid namespace is not reached by a signal that it neither handles nor waits for: no need to wait
  * for an answer then. Where it cannot be told, it listens. */
 static bool
@@ -75,7 +87,7 @@ listens(pid_t pid, int number)
       return true;
     bits |= g_ascii_strtoull(at + strlen(masks[i]), NULL, 16);
   }
-  return bits & (G_GUINT64_CONSTANT(1) << (number - 1));
+  return (bits & (G_GUINT64_CONSTANT(1) << (number - 1))) || waits_for_signals(pid);
 }
 
 /* Until a pidfd's process has ended, `wait` µs at most. */
