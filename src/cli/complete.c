@@ -218,10 +218,10 @@ static bool
 offer_value(const Completion *c, const char *option, const PtCommand *cmd)
 {
   static const char *const values[][2] = {
-    { "--kind", "container" },
+    { "--kind", "container machine process" },
     { "--init", "system app" },
     { "--restart", "no on-failure always" },
-    { "--format", "rootfs docker-archive oci-archive" },
+    { "--format", "rootfs docker-archive oci-archive program" },
     { "--scope", "full read" },
   };
 

@@ -42,7 +42,8 @@ pt_image_derive_name(const char *source)
   const char *rest = colon ? colon + 1 : source;
   g_autofree char *base = g_path_get_basename(rest);
 
-  if (g_str_has_prefix(source, "rootfs:") || g_str_has_prefix(source, "program:") || g_str_has_prefix(source, "docker-archive:") || g_str_has_prefix(source, "oci-archive:"))
+  if (g_str_has_prefix(source, "rootfs:") || g_str_has_prefix(source, "program:") ||
+      g_str_has_prefix(source, "docker-archive:") || g_str_has_prefix(source, "oci-archive:"))
     base[strcspn(base, ".")] = '\0';
   return g_strdup(base);
 }

@@ -89,7 +89,8 @@ pt_source_parse(const char *text, GError **error)
     k++;
   if (k == PT_N_SOURCES) {
     PT_SET(error, PT_ERR_INVALID, "%s: not a source of images", safe);
-    pt_error_hint(error, "recipe:NAME, docker://REGISTRY/NAME:TAG, oci:PATH, docker-archive:PATH, oci-archive:PATH, rootfs:PATH or program:PATH");
+    pt_error_hint(error, "recipe:NAME, docker://REGISTRY/NAME:TAG, oci:PATH, docker-archive:PATH, oci-archive:PATH, rootfs:PATH or "
+                         "program:PATH");
     return NULL;
   }
   const char *rest = text + strlen(kinds[k].prefix);
