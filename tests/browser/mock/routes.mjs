@@ -69,7 +69,7 @@ function operation(c, kind, target, space, steps, pause, done) {
   return op;
 }
 
-const NEXT = { start: ['starting', 'running'], stop: ['stopping', 'stopped'], restart: ['stopping', 'running'], pause: ['running', 'paused'], resume: ['paused', 'running'] };
+const NEXT = { start: ['starting', 'running'], stop: ['stopping', 'stopped'], restart: ['stopping', 'running'], pause: ['running', 'paused'], hibernate: ['running', 'hibernated'], resume: ['paused', 'running'] };
 const GiB = 1024 ** 3;
 
 function createInstance(c) {
@@ -81,6 +81,7 @@ function createInstance(c) {
     throw refuse(409, 'quota', `memory ${b.memory / GiB} GiB is over what is left of space ${s.name}'s quota (${used.memory / GiB} of ${s.quota.memory / GiB} GiB in use)`, `portena quota ${s.name} memory=${(used.memory + b.memory) / GiB}G`);
   const img = [...c.world.images.values()].find((m) => m.names.includes(b.image) || m.digest === b.image);
   if (!img) throw refuse(400, 'invalid', `there is no image called ${b.image}`, 'portena image list');
+  if (b.kind && !img.kinds.includes(b.kind)) throw refuse(400, 'invalid', `image ${b.image}: cannot run as a ${b.kind}`, `it runs as ${img.kinds.join(' or ')}`);
   const i = c.world.add(s.name, b.name, { ...b, image: img.digest, image_name: b.image, state: 'starting', ready: false, created_by: c.user.name, created: new Date().toISOString(), started: null, init: b.init ?? img.init, desktop: img.desktop });
   c.event('instance', s.name, `spaces/${s.name}/instances/${i.name}`, 'created');
   const op = operation(c, 'launch', `spaces/${s.name}/instances/${i.name}`, s.name, [[200, 'Creating the disk'], [500, 'Setting up the network'], [800, 'Starting']], 300, () => {
@@ -105,7 +106,7 @@ export const routes = [
   ['GET', '/healthz', () => ({ status: 'ok' }), true],
   ['GET', '/v1', (c) => ({ name: c.world.node.name, version: c.world.node.version, api: 1 }), true],
   ['POST', '/v1/session', login, true],
-  ['GET', '/v1/session', (c) => ({ user: { ...c.user, password: undefined }, spaces: mine(c).map((s) => ({ name: s.name, role: roleOf(c.world, c.user, s) })), server: { name: c.world.node.name, version: c.world.node.version, cpus: c.world.node.cpus } })],
+  ['GET', '/v1/session', (c) => ({ user: { ...c.user, password: undefined }, spaces: mine(c).map((s) => ({ name: s.name, role: roleOf(c.world, c.user, s) })), server: { name: c.world.node.name, version: c.world.node.version, arch: c.world.node.arch, cpus: c.world.node.cpus } })],
   ['DELETE', '/v1/session', (c) => { c.sessions.delete(c.token); return [204]; }],
   ['GET', '/v1/users', (c) => { admin(c); return list([...c.world.users.values()].map((u) => ({ ...u, password: undefined })), c); }],
   ['POST', '/v1/users', (c) => {
@@ -185,6 +186,7 @@ export const routes = [
   ['PATCH', '/v1/spaces/:S/instances/:I', (c) => {
     const i = instanceOf(c, 'owner');
     if (c.body.name && i.state !== 'stopped') throw refuse(409, 'conflict', `${i.name} is running; its name can change while it is stopped`, 'Stop it first.');
+    if (c.body.kind && c.body.kind !== i.kind && i.state !== 'stopped') throw refuse(409, 'conflict', `${i.name} is running; its kind can be changed while it is stopped`, 'Stop it first.');
     if (c.body.disk && c.body.disk < i.disk) throw refuse(400, 'invalid', 'a disk cannot become smaller', `Ask for more than ${i.disk / GiB} GiB.`);
     if (c.body.name) {
       c.world.instances.delete(`${i.space}/${i.name}`);
@@ -254,9 +256,11 @@ export const routes = [
     const name = c.body?.name ?? c.query.get('name') ?? source.replace(/^(recipe:|docker:\/\/(library\/)?)/, '');
     if (/nowhere/.test(source)) throw refuse(502, 'unreachable', `the registry of ${source} does not answer`, 'Check the address and the uplink of this server.');
     const steps = source.startsWith('recipe:') ? [[60, 'Fetching packages'], [300, 'Installing 214 packages'], [700, 'Configuring'], [900, 'Writing the image']] : [[100, 'Fetching layers'], [500, 'Unpacking'], [900, 'Writing the image']];
+    const format = { iso: 'iso', wasm: 'program', jar: 'program', program: 'program', qcow2: 'disk', raw: 'disk', vmdk: 'disk', vdi: 'disk', vhdx: 'disk', vpc: 'disk', ova: 'disk' }[c.query.get('format')] ?? 'rootfs';
+    const kinds = { iso: ['machine'], disk: ['machine'], program: ['process'] }[format] ?? ['container', 'machine'];
     return [202, { operation: operation(c, 'image', `images/${c.body?.name ?? c.query.get('name') ?? source}`, null, steps, 500, () => {
       const d = `sha256:${c.world.revision().toString(16).padStart(64, '7')}`;
-      c.world.images.set(d, { digest: d, names: [name], source, arch: 'amd64', os: 'Linux', description: c.world.recipes.find((r) => r.name === name)?.description ?? '', size: 42e6, created: new Date().toISOString(), init: source.startsWith('docker') ? 'app' : 'system', desktop: name === 'desktop', kinds: ['container'] });
+      c.world.images.set(d, { digest: d, names: [name], source, arch: 'x86_64', os: 'Linux', format, runtime: c.query.get('format') === 'wasm' ? 'wasm' : 'native', firmware: 'uefi', disk: format === 'disk' ? 20 * GiB : 0, description: c.world.recipes.find((r) => r.name === name)?.description ?? '', size: 42e6, created: new Date().toISOString(), init: source.startsWith('docker') ? 'app' : 'system', desktop: name === 'desktop' || kinds[0] === 'machine', kinds });
       const r = c.world.recipes.find((x) => x.name === name);
       if (r) r.image = d;
       c.event('image', null, `images/${d}`, 'created');

@@ -9,7 +9,7 @@ export function makeWorld() {
   let n = 100;
   const world = {
     revision: () => ++n, ops: new Map(), tokens: [], screens: new Map(), audit: [], delay: 1,
-    node: { name: 'bluebell', cpus: 16, memory: 64 * GiB, version: '0.1.0', uplink: 'eth0', pool: { size: 2000 * GiB, used: 412 * GiB }, instances: 6, load: [0.8, 0.6, 0.5], pressure: { cpu: 0.4, memory: 0, io: 1.2 } },
+    node: { name: 'bluebell', arch: 'x86_64', cpus: 16, memory: 64 * GiB, version: '0.1.0', uplink: 'eth0', pool: { size: 2000 * GiB, used: 412 * GiB }, instances: 6, load: [0.8, 0.6, 0.5], pressure: { cpu: 0.4, memory: 0, io: 1.2 } },
     users: new Map(), spaces: new Map(), instances: new Map(), images: new Map(),
   };
   const user = (name, full_name, more = {}) => world.users.set(name, { name, full_name, admin: false, disabled: false, totp: false, must_change: false, created: at(86400 * 40), last_login: at(7200), revision: ++n, ...more });
@@ -23,10 +23,15 @@ export function makeWorld() {
   space('class-7b', { anna: 'owner', carl: 'viewer' }, 'Computers of class 7b', { instances: 30, cpu: 60, memory: 90 * GiB, disk: 0 });
   space('ben', { ben: 'owner' }, '', { instances: 3, cpu: 4, memory: 8 * GiB, disk: 100 * GiB });
 
-  const image = (d, names, description, more) => world.images.set(d, { digest: d, names, source: more.init === 'app' ? 'docker://library/nginx' : `recipe:${names[0]}`, arch: 'amd64', os: 'Debian 12', description, size: 640 * MiB, created: at(86400 * 3), init: 'system', desktop: false, kinds: ['container'], ...more });
+  const image = (d, names, description, more) => world.images.set(d, { digest: d, names, source: more.init === 'app' ? 'docker://library/nginx' : `recipe:${names[0]}`, arch: 'x86_64', os: 'Debian 12', description, size: 640 * MiB, created: at(86400 * 3), format: 'rootfs', runtime: 'native', firmware: 'uefi', disk: 0, init: 'system', desktop: false, kinds: ['container', 'machine'], ...more });
   image(digest('d1'), ['desktop'], 'A calm XFCE desktop with Firefox, files, a terminal and an editor.', { desktop: true, size: 626 * MiB });
   image(digest('be'), ['debian'], 'A small Debian with systemd, for services and tinkering.', { size: 148 * MiB });
   image(digest('a9'), ['nginx:1.27'], 'The nginx web server.', { init: 'app', size: 61 * MiB });
+  image(digest('f2'), ['fedora-42'], 'Installs Fedora Linux 42.', { format: 'iso', kinds: ['machine'], source: 'file:fedora-42.iso', size: 2.3 * GiB, os: null, desktop: true });
+  image(digest('fb'), ['freebsd'], 'FreeBSD 15 as it left another server.', { format: 'disk', kinds: ['machine'], source: 'file:freebsd.vmdk', size: 1.4 * GiB, disk: 32 * GiB, firmware: 'bios', os: null, desktop: true });
+  image(digest('c4'), ['converter'], 'Turns tables into charts.', { format: 'program', runtime: 'wasm', kinds: ['process'], source: 'file:converter.wasm', size: 2 * MiB, os: null, init: 'app' });
+  image(digest('a6'), ['arm-lab'], 'A small Debian for boards with ARM processors.', { arch: 'aarch64', size: 139 * MiB });
+  image(digest('6e'), ['kernel'], 'What lean machines start from.', { format: 'kernel', kinds: [], size: 31 * MiB });
   world.recipes = [
     { name: 'desktop', description: 'A calm XFCE desktop with Firefox, files, a terminal and an editor.', image: digest('d1') },
     { name: 'debian', description: 'A small Debian with systemd, for services and tinkering.', image: digest('be') },
@@ -36,7 +41,7 @@ export function makeWorld() {
   world.add = (space, name, more = {}) => {
     const img = [...world.images.values()].find((m) => m.names.includes(more.image_name ?? 'desktop'));
     const i = {
-      name, space, id: `01INST${++n}`, description: '', kind: 'container', init: img?.init ?? 'system', image: img?.digest ?? digest('0'), image_name: 'desktop', volume: `01VOL${n}`,
+      name, space, id: `01INST${++n}`, description: '', kind: 'container', init: img?.init ?? 'system', model: 'micro', accel: 'auto', arch: img?.arch ?? 'x86_64', firmware: 'uefi', secure_boot: false, tpm: false, hardware: 'virtio', iso: null, iso_name: null, boot_iso: false, offline: false, image: img?.digest ?? digest('0'), image_name: 'desktop', volume: `01VOL${n}`,
       power: 'running', state: 'running', ready: true, step: null, error: null, cpu: 2, memory: 2 * GiB, pids: 8192, disk: 20 * GiB, io_read: 0, io_write: 0, priority: 100,
       command: [], env: {}, cwd: '/', user: 'root', restart: 'no', autostart: false, address: `10.83.0.${n % 250}`, address6: `fd50:a1b2:c3::${n % 250}`, mac: `02:50:54:00:00:${(n % 100) + 10}`, ports: [],
       desktop: img?.desktop ?? false, node: 'bluebell', pid: 4000 + n, started: at(260), stopped: null, exit_code: -1, exit_signal: 0, restarts: 0,
@@ -51,6 +56,10 @@ export function makeWorld() {
   world.add('home', 'web', { image_name: 'nginx:1.27', cpu: 1, memory: 512 * MiB, disk: 5 * GiB, ports: [{ protocol: 'tcp', listen: 8080, to: 80, address: null }], usage: { cpu: 0.002, memory: 9 * MiB, disk: 40 * MiB, rx: 300, tx: 1200 }, command: ['nginx', '-g', 'daemon off;'], restart: 'always' });
   world.add('home', 'reading-room', { state: 'paused', power: 'paused' });
   world.add('home', 'attic', { state: 'stopped', power: 'stopped', ready: false, pid: 0, image_name: 'debian' });
+  world.add('home', 'ledger', { kind: 'machine', image_name: 'debian', description: 'The accounts', memory: GiB, cpu: 1, usage: { cpu: 0.012, memory: 610 * MiB, disk: 2.1 * GiB, rx: 900, tx: 400 }, started: at(86400 + 900) });
+  world.add('home', 'old-office', { kind: 'machine', model: 'pc', image_name: 'freebsd', state: 'stopped', power: 'stopped', ready: false, pid: 0, firmware: 'bios', hardware: 'emulated', iso_name: 'fedora-42', disk: 32 * GiB });
+  world.add('home', 'charts', { kind: 'process', image_name: 'converter', cpu: 1, memory: 256 * MiB, disk: GiB, offline: true, usage: { cpu: 0.001, memory: 14 * MiB, disk: MiB, rx: 0, tx: 0 } });
+  world.add('class-7b', 'board', { image_name: 'arm-lab', cpu: 1, memory: GiB, usage: { cpu: 0.2, memory: 190 * MiB, disk: GiB, rx: 0, tx: 0 } });
   world.add('class-7b', 'robotics', { state: 'failed', ready: false, error: 'The volume is full: 20 GiB of 20 GiB are used\nGrow it in the settings, or delete files.' });
 
   world.view = (i) => ({ ...i });

@@ -2,7 +2,7 @@
 // One computer, to look after it: a head with what can be done, and a page for each matter.
 import { instance, loaded, may, isAdmin } from '../lib/live.js';
 import { href } from '../lib/route.js';
-import { Button, Empty, Menu, State, Tabs, Note } from '../ui/parts.jsx';
+import { Badges, Button, Empty, Menu, State, Tabs, Note } from '../ui/parts.jsx';
 import { attempt } from '../ui/dialog.jsx';
 import { instanceActs, askDelete } from '../ui/acts.jsx';
 import { lazy } from '../ui/lazy.jsx';
@@ -40,7 +40,7 @@ export default function Computer({ args, query }) {
       <header class="page-head">
         <div>
           <h1 tabIndex="-1">{name}</h1>
-          <p class="soft"><State of={i} /> · {i.image_name} · in <a href={href('space', space)}>{space}</a>{isAdmin.value && i.node && <> · on {i.node}</>}</p>
+          <p class="soft"><State of={i} /> <Badges of={i} /> · {i.image_name} · in <a href={href('space', space)}>{space}</a>{isAdmin.value && i.node && <> · on {i.node}</>}</p>
         </div>
         <div class="actions"><Acts i={i} /></div>
       </header>

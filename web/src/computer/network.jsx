@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { may, opEnd, putInstance } from '../lib/live.js';
 import { instancePath, patch } from '../lib/api.js';
+import { href } from '../lib/route.js';
 import { formatPort, parsePorts } from '../lib/format.js';
 import { Button, Empty, Field } from '../ui/parts.jsx';
 import { FormDialog, openDialog, attempt, toast } from '../ui/dialog.jsx';
@@ -11,6 +12,8 @@ export function InstanceNetwork({ i }) {
   const owner = may(i.space, 'owner');
   const ports = i.ports ?? [];
   const remove = (p) => attempt(savePorts(i, ports.filter((x) => x !== p)).then(() => toast(`Port ${p.listen} is closed.`)));
+  if (i.offline)
+    return <Empty icon="network" title={`${i.name} has no network`}><p>Nothing reaches it and it reaches nothing. {owner && <a href={href('computer', i.space, i.name, 'settings')}>Allow it in the settings</a>}</p></Empty>;
   return (
     <div class="panels">
       <section class="panel">

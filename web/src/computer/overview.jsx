@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How it does: what it is, and charts of the last hour that go on by themselves.
+import { Fragment } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { get, instancePath } from '../lib/api.js';
-import { onSample, may, session } from '../lib/live.js';
+import { onSample, may, serverArch, session } from '../lib/live.js';
 import { keyOf } from '../lib/state.js';
+import { KINDS, archWord, isForeign, machineFacts } from '../lib/kinds.js';
 import { href } from '../lib/route.js';
 import { bytes, cpuShare, cpus, rate, sizeOf } from '../lib/format.js';
 import { Ago, Meter, Trouble, Empty } from '../ui/parts.jsx';
@@ -62,8 +64,11 @@ export function Overview({ i }) {
         <div class="panel">
           <dl class="facts">
             <dt>Size</dt><dd class="num">{sizeOf(i, session.value?.server?.cpus)}</dd>
-            <dt>Address</dt><dd class="num">{i.address ?? '–'}{i.address6 && <> · {i.address6}</>}</dd>
-            <dt>Name in the space</dt><dd>{i.name}.{i.space}.internal</dd>
+            <dt>Kind</dt><dd>{(KINDS[i.kind] ?? { word: i.kind }).word}{isForeign(i.arch, serverArch.value) && <>, emulated {archWord(i.arch)}</>}</dd>
+            {machineFacts(i).map(([k, v]) => <Fragment key={k}><dt>{k}</dt><dd>{v}</dd></Fragment>)}
+            {i.offline ? <><dt>Network</dt><dd>none</dd></> : <><dt>Address</dt><dd class="num">{i.address ?? '–'}{i.address6 && <> · {i.address6}</>}</dd>
+              <dt>Name in the space</dt><dd>{i.name}.{i.space}.internal</dd></>}
+            {i.state === 'hibernated' && i.freed > 0 && <><dt>Gave back</dt><dd class="num">{bytes(i.freed)} of memory{i.durable && '; outlives a restart of the server'}</dd></>}
             {i.ports?.length > 0 && <><dt>Published</dt><dd>{i.ports.map((p) => `${p.listen} → ${p.to}${p.protocol === 'udp' ? ' udp' : ''}`).join(', ')}</dd></>}
             <dt>{i.state === 'running' ? 'Started' : 'Stopped'}</dt><dd><Ago time={i.state === 'running' ? i.started : i.stopped} />{i.restarts > 0 && `, restarted by itself ${i.restarts} ×`}</dd>
             {i.state !== 'running' && (i.exit_code >= 0 && i.exit_code != null || i.exit_signal > 0) && <><dt>Ended with</dt><dd>{i.exit_signal ? `signal ${i.exit_signal}` : `exit code ${i.exit_code}`}</dd></>}

@@ -4,7 +4,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { get, instancePath, spacePath } from '../lib/api.js';
 import { instances, onSample } from '../lib/live.js';
-import { keyOf } from '../lib/state.js';
+import { keyOf, stateWords } from '../lib/state.js';
 import { bytes, duration } from '../lib/format.js';
 import { href } from '../lib/route.js';
 import { Ago, Empty, Trouble, Button } from '../ui/parts.jsx';
@@ -12,7 +12,7 @@ import { Icon } from '../ui/icon.jsx';
 import { Table } from '../ui/table.jsx';
 
 export function Processes({ i }) {
-  if (i.state !== 'running') return <Empty icon="list" title="Nothing runs"><p>{i.name} is {i.state === 'paused' ? 'paused' : 'off'}.</p></Empty>;
+  if (i.state !== 'running') return <Empty icon="list" title="Nothing runs"><p>{i.name} is {stateWords(i).word}.</p></Empty>;
   return <ProcessTable path={`${instancePath(i)}/processes`} watch={[keyOf(i)]} />;
 }
 

@@ -40,7 +40,11 @@ function Desk({ space, name }) {
       document.title = 'Portena';
     };
   }, []);
+  // Whoever opens a hibernated desktop wants to work: it is woken. One that falls asleep under an open page is left to sleep.
+  const awake = useRef(false);
   useEffect(() => {
+    if (state === 'hibernated' && !awake.current) attempt(act(i, 'resume'));
+    if (state) awake.current = true;
     if (state === 'running') session.wake();
     else if (state && state !== 'starting') session.sleep();
   }, [state]);
@@ -217,6 +221,7 @@ function Notice({ session, i, space, name }) {
   if (!i) return loaded.value && instances.value ? box(`There is no ${name} here`, `Space ${space} has no computer of that name, or you may not see it.`, leave) : null;
   if (i.state === 'stopped') return box(`${name} is off`, 'Its files are safe. Start it to go on.', <><Button kind="primary" icon="play" onClick={() => attempt(act(i, 'start'))}>Start</Button>{leave}</>);
   if (i.state === 'paused') return box(`${name} is paused`, 'It stands still just as you left it.', <><Button kind="primary" icon="play" onClick={() => attempt(act(i, 'resume'))}>Resume</Button>{leave}</>);
+  if (i.state === 'hibernated') return box(`${name} is hibernated`, 'What was open is kept, and takes no memory on the server.', <><Button kind="primary" icon="play" onClick={() => attempt(act(i, 'resume'))}>Wake it</Button>{leave}</>);
   if (i.state === 'failed') return box(`${name} could not run`, null, <><Trouble error={{ message: (i.error ?? 'The reason is not known.').split('\n')[0], hint: (i.error ?? '').split('\n')[1] }} /><Button kind="primary" icon="restart" onClick={() => attempt(act(i, 'start'))}>Try again</Button><Button href={href('computer', space, name)}>Details</Button></>);
   if (i.desktop === false) return box(`${name} has no desktop`, 'Use its terminal instead.', <Button kind="primary" href={href('computer', space, name, 'terminal')}>Open the terminal</Button>);
   if (!slow) return null;

@@ -5,10 +5,14 @@ import { signal } from '@preact/signals';
 import { post, spacePath } from './api.js';
 import { images, isAdmin, recipes, instances, opEnd, putInstance, readImages } from './live.js';
 import { freeName } from './format.js';
+import { isPart } from './kinds.js';
 import { go } from './route.js';
 
 /** null, or { phase: 'image' | 'computer', op: id, name, space, image } or with `error`. */
 export const launching = signal(null);
+
+/** Desktops to sit down at come first, then systems, applications, programs, and whole disks and discs. */
+const rank = (c) => ({ program: 3, disk: 4, iso: 5 }[c.format] ?? (c.desktop ? 0 : c.init === 'app' ? 2 : 1));
 
 /** What one can launch: each image once, and for who may build them the recipes that are not built yet. */
 export function choices() {
@@ -17,16 +21,21 @@ export function choices() {
   for (const m of images.value ?? []) {
     const name = m.names?.[0] ?? m.digest.slice(7, 19);
     built.add(m.digest);
-    list.push({ ref: m.names?.[0] ?? m.digest, name, description: m.description || describe(m), desktop: m.desktop, init: m.init, kinds: m.kinds, size: m.size, recipe: null });
+    if (isPart(m)) continue;
+    list.push({ ref: m.names?.[0] ?? m.digest, name, description: m.description || describe(m), desktop: m.desktop, init: m.init, kinds: m.kinds, size: m.size, recipe: null,
+      format: m.format, runtime: m.runtime, arch: m.arch, firmware: m.firmware, disk: m.disk });
   }
   for (const r of isAdmin.value ? recipes.value : []) {
-    if (r.image && built.has(r.image)) continue;
-    list.push({ ref: r.name, name: r.name, description: r.description ?? '', desktop: r.name === 'desktop', init: 'system', kinds: ['container'], size: null, recipe: r.name });
+    if (r.image && built.has(r.image) || /^kernel\b/.test(r.name)) continue;
+    list.push({ ref: r.name, name: r.name, description: r.description ?? '', desktop: r.name === 'desktop', init: 'system', kinds: ['container'], size: null, recipe: r.name, arch: r.arch });
   }
-  return list.sort((a, b) => Number(b.desktop) - Number(a.desktop) || Number(a.init === 'app') - Number(b.init === 'app') || a.name.localeCompare(b.name));
+  return list.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
 }
 
-const describe = (m) => (m.desktop ? 'A desktop to work at.' : m.init === 'app' ? 'One program, started by itself.' : 'A whole system with a terminal.');
+const describe = (m) => ({
+  disk: 'A whole disk with a system of its own on it.', iso: 'A disc that installs a system on an empty disk.',
+  program: { wasm: 'One WebAssembly program in a sandbox.', java: 'One Java program in a sandbox.' }[m.runtime] ?? 'One program in a sandbox.',
+}[m.format] ?? (m.desktop ? 'A desktop to work at.' : m.init === 'app' ? 'An application, started by itself.' : 'A whole system with a terminal.'));
 
 /** Names may hold letters, digits and dashes; an image's name may hold more. */
 export const suggestName = (image, space) => {
@@ -48,7 +57,7 @@ export async function launch(space, choice, spec) {
     if (i.name) putInstance({ ...i, space });
     launching.value = { ...launching.value, op: operation?.id };
     await opEnd(operation);
-    return { space, name: spec.name };
+    return instances.value.get(`${space}/${spec.name}`) ?? { ...i, space, name: spec.name };
   } finally {
     launching.value = null;
   }

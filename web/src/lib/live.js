@@ -28,6 +28,8 @@ setInterval(() => {
 }, 10000);
 
 export const me = computed(() => session.value?.user ?? null);
+/** What the server's own processors are; unknown of an older server. */
+export const serverArch = computed(() => session.value?.server?.arch ?? null);
 export const isAdmin = computed(() => me.value?.admin === true);
 export const roleIn = (space) => (isAdmin.value ? 'admin' : spaces.value.get(space)?.role ?? session.value?.spaces?.find((s) => s.name === space)?.role ?? 'viewer');
 export const may = (space, role) => atLeast(roleIn(space), role);
@@ -264,15 +266,15 @@ export function opEnd(op) {
   });
 }
 
-const EXPECTED = { start: 'starting', stop: 'stopping', restart: 'stopping', pause: 'paused', resume: 'running' };
+const EXPECTED = { start: 'starting', stop: 'stopping', restart: 'stopping', pause: 'paused', hibernate: 'hibernated', resume: 'running' };
 
-/** start, stop, restart, pause, resume: shown at once, taken back where the server refuses. */
+/** start, stop, restart, pause, hibernate, resume: shown at once, taken back where the server refuses. */
 export async function act(i, action, extra = {}) {
   const key = keyOf(i);
   const before = instances.value.get(key);
   if (before) {
     const next = new Map(instances.value);
-    next.set(key, { ...before, state: EXPECTED[action], step: null, error: null });
+    next.set(key, { ...before, state: EXPECTED[action] ?? before.state, step: null, error: null });
     instances.value = next;
   }
   try {

@@ -113,6 +113,8 @@ export function stateWords(i) {
       return { word: 'stopping', tone: 'busy' };
     case 'paused':
       return { word: 'paused', tone: 'calm' };
+    case 'hibernated':
+      return { word: 'hibernated', tone: 'calm' };
     case 'failed':
       return { word: 'failed', tone: 'bad' };
     case 'stopped':

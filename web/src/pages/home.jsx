@@ -5,15 +5,16 @@ import { instances, loaded, act, may, homeSpace, spaceNames, images, me, now } f
 import { href, go } from '../lib/route.js';
 import { keyOf, stateWords } from '../lib/state.js';
 import { bytes, cpuShare, count, duration } from '../lib/format.js';
-import { Button, State, Menu } from '../ui/parts.jsx';
+import { Badges, Button, State, Menu } from '../ui/parts.jsx';
 import { Icon } from '../ui/icon.jsx';
 import { Thumbnail, ImagePicture } from '../ui/picture.jsx';
 import { attempt } from '../ui/dialog.jsx';
 import { Desktop } from './desktop.jsx';
 import { instanceMenu } from '../ui/acts.jsx';
+import { KINDS } from '../lib/kinds.js';
 import { choices, launchDesktop } from '../lib/launch.js';
 
-const ORDER = { running: 0, starting: 0, paused: 1, stopping: 1, failed: 1, stopped: 2 };
+const ORDER = { running: 0, starting: 0, paused: 1, hibernated: 1, stopping: 1, failed: 1, stopped: 2 };
 
 export function Home() {
   const [find, setFind] = useState('');
@@ -21,7 +22,7 @@ export function Home() {
   const all = [...instances.value.values()].sort((a, b) => (ORDER[a.state] ?? 3) - (ORDER[b.state] ?? 3) || a.name.localeCompare(b.name));
   if (!all.length) return <FirstTime />;
   const words = find.toLowerCase().split(/\s+/).filter(Boolean);
-  const shown = all.filter((i) => words.every((w) => `${i.name} ${i.space} ${i.image_name} ${i.state} ${i.description ?? ''} ${i.address ?? ''}`.toLowerCase().includes(w)));
+  const shown = all.filter((i) => words.every((w) => `${i.name} ${i.space} ${i.image_name} ${i.state} ${KINDS[i.kind]?.word ?? ''} ${i.arch ?? ''} ${i.description ?? ''} ${i.address ?? ''}`.toLowerCase().includes(w)));
   const running = all.filter((i) => i.state === 'running').length;
   return (
     <>
@@ -45,14 +46,14 @@ export function open(i) {
   if (i.state === 'failed' || i.state === 'stopping') return go('computer', i.space, i.name);
   if (!may(i.space, 'member')) return go('computer', i.space, i.name);
   if (i.state === 'stopped') attempt(act(i, 'start'));
-  if (i.state === 'paused') attempt(act(i, 'resume'));
+  if (i.state === 'paused' || i.state === 'hibernated') attempt(act(i, 'resume'));
   if (i.desktop) return go('desktop', i.space, i.name);
-  return go('computer', i.space, i.name, i.init === 'app' ? 'console' : 'terminal');
+  return go('computer', i.space, i.name, i.init === 'app' || i.kind === 'process' ? 'console' : 'terminal');
 }
 
 function Card({ i, many }) {
   const { word, tone } = stateWords(i);
-  const verb = { stopped: 'Start and open', paused: 'Resume and open', failed: 'See what failed' }[i.state] ?? 'Open';
+  const verb = { stopped: 'Start and open', paused: 'Resume and open', hibernated: 'Wake and open', failed: 'See what failed' }[i.state] ?? 'Open';
   const up = i.state === 'running' && i.started ? duration((now.value - Date.parse(i.started)) / 1000) : null;
   return (
     <li class={`card ${tone}`}>
@@ -67,7 +68,7 @@ function Card({ i, many }) {
           <a href={href('computer', i.space, i.name)}><h2>{i.name}</h2></a>
           <Menu label={`More for ${i.name}`} items={instanceMenu(i)} />
         </div>
-        <p class="card-line"><State of={i} />{many && <span class="soft">in {i.space}</span>}</p>
+        <p class="card-line"><State of={i} /><Badges of={i} />{many && <span class="soft">in {i.space}</span>}</p>
         {i.state === 'failed' && i.error
           ? <p class="card-line bad-text" title={i.error}>{i.error.split('\n')[0]}</p>
           : <p class="card-line soft num">{i.state === 'running' && i.usage ? <>{cpuShare(i.usage.cpu)} cpu · {bytes(i.usage.memory)}{up && <> · up {up}</>}</> : i.image_name}</p>}

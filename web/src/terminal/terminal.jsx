@@ -5,7 +5,7 @@ import { Terminal as XTerm } from '@xterm/xterm';
 import { FitAddon } from '@xterm/addon-fit';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { streamUrl } from '../lib/api.js';
-import { backoff } from '../lib/state.js';
+import { backoff, stateWords } from '../lib/state.js';
 import { Button, Empty } from '../ui/parts.jsx';
 import { attempt } from '../ui/dialog.jsx';
 import { act } from '../lib/live.js';
@@ -109,9 +109,10 @@ export default function TerminalPage({ i, what }) {
     };
   }, [running, i.id, round]);
 
+  const halted = i.state === 'paused' || i.state === 'hibernated';
   if (!running)
-    return <Empty icon="terminal" title={`${i.name} is ${i.state === 'paused' ? 'paused' : 'off'}`}><p>The {what === 'exec' ? 'terminal' : 'console'} is here when it runs.</p>
-      <Button kind="primary" icon="play" onClick={() => attempt(act(i, i.state === 'paused' ? 'resume' : 'start'))}>{i.state === 'paused' ? 'Resume' : 'Start'}</Button></Empty>;
+    return <Empty icon="terminal" title={`${i.name} is ${stateWords(i).word}`}><p>The {what === 'exec' ? 'terminal' : 'console'} is here when it runs.</p>
+      <Button kind="primary" icon="play" onClick={() => attempt(act(i, halted ? 'resume' : 'start'))}>{halted ? 'Resume' : 'Start'}</Button></Empty>;
   return (
     <>
       <div class="term-box">

@@ -7,10 +7,11 @@ import { attempt, confirm, toast } from './dialog.jsx';
 import { go, route } from '../lib/route.js';
 import { bytes } from '../lib/format.js';
 import { keyOf, without } from '../lib/state.js';
+import { offers } from '../lib/kinds.js';
 
 export function askDelete(i) {
   const lost = [`everything on its disk${i.usage?.disk ? ` (${bytes(i.usage.disk)})` : i.disk ? ` (up to ${bytes(i.disk)})` : ''}: files, programs, settings`];
-  if (i.state === 'running') lost.push('what is open and unsaved in it now');
+  if (['running', 'paused', 'hibernated'].includes(i.state)) lost.push('what is open and unsaved in it now');
   if (i.ports?.length) lost.push(`its published ports (${i.ports.map((p) => p.listen).join(', ')})`);
   confirm({
     title: `Delete ${i.name}?`, lost, name: i.name, submitText: 'Delete',
@@ -37,11 +38,12 @@ export function instanceActs(i) {
   if (!can) return [];
   return [
     (s === 'stopped' || s === 'failed') && { text: 'Start', icon: 'play', act: run('start') },
-    s === 'paused' && { text: 'Resume', icon: 'play', act: run('resume') },
+    (s === 'paused' || s === 'hibernated') && { text: 'Resume', icon: 'play', act: run('resume') },
     s === 'running' && { text: 'Stop', icon: 'stop', act: run('stop') },
     s === 'running' && { text: 'Restart', icon: 'restart', act: run('restart') },
-    s === 'running' && { text: 'Pause', icon: 'pause', act: run('pause') },
-    (s === 'stopping' || s === 'starting' || s === 'running' || s === 'paused') && { text: 'Switch off…', icon: 'close', act: () => askForce(i) },
+    s === 'running' && offers(i, 'pause', true) && { text: 'Pause', icon: 'pause', act: run('pause') },
+    (s === 'running' || s === 'paused') && offers(i, 'hibernate', false) && { text: 'Hibernate', icon: 'moon', act: run('hibernate') },
+    !['stopped', 'failed'].includes(s) && { text: 'Switch off…', icon: 'close', act: () => askForce(i) },
   ].filter(Boolean);
 }
 

@@ -3,7 +3,8 @@
 import { useEffect, useId, useState, useRef } from 'preact/hooks';
 import { Icon } from './icon.jsx';
 import { ago, dateTime } from '../lib/format.js';
-import { now } from '../lib/live.js';
+import { badges } from '../lib/kinds.js';
+import { now, serverArch } from '../lib/live.js';
 import { stateWords } from '../lib/state.js';
 
 /** A button, or a link that looks like one where `href` is given. `busy` keeps its width and refuses clicks. */
@@ -63,6 +64,9 @@ export function State({ of }) {
   const { word, tone } = stateWords(of);
   return <span class={`state ${tone}`}><i aria-hidden="true" />{word}</span>;
 }
+
+/** What sets a computer apart from the usual container: its kind, an architecture that is not the server's. */
+export const Badges = ({ of }) => badges(of, serverArch.value).map((b) => <span class="tag" key={b.text} title={b.title}>{b.text}</span>);
 
 /** "2 min ago" with the exact time on hover. */
 export const Ago = ({ time }) => (time ? <time dateTime={time} title={dateTime(time)}>{ago(time, now.value)}</time> : <span>never</span>);

@@ -12,16 +12,16 @@ const hueOf = (name) => {
   return HUES[h % HUES.length];
 };
 
-/** A drawing for an image: a desktop scene, a terminal, or a box for an app; its hue from its name. */
-export function ImagePicture({ name, desktop, app }) {
-  const hue = desktop ? 172 : hueOf(name);
+/** A drawing for an image: a desktop scene, a terminal, a box for an app, a disc, a disk, a program; its hue from its name. */
+export function ImagePicture({ name, desktop, app, format }) {
+  const hue = desktop && !(format in SCENES) ? 172 : hueOf(name);
   const c = (s, l) => `hsl(${hue} ${s}% ${l}%)`;
   return (
     <svg class="picture" viewBox="0 0 160 100" preserveAspectRatio="xMidYMid slice" aria-hidden="true" focusable="false">
       <rect width="160" height="100" fill={c(38, 34)} />
       <circle cx="118" cy="34" r="46" fill={c(42, 42)} />
       <path d="M0 78c30-22 52-20 80-6s52 14 80-8v36H0z" fill={c(44, 25)} />
-      {desktop ? <DesktopScene c={c} /> : app ? <AppScene c={c} /> : <ShellScene c={c} />}
+      {(SCENES[format] ?? (desktop ? DesktopScene : app ? AppScene : ShellScene))({ c })}
     </svg>
   );
 }
@@ -56,6 +56,44 @@ const AppScene = ({ c }) => (
     <path d="M50 35l30 15 30-15M80 50v32" />
   </g>
 );
+
+const DiscScene = ({ c }) => (
+  <g>
+    <circle cx="80" cy="50" r="34" fill={c(24, 88)} />
+    <path d="M80 50L56 26a34 34 0 0148 0zM80 50l24 24a34 34 0 01-48 0z" fill={c(40, 78)} />
+    <circle cx="80" cy="50" r="12" fill={c(36, 52)} />
+    <circle cx="80" cy="50" r="5" fill={c(30, 14)} />
+  </g>
+);
+
+const DiskScene = ({ c }) => (
+  <g>
+    <rect x="44" y="16" width="72" height="68" rx="7" fill={c(18, 84)} />
+    <rect x="44" y="62" width="72" height="22" rx="7" fill={c(22, 72)} />
+    <circle cx="80" cy="40" r="17" fill="none" stroke={c(34, 46)} stroke-width="3" />
+    <circle cx="80" cy="40" r="4" fill={c(34, 46)} />
+    <path d="M80 40l12 14" stroke={c(34, 46)} stroke-width="3" stroke-linecap="round" />
+    <circle cx="104" cy="73" r="3.500" fill={c(70, 40)} />
+  </g>
+);
+
+const ProgramScene = ({ c }) => (
+  <g>
+    <rect x="40" y="20" width="80" height="60" rx="8" fill={c(32, 13)} />
+    <path d="M66 36l-14 14 14 14M94 36l14 14-14 14M85 32l-10 36" fill="none" stroke={c(58, 74)} stroke-width="4" stroke-linecap="round" stroke-linejoin="round" />
+  </g>
+);
+
+const PartScene = ({ c }) => (
+  <g fill="none" stroke={c(40, 82)} stroke-width="3" stroke-linejoin="round" stroke-linecap="round">
+    <rect x="56" y="26" width="48" height="48" rx="5" fill={c(34, 20)} />
+    <rect x="68" y="38" width="24" height="24" rx="3" />
+    <path d="M68 26V16M80 26V16M92 26V16M68 84V74M80 84V74M92 84V74M56 38H46M56 50H46M56 62H46M114 38h-10M114 50h-10M114 62h-10" />
+  </g>
+);
+
+/** Of what is more than a root file system; those are told apart by what is in them. */
+const SCENES = { iso: DiscScene, disk: DiskScene, program: ProgramScene, kernel: PartScene };
 
 /**
  * The instance's desktop as it was a few seconds ago. Each sample event of a running instance (they come every few
@@ -98,7 +136,7 @@ export function Thumbnail({ of: i }) {
   }, [key, live]);
   return (
     <div class={`thumb ${live ? '' : 'dim'}`} ref={box}>
-      {live && src ? <img src={src} alt="" decoding="async" /> : <ImagePicture name={i.image_name ?? ''} desktop={i.desktop} app={i.init === 'app'} />}
+      {live && src ? <img src={src} alt="" decoding="async" /> : <ImagePicture name={i.image_name ?? ''} desktop={i.desktop} app={i.init === 'app'} format={i.kind === 'process' ? 'program' : undefined} />}
     </div>
   );
 }

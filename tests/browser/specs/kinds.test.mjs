@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers, machines, programs, foreign architectures: what a person sees of them. Against the mock.
+import { spec, login, to, it, assert, shot, until } from './helper.mjs';
+
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+const made = (name) => until(() => it.mock.world.instances.get(`home/${name}`), `${name} is made`);
+
+spec('the form offers the kinds that the image can run as, and a container unless one chooses', { mock: true }, async (page) => {
+  await login(page, '#/new?image=debian');
+  const as = page.getByRole('group', { name: 'Runs as' });
+  await as.getByRole('button', { name: /^Container.*Fast and dense/, pressed: true }).waitFor();
+  assert.equal(await page.getByText('Machine: processors').count(), 0);
+  await as.getByRole('button', { name: /^Machine.*kernel of its own/ }).click();
+  await page.getByText('Machine: processors, memory, accelerator').click();
+  await page.getByLabel('Processors', { exact: true }).fill('1.5');
+  await page.getByLabel('Memory', { exact: true }).fill('3 GiB');
+  await page.getByLabel('Accelerator').selectOption('tcg');
+  assert.equal(await page.getByLabel('Firmware').count(), 0, 'a lean machine has no firmware to choose');
+  await shot(page, 'new-machine');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  const i = await made('debian');
+  assert.deepEqual([i.kind, i.model, i.cpu, i.memory, i.accel], ['machine', 'micro', 1.5, 3 * 1024 ** 3, 'tcg']);
+  await until(() => /#\/computer\/home\/debian\/terminal$/.test(page.url()), 'its terminal opens');
+  await page.locator('.page-head').getByText('machine', { exact: true }).waitFor();
+});
+
+spec('a disc: an empty disk, started from the disc; a TPM and secure boot where one asks', { mock: true }, async (page) => {
+  await login(page, '#/new');
+  await page.getByRole('radio', { name: /fedora-42/ }).check();
+  await page.getByText('A disc installs a system on a machine’s empty disk').waitFor();
+  assert.equal(await page.getByRole('group', { name: 'Runs as' }).count(), 0, 'there is no choice to make');
+  await page.getByText('Machine: processors, memory, firmware, disc').click();
+  assert.ok(await page.getByLabel('Start from the disc').isChecked());
+  await page.getByLabel('TPM 2.0').check();
+  await page.getByLabel('Secure boot').check();
+  await page.getByLabel('Firmware').selectOption('bios');
+  assert.ok(await page.getByLabel('Secure boot').isDisabled(), 'secure boot is UEFI’s');
+  await page.getByLabel('Firmware').selectOption('uefi');
+  await page.getByLabel('Disk and network card').selectOption('emulated');
+  await shot(page, 'new-disc');
+  await page.getByRole('button', { name: 'Start and open' }).click();
+  const i = await made('fedora-42');
+  assert.deepEqual([i.kind, i.model, i.boot_iso, i.tpm, i.secure_boot, i.hardware, i.firmware], ['machine', 'pc', true, true, true, 'emulated', 'uefi']);
+  await until(() => /#\/desktop\/home\/fedora-42$/.test(page.url()), 'its screen opens');
+});
+
+spec('a disk keeps its size and may have a disc in the drive', { mock: true }, async (page) => {
+  await login(page, '#/new?image=freebsd');
+  await page.getByRole('button', { name: /^Light/ }).click();
+  await page.getByText('1 cpu · 1 GiB memory · 32 GiB disk').waitFor();
+  await page.getByText('Machine: processors, memory, firmware, disc').click();
+  assert.equal(await page.getByLabel('Firmware').inputValue(), 'bios', 'as the image was made');
+  await page.getByLabel('Disc in the drive').selectOption('fedora-42');
+  await page.getByRole('button', { name: 'Start and open' }).click();
+  const i = await made('freebsd');
+  assert.deepEqual([i.disk, i.iso_name, i.boot_iso], [32 * 1024 ** 3, 'fedora-42', false]);
+});
+
+spec('a program has no network unless it is allowed', { mock: true }, async (page) => {
+  await login(page, '#/new?image=converter');
+  await page.getByText('More: name').click();
+  assert.ok(!await page.getByLabel('Network').isChecked());
+  assert.equal(await page.getByLabel('Published ports').count(), 0);
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  const i = await made('converter');
+  assert.deepEqual([i.kind, i.offline], ['process', true]);
+  await until(() => /#\/computer\/home\/converter\/console$/.test(page.url()), 'what it says is shown');
+  await to(page, '#/computer/home/charts/network');
+  await page.getByRole('heading', { name: 'charts has no network' }).waitFor();
+  await to(page, '#/computer/home/charts/settings');
+  await page.getByLabel('Network', { exact: true }).check();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await until(() => it.mock.world.instances.get('home/charts').offline === false, 'it is allowed');
+});
+
+spec('another architecture is said to be emulated and slower, before it is chosen and after', { mock: true }, async (page) => {
+  await login(page, '#/new');
+  await page.getByRole('radio', { name: /arm-lab.*ARM 64/ }).check();
+  await page.getByText('For ARM 64 processors. This server’s are x86-64, so it is emulated and several times slower.').waitFor();
+  await to(page, '#/computer/class-7b/board');
+  await page.getByText('Container, emulated ARM 64').waitFor();
+});
+
+spec('a stopped computer changes its kind, and is told what becomes different; a running one is told why not', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio/settings');
+  await page.getByRole('heading', { name: 'Runs as' }).waitFor();
+  assert.ok(await page.getByRole('radio', { name: /^Machine/ }).isDisabled());
+  await page.locator('.setting').filter({ hasText: 'Runs as' }).getByText('Can change while it is off.').waitFor();
+  await to(page, '#/computer/home/attic/settings');
+  await page.getByRole('radio', { name: /^Machine/ }).check();
+  await page.getByText('All files, its name, its address and who may use it stay.').waitFor();
+  await shot(page, 'kind-switch');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await until(() => it.mock.world.instances.get('home/attic').kind === 'machine', 'it is a machine');
+  await page.getByRole('heading', { name: 'Machine', exact: true }).waitFor();
+  await page.locator('.page-head').getByText('machine', { exact: true }).waitFor();
+});
+
+spec('a PC’s settings: the disc goes out, the hardware changes, nothing of its inside is asked', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/old-office/settings');
+  assert.equal(await page.getByLabel('Disc in the drive').inputValue(), 'fedora-42');
+  assert.equal(await page.getByLabel('Command').count(), 0);
+  await page.getByLabel('Disc in the drive').selectOption('');
+  await page.getByLabel('TPM 2.0', { exact: true }).check();
+  await shot(page, 'settings-pc');
+  await page.getByRole('button', { name: 'Save' }).click();
+  const i = it.mock.world.instances.get('home/old-office');
+  await until(() => i.iso_name === null && i.tpm === true, 'both are saved');
+  await to(page, '#/computer/home/old-office');
+  await page.getByText('BIOS, TPM 2.0').waitFor();
+});
+
+spec('files of all formats go up, with the format declared and progress', { mock: true }, async (page) => {
+  await login(page, '#/images');
+  await page.getByRole('button', { name: 'Upload' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Upload an image' });
+  await dialog.getByLabel('File').setInputFiles({ name: 'Rescue Disc.ISO', mimeType: 'application/octet-stream', buffer: Buffer.alloc(3_000_000) });
+  assert.equal(await dialog.getByLabel('Name').inputValue(), 'rescue-disc');
+  assert.equal(await dialog.getByLabel('What it is').inputValue(), 'iso');
+  await dialog.getByText('start with an empty disk and this disc in the drive').waitFor();
+  await shot(page, 'upload-iso');
+  await dialog.getByRole('button', { name: 'Upload' }).click();
+  await page.getByRole('progressbar').first().waitFor();
+  await page.getByText('rescue-disc is ready.').waitFor();
+  await page.getByRole('row', { name: /rescue-disc.*installation disc/ }).waitFor();
+  await page.getByRole('button', { name: 'Upload' }).click();
+  await dialog.getByLabel('File').setInputFiles({ name: 'table.wasm', mimeType: 'application/wasm', buffer: Buffer.from('\0asm') });
+  assert.equal(await dialog.getByLabel('What it is').inputValue(), 'wasm');
+  await dialog.getByLabel('What it is').selectOption('raw');
+  await dialog.getByText('machines; each gets a copy').waitFor();
+});
+
+spec('parts of the system are no images to use, and are shown to administrators alone', { mock: true }, async (page) => {
+  await login(page, '#/images');
+  const row = page.getByRole('row', { name: /kernel/ });
+  await row.getByText('system part').waitFor();
+  assert.equal(await row.getByRole('link', { name: 'Use' }).count(), 0);
+  await to(page, '#/new');
+  await page.getByRole('radio', { name: /desktop/ }).waitFor();
+  assert.equal(await page.getByRole('radio', { name: /kernel/ }).count(), 0);
+});
+
+spec('hibernated: said so, woken by opening its desktop, offered where the server has it', { mock: true }, async (page) => {
+  const i = () => it.mock.world.instances.get('home/studio');
+  i().actions = ['stop', 'restart', 'pause', 'hibernate'];
+  await login(page, '#/computer/home/studio');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Hibernate' }).click();
+  await page.locator('.page-head .state').getByText('hibernated').waitFor();
+  await until(() => i().state === 'hibernated', 'it is');
+  await to(page, '#/');
+  await page.getByRole('link', { name: 'Wake and open studio, hibernated' }).waitFor();
+  await to(page, '#/desktop/home/studio');
+  await until(() => i().state === 'running', 'opening its desktop woke it');
+});
+
+spec('on a phone the form, the images and a PC’s settings fit and their targets are big', { mock: true, context: PHONE }, async (page) => {
+  await login(page, '#/new?image=fedora-42');
+  await page.getByText('Machine: processors').click();
+  await shot(page, 'new-phone');
+  for (const hash of ['#/new?image=fedora-42', '#/images', '#/computer/home/old-office/settings', '#/computer/home/attic/settings', '#/']) {
+    await to(page, hash);
+    await page.waitForTimeout(300);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(over <= 0, `${hash} is ${over} pixels too wide`);
+  }
+});
