@@ -49,39 +49,44 @@ pt_cgroup_swappable(const PtHost *host, const char *id, GError **error)
   return false;
 }
 
-static gint64
-reclaim_v2(const char *dir, gint64 used, GError **error)
-{
-  for (guint i = 0; i < ROUNDS && used > 0; i++) {
-    g_autofree char *all = g_strdup_printf("%" G_GINT64_FORMAT, used);
-    g_autoptr(GError) local = NULL;
-    gint64 before = used;
+typedef struct {
+  const char *dir, *file;
+  char *text;
+  GError *error;
+} Push;
 
-    /* EAGAIN: not all of it could be had, which nobody expected */
-    if (!pt_cg_write(dir, "memory.reclaim", all, &local) && (used = pt_cg_int(dir, "memory.current", before)) == before && i == 0) {
-      g_propagate_error(error, g_steal_pointer(&local));
-      return -1;
-    }
-    used = pt_cg_int(dir, "memory.current", before);
-    if (used > before - before / 16)
-      break;
-  }
-  return used;
+static gpointer
+push(gpointer data)
+{
+  Push *p = data;
+
+  pt_cg_write(p->dir, p->file, p->text, &p->error);
+  return NULL;
 }
 
-static gint64
-reclaim_v1(const char *dir, gint64 used, GError **error)
+/* One round, by several threads: most of the time goes into compressing what goes to a swap in memory. The first error, if
+ * any; EAGAIN of memory.reclaim says that not all could be had, which nobody expected. */
+static GError *
+reclaim_round(const Memory *m, gint64 used, guint threads)
 {
-  for (guint i = 0; i < ROUNDS && used > 0; i++) {
-    gint64 before = used;
+  g_autofree Push *p = g_new0(Push, threads);
+  g_autofree GThread **t = g_new0(GThread *, threads);
+  GError *error = NULL;
 
-    if (!pt_cg_write(dir, "memory.force_empty", "0", error))
-      return -1;
-    used = pt_cg_int(dir, "memory.usage_in_bytes", before);
-    if (used > before - before / 16)
-      break;
+  for (guint i = 0; i < threads; i++) {
+    p[i] = (Push){ m->dir, m->v2 ? "memory.reclaim" : "memory.force_empty", NULL, NULL };
+    p[i].text = m->v2 ? g_strdup_printf("%" G_GINT64_FORMAT, used / threads + 1) : g_strdup("0");
+    t[i] = g_thread_new("reclaim", push, &p[i]);
   }
-  return used;
+  for (guint i = 0; i < threads; i++) {
+    g_thread_join(t[i]);
+    g_free(p[i].text);
+    if (error)
+      g_clear_error(&p[i].error);
+    else
+      error = p[i].error;
+  }
+  return error;
 }
 
 bool
@@ -89,10 +94,21 @@ pt_cgroup_reclaim(const PtHost *host, const char *id, gint64 *ret_before, gint64
 {
   Memory m = memory_of(host, id);
   g_autofree char *dir = m.dir;
+  guint threads = (guint)CLAMP(host->cpus, 1, 4);
+  gint64 used = pt_cg_int(dir, m.usage, 0), last = G_MAXINT64;
 
-  *ret_before = pt_cg_int(dir, m.usage, 0);
-  *ret_after = m.v2 ? reclaim_v2(dir, *ret_before, error) : reclaim_v1(dir, *ret_before, error);
-  return *ret_after >= 0;
+  *ret_before = used;
+  for (guint i = 0; i < ROUNDS && used > 0 && used < last - last / 16; i++) {
+    last = used;
+    g_autoptr(GError) err = reclaim_round(&m, used, threads);
+    used = pt_cg_int(dir, m.usage, last);
+    if (err && used >= last && i == 0) {
+      g_propagate_error(error, g_steal_pointer(&err));
+      return false;
+    }
+  }
+  *ret_after = used;
+  return true;
 }
 
 bool
