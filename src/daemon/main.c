@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "sys/cgroup.h"
+#include "sys/zram.h"
 
 typedef struct {
   GMainLoop *loop;
@@ -93,8 +94,10 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
   if (!pt_dir_make(c->state, 0711, error) || !pt_dir_make(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
     return false;
   d->host = pt_host_new(c->state, c->run, c->libexec, c->node, c->uplink, c->cgroup, error);
-  if (d->host && c->tune)
+  if (d->host && c->tune) {
+    d->host->tune = true;
     pt_host_favour_moves(d->host);
+  }
   if (!d->host || !(d->store = pt_store_open_sqlite(db, error)) || !(d->bus = pt_bus_new(d->store, error)))
     return false;
   d->ops = pt_ops_new(d->store, d->bus);
@@ -122,8 +125,10 @@ daemon_down(Daemon *d, bool drain, GError **error)
     pt_bus_free(d->bus);
   if (d->store)
     pt_store_close(d->store);
-  if (d->agent) /* it was ours to make; where something still runs it stays */
+  if (d->agent) { /* they were ours to make; where something still runs, or is in it, they stay */
     pt_cgroup_remove_own(d->host);
+    pt_zram_remove(d->host, drain);
+  }
   pt_host_free(d->host);
   return ok;
 }

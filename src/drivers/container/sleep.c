@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "drivers/container/internal.h"
 #include "sys/cgroup.h"
+#include "sys/zram.h"
 
 bool
 pt_ct_asleep(const PtContainers *c, const char *id, gint64 *ret_freed)
@@ -41,6 +42,26 @@ unmark(const PtContainers *c, const char *id, GError **error)
   return false;
 }
 
+/* Where the host has no swap at all and may be tuned, it gets some. */
+static bool
+room(const PtContainers *c, const char *id, const PtInstance *spec, GError **error)
+{
+  g_autoptr(GError) err = NULL, zram = NULL;
+
+  if (pt_cgroup_swappable(c->host, id, &err))
+    return true;
+  bool none = g_error_matches(err, PT_ERROR, PT_ERR_UNSUPPORTED);
+  if (none && c->host->tune && pt_zram_make(c->host, &zram))
+    return pt_cgroup_swappable(c->host, id, error);
+  g_propagate_error(error, g_steal_pointer(&err));
+  if (none && !c->host->tune)
+    pt_error_hint(error, "nothing was changed; give the host swap, or let portenad make some (it was started with --no-tune); or pause it:  "
+                  "portena pause %s", spec->name);
+  else
+    pt_error_hint(error, "nothing was changed; give the host more swap, or pause it:  portena pause %s", spec->name);
+  return false;
+}
+
 bool
 pt_container_hibernate(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error)
 {
@@ -49,11 +70,7 @@ pt_container_hibernate(PtContainers *c, const char *id, const PtInstance *spec, 
 
   (void)image;
   *ret = (PtSleep){ 0 };
-  if (!pt_cgroup_swappable(c->host, id, error)) {
-    pt_error_hint(error, "nothing was changed; to let it stand still and keep its memory:  portena pause %s", spec->name);
-    return false;
-  }
-  if (!pt_container_pause(c, id, true, error))
+  if (!room(c, id, spec, error) || !pt_container_pause(c, id, true, error))
     return false;
   if (pt_cgroup_reclaim(c->host, id, &before, &after, error) && mark(c, id, MAX(before - after, 0), error) &&
       pt_cgroup_hold(c->host, id, true, error)) {
