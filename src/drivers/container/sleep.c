@@ -55,8 +55,8 @@ room(const PtContainers *c, const char *id, const PtInstance *spec, GError **err
     return pt_cgroup_swappable(c->host, id, error);
   g_propagate_error(error, g_steal_pointer(&err));
   if (none && !c->host->tune)
-    pt_error_hint(error, "nothing was changed; give the host swap, or let portenad make some (it was started with --no-tune); or pause it:  "
-                  "portena pause %s", spec->name);
+    pt_error_hint(error, "nothing was changed; give the host swap, or start portenad without --no-tune; or pause it:  portena pause %s",
+                  spec->name);
   else
     pt_error_hint(error, "nothing was changed; give the host more swap, or pause it:  portena pause %s", spec->name);
   return false;
