@@ -29,7 +29,7 @@
  *                1970) state=(a letter). Ends in OK.
  *   do=stat      path=… follow=1. OK with type=file|directory|symlink|special mode=(octal) uid= gid= size= mtime=(µs) target=…
  *   do=list      path=…   OUT lines, each entry from name= on, as stat's. Ends in OK.
- *   do=get       path=…   a regular file. First one OUT with stat's lines, then OUT with its bytes. Ends in OK.
+ *   do=get       path=…   a regular file. OK with stat's lines, OUT with its bytes, and OK.
  *   do=put       path=… mode= uid= gid= parents=1 size=(if known). OK when it can be written; IN are its bytes; OK when it has its
  *                name. It takes the place of what was there in one step; a session that ends before changes nothing.
  *   do=mkdir     path=… mode= uid= gid= parents=1; there already: OK.   do=symlink  path=… target=… uid= gid= parents=1
@@ -44,6 +44,7 @@
  *   dns=ADDR (none: resolv.conf stays as it is)   mtu=   seed=(hex, up to 64 bytes, for the random generator)
  *   time=(µs since 1970 when the machine was started)
  *   init=system|app   command=WORD …   env=NAME=VALUE …   cwd=   user=   (system: command replaces the image's init)
+ *   stop=NUMBER      of the signal that ends an app's command (15)
  *   image=SERIAL   volume=SERIAL   of the virtio-blk disks: the image (erofs, read-only), the volume (ext4; without it a tmpfs). */
 #pragma once
 #include <stddef.h>
@@ -71,7 +72,7 @@ enum {
   PT_GUEST_REQUEST = 3,  /* host: lines, or a part of them */
   PT_GUEST_GO = 4,       /* host: the request is whole */
   PT_GUEST_OK = 5,       /* guest: lines or nothing */
-  PT_GUEST_ERROR = 6,    /* guest: u32 one of PT_WIRE_ERR_* or another PtErr, text: why */
+  PT_GUEST_ERROR = 6,    /* guest: u32 an errno of Linux (then the text is its object) or 0, u32 a PtErr, text: why */
   PT_GUEST_EXIT = 7,     /* guest: u32 exit status, u32 signal that ended the command or 0 */
   PT_GUEST_IN = 8,       /* host: bytes */
   PT_GUEST_OUT = 9,      /* guest: bytes */
@@ -80,7 +81,8 @@ enum {
   PT_GUEST_RESIZE = 12,  /* host: u32 columns, u32 rows */
   PT_GUEST_SIGNAL = 13,  /* host: u32 signal number, to the command */
   PT_GUEST_READY = 14,   /* guest, event: the system is up (systemd says so), or the app's command runs */
-  PT_GUEST_STATUS = 15,  /* guest, event: u32 exit status, u32 signal of an app's command; the machine powers off next */
+  PT_GUEST_STATUS = 15,  /* guest, event: u32 exit status, u32 signal of an app's command. Answered by SHUTDOWN; the machine then powers
+                          * off, and without an answer after two seconds too */
   PT_GUEST_SHUTDOWN = 16,/* host: the guest is to end politely; no answer but its end */
   PT_GUEST_TIME = 17,    /* host: u64 µs since 1970; no answer */
   PT_GUEST_N_TYPES
