@@ -121,6 +121,7 @@ struct job {
 struct port {
   int fd, index;
   bool open, events, lost, frozen;
+  long long gone;  /* boot_usec() when a host that is not seen any more is taken to be gone; 0 = it is there, -1 = it is gone */
   unsigned char in[2 * PT_GUEST_FRAME_MAX], out[QUEUE_MAX];
   size_t in_n, out_at, out_n, request_n;
   char request[PT_GUEST_REQUEST_MAX + 1];

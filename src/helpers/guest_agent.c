@@ -202,6 +202,19 @@ add_jobs(struct pollfd *polls, int n)
   return n;
 }
 
+/* Milliseconds until something is due that no descriptor tells. */
+static int
+next_time(void)
+{
+  long long next = ack_until, left;
+
+  for (int i = 0; i < n_ports; i++)
+    if (ports[i].gone > 0 && (!next || ports[i].gone < next))
+      next = ports[i].gone;
+  left = next - boot_usec();
+  return !next ? -1 : left < 0 ? 0 : (int)(left / 1000 + 1);
+}
+
 static void loop(int ep, int children) __attribute__((noreturn));
 
 static void
@@ -211,20 +224,16 @@ loop(int ep, int children)
   struct epoll_event events[PT_GUEST_PORTS];
 
   for (;;) {
-    int n = 0, wait = -1;
+    int n = 0;
 
     polls[n++] = (struct pollfd){ .fd = ep, .events = POLLIN };
     polls[n++] = (struct pollfd){ .fd = children, .events = POLLIN };
     polls[n++] = (struct pollfd){ .fd = agent.notify, .events = POLLIN };
     polls[n++] = (struct pollfd){ .fd = agent.first, .events = POLLIN };
     n = add_jobs(polls, n);
-    if (ack_until) {
-      long long left = ack_until - boot_usec();
-      if (left <= 0)
-        _exit(0);
-      wait = (int)(left / 1000 + 1);
-    }
-    if (poll(polls, (nfds_t)n, wait) < 0)
+    if (ack_until && boot_usec() >= ack_until)
+      _exit(0);
+    if (poll(polls, (nfds_t)n, next_time()) < 0)
       continue;
     if (polls[0].revents)
       epoll_wait(ep, events, PT_GUEST_PORTS, 0); /* the edges are taken; every port is looked at below */

@@ -6,16 +6,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define IDS 65536
 #define TEMP_TRIES 100
+#define DEPTH_MAX 500
 
 void
 lines_flush(struct lines *l)
@@ -275,13 +277,29 @@ verb_symlink(const struct request *r)
   _exit(0);
 }
 
+/* All that is in a directory, but nothing of what is mounted there. 0 or an errno. */
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+empty(int at, const char *name, int depth)
 {
-  (void)st;
-  (void)type;
-  (void)ftw;
-  return remove(path);
+  const struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                                .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS };
+  int fd = depth > DEPTH_MAX ? -1 : (int)syscall(SYS_openat2, at, name, &how, sizeof how), err = 0;
+  DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+  const struct dirent *e;
+  struct stat st;
+
+  if (!dir)
+    return depth > DEPTH_MAX ? ELOOP : errno;
+  while (!err && (e = readdir(dir))) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+      continue;
+    bool is_dir = fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    err = is_dir ? empty(fd, e->d_name, depth + 1) : 0;
+    if (!err && unlinkat(fd, e->d_name, is_dir ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
+      err = errno;
+  }
+  closedir(dir);
+  return err;
 }
 
 void
@@ -292,9 +310,11 @@ verb_remove(const struct request *r)
 
   if (lstat(path, &st) < 0)
     answer_errno(errno, path);
-  int failed = r->recursive && S_ISDIR(st.st_mode) ? nftw(path, remove_one, 64, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) : remove(path);
-  if (failed)
-    answer_errno(errno, path);
+  int err = r->recursive && S_ISDIR(st.st_mode) ? empty(AT_FDCWD, path, 0) : 0;
+  if (!err && remove(path) < 0)
+    err = errno;
+  if (err)
+    answer_errno(err, path);
   answer_ok(false, NULL, 0, -1);
   _exit(0);
 }

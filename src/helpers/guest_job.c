@@ -129,29 +129,29 @@ static const struct verb verbs[] = {
   { "freeze", verb_freeze }, { "thaw", verb_freeze }, { "identity", verb_identity },
 };
 
-/* `fds`: 0, 1, 2 and the result. Nothing else of the agent's is open in what it executes. */
+/* `fds`: 0, 1, 2 and the result. Of the agent's own nothing stays open but the guest's root and volume: a child that held the other end
+ * of its own input would never see it end. */
 static void
 child(const struct verb *v, const struct request *r, const int fds[4], bool tty)
 {
+  const int want[6] = { fds[0], fds[1], fds[2], fds[3], agent.root, agent.volume >= 0 ? agent.volume : fds[3] };
   sigset_t none;
 
-  for (int i = 0; i < 4; i++) { /* first out of the way of each other */
-    int up = fcntl(fds[i], F_DUPFD, 16);
-    if (up < 0 || dup2(up, 200 + i) < 0)
+  for (int i = 0; i < 6; i++) /* first out of the way of each other */
+    if (dup2(want[i], 200 + i) < 0)
       _exit(1);
-    close(up);
-  }
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 6; i++)
     dup2(200 + i, i);
-    close(200 + i);
-  }
-  fcntl(RESULT_FD, F_SETFD, FD_CLOEXEC);
+  close_range(6, ~0U, 0);
+  for (int i = RESULT_FD; i < 6; i++)
+    fcntl(i, F_SETFD, FD_CLOEXEC);
+  agent.root = 4;
+  agent.volume = agent.volume >= 0 ? 5 : -1;
   for (int s = 1; s < 65; s++)
     signal(s, SIG_DFL);
-  signal(SIGPIPE, SIG_DFL);
+  setsid();
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  setsid();
   if (tty && ioctl(0, TIOCSCTTY, 0) < 0)
     answer_errno(errno, "terminal");
   if (!enter_root(agent.root))
@@ -257,14 +257,19 @@ launch(struct port *p, const struct verb *v, const struct request *r)
 {
   struct job *j = &p->job;
   int theirs[4] = { -1, -1, -1, -1 }, pair[2] = { -1, -1 };
+  sigset_t all, old;
   bool ok = open_streams(j, r, theirs) && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
 
   theirs[3] = pair[1];
   j->result = pair[0];
+  /* Signals wait until the child can take them: one that came while it still ignores them would be lost. */
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, &old);
   j->pid = ok ? fork() : -1;
   int err = errno;
   if (j->pid == 0)
     child(v, r, theirs, j->tty);
+  sigprocmask(SIG_SETMASK, &old, NULL);
   for (int k = 0; k < 4; k++)
     close_if(&theirs[k]);
   if (j->pid > 0)
@@ -522,6 +527,7 @@ job_kill(struct port *p)
   struct job *j = &p->job;
 
   if (j->active && !j->reaped && j->pid > 0) {
+    kill(j->pid, SIGHUP); /* it may not have its group yet */
     kill(-j->pid, SIGHUP);
     kill(-j->pid, SIGCONT);
   }

@@ -6,6 +6,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#define GONE_USEC 100000
+
 void
 port_open(struct port *p, int index, int fd)
 {
@@ -181,11 +183,11 @@ read_in(struct port *p)
 
     if (n < 0 && errno == EINTR)
       continue;
-    if (n == 0) { /* no host is connected */
-      port_end(p);
-      p->lost = false;
-      p->in_n = 0;
-    }
+    /* No host is connected, says the kernel. It may be late: the host's bytes come by another queue than the news of its coming. */
+    if (n == 0 && !p->gone)
+      p->gone = boot_usec() + GONE_USEC;
+    else if (n != 0)
+      p->gone = 0;
     if (n <= 0)
       return;
     p->in_n += (size_t)n;
@@ -221,6 +223,12 @@ void
 port_work(struct port *p)
 {
   read_in(p);
+  if (p->gone > 0 && boot_usec() >= p->gone) {
+    port_end(p);
+    p->lost = false;
+    p->in_n = 0;
+    p->gone = -1; /* until it comes back */
+  }
   do
     job_pump(p);
   while (write_out(p));
