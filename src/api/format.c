@@ -2,8 +2,22 @@
 /* Objects as the API shows them: every field is there, with null where it is absent. */
 #include <string.h>
 
+#include "api/bodies.h"
 #include "api/view.h"
 #include "base/error.h"
+
+/* What can be done with instances of its kind here, whatever it does just now. */
+static json_t *
+actions(const PtInstance *spec)
+{
+  json_t *list = json_array();
+
+  for (guint a = PT_ACTION_NONE + 1; a < PT_N_ACTIONS; a++) {
+    if (a != PT_ACTION_HIBERNATE || pt_agent_hibernates(spec, NULL))
+      json_array_append_new(list, json_string(pt_action_names[a]));
+  }
+  return list;
+}
 
 json_t *
 pt_instance_json(const PtInstance *spec, const PtStatus *status, gint64 revision)
@@ -19,6 +33,7 @@ pt_instance_json(const PtInstance *spec, const PtStatus *status, gint64 revision
   /* its node has not looked at it yet, but will start it */
   if (spec->power == PT_POWER_RUNNING && (!status || g_strcmp0(status->id, spec->id) != 0))
     json_object_set_new(view, "state", json_string(pt_run_names[PT_RUN_STARTING]));
+  json_object_set_new(view, "actions", actions(spec));
   return view;
 }
 

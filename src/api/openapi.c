@@ -164,6 +164,8 @@ instance_schema(void)
       json_object_set_new(properties, key, scalar("Usage", true));
     else if (strcmp(key, "exit_code") == 0) /* null before the first end */
       json_object_set_new(properties, key, scalar("integer", true));
+    else if (strcmp(key, "actions") == 0)
+      json_object_set_new(properties, key, json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "string"));
     else if (strcmp(key, "node") == 0)
       json_object_set_new(properties, key, scalar("string", true));
     else if (f)

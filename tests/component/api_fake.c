@@ -133,7 +133,7 @@ pt_agent_runs_kind(const PtInstance *spec, GError **error)
 bool
 pt_agent_hibernates(const PtInstance *spec, GError **error)
 {
-  if (strcmp(spec->name, "sleepless") != 0)
+  if (g_strcmp0(spec->name, "sleepless") != 0)
     return true;
   PT_SET(error, PT_ERR_UNSUPPORTED, "sleepless: cannot be hibernated");
   return false;
