@@ -116,7 +116,8 @@ const PtType pt_body_exec = {
 typedef PtBodyImage image_t;
 static const PtField image[] = {
   PT_STR(PtBodyImage, source, NEED, 512, NULL,
-         "recipe:NAME, docker://REGISTRY/REPOSITORY:TAG, oci:…, docker-archive:…, rootfs:…, program:…"),
+         "recipe:NAME, docker://REGISTRY/REPOSITORY:TAG, oci:…, docker-archive:…, rootfs:…, program:…, "
+         "or a disk: qcow2:…, raw:…, vmdk:…, vdi:…, vhdx:…, vhd:…, ova:…, iso:…"),
   PT_STR(PtBodyImage, name, MAY, 255, pt_check_image_name, "name it gets; without one, from the source"),
   PT_STR(PtBodyImage, arch, MAY, 32, NULL, "architecture; without one, this node's"),
 };

@@ -265,13 +265,15 @@ pt_images_upload(PtRequest *r, GError **error)
                                        "application/x-xz",
                                        "application/octet-stream",
                                        NULL };
-  static const char *const formats[] = { "rootfs", "docker-archive", "oci-archive", "program", NULL };
+  static const char *const formats[] = { "rootfs", "docker-archive", "oci-archive", "program", "qcow2", "raw", "vmdk", "vdi",
+                                         "vhdx",   "vhd",            "ova",         "iso",   NULL };
   const char *format = pt_query(r, "format", NULL), *name = pt_query(r, "name", NULL);
 
   if (!g_strv_contains(types, r->content_type))
     return true; /* JSON */
   if (!format || !g_strv_contains(formats, format)) {
-    PT_SET(error, PT_ERR_INVALID, "format: rootfs, docker-archive, oci-archive or program is wanted with an upload");
+    PT_SET(error, PT_ERR_INVALID,
+           "format: rootfs, docker-archive, oci-archive, program, qcow2, raw, vmdk, vdi, vhdx, vhd, ova or iso is wanted with an upload");
     return false;
   }
   if (!name || !pt_check_image_name(name, error)) {
@@ -282,7 +284,7 @@ pt_images_upload(PtRequest *r, GError **error)
   g_autofree char *dir = g_build_filename(r->api->host->state, "uploads", NULL), *id = pt_id_new();
   Upload *u = g_new0(Upload, 1);
   u->format = format;
-  u->path = g_strdup_printf("%s/%s.tar", dir, id);
+  u->path = g_strdup_printf("%s/%s", dir, id);
   r->upload_data = u;
   r->upload_free = upload_free;
   if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
@@ -333,7 +335,8 @@ may_read(PtRequest *r, const char *source, GError **error)
 static bool
 from_source(PtRequest *r, const PtBodyImage *b, GError **error)
 {
-  static const char *const schemes[] = { "recipe:", "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "program:" };
+  static const char *const schemes[] = { "recipe:", "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "program:",
+                                         "qcow2:",  "raw:",      "vmdk:", "vdi:",           "vhdx:",        "vhd:",    "ova:", "iso:" };
   bool known = false;
 
   for (guint i = 0; i < G_N_ELEMENTS(schemes); i++)
@@ -341,7 +344,9 @@ from_source(PtRequest *r, const PtBodyImage *b, GError **error)
   if (!known) {
     g_autofree char *shown = pt_text_safe(b->source, 80);
     PT_SET(error, PT_ERR_INVALID,
-           "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:…, rootfs:… or program:… is wanted", shown);
+           "source '%s': recipe:NAME, docker://…, oci:…, docker-archive:…, oci-archive:…, rootfs:…, program:…, "
+           "or of a disk qcow2:…, raw:…, vmdk:…, vdi:…, vhdx:…, vhd:…, ova:… or iso:… is wanted",
+           shown);
     return false;
   }
   bool recipe = g_str_has_prefix(b->source, "recipe:"), registry = g_str_has_prefix(b->source, "docker://");

@@ -261,12 +261,28 @@ import_remote(PtCli *cli, const PtArgs *args, const char *source, const char *na
 static bool
 has_scheme(const char *source)
 {
-  static const char *const schemes[] = { "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "recipe:" };
+  static const char *const schemes[] = { "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "recipe:", "qcow2:",
+                                         "raw:", "vmdk:", "vdi:", "vhdx:", "vhd:", "ova:", "iso:" };
 
   for (guint i = 0; i < G_N_ELEMENTS(schemes); i++)
     if (g_str_has_prefix(source, schemes[i]))
       return true;
   return false;
+}
+
+/* What a file is, unless told: by its name, and never by what is in it. */
+static const char *
+format_of(const char *file)
+{
+  static const char *const known[][2] = { { ".qcow2", "qcow2" }, { ".raw", "raw" }, { ".vmdk", "vmdk" },
+                                          { ".vdi", "vdi" },     { ".vhd", "vhd" }, { ".vhdx", "vhdx" },
+                                          { ".vpc", "vhd" },     { ".ova", "ova" }, { ".iso", "iso" } };
+  g_autofree char *lower = g_ascii_strdown(file, -1);
+
+  for (guint i = 0; i < G_N_ELEMENTS(known); i++)
+    if (g_str_has_suffix(lower, known[i][0]))
+      return known[i][1];
+  return "rootfs";
 }
 
 static int
@@ -284,7 +300,7 @@ run_import(PtCli *cli, const PtArgs *args, GError **error)
   const char *what = name ? name : source;
   g_autofree char *title = g_strdup_printf("Importing %s", what);
   if (remote ? !import_remote(cli, args, source, name, &answer, error)
-             : !import_file(cli, source, name, format ? format : "rootfs", pt_args_get(args, "arch"), &answer, error))
+             : !import_file(cli, source, name, format ? format : format_of(source), pt_args_get(args, "arch"), &answer, error))
     return -1;
   if (!pt_operation_wait(cli, answer, title, 0, &op, error)) {
     g_prefix_error(error, "image %s: ", what);
@@ -454,7 +470,8 @@ run_rename(PtCli *cli, const PtArgs *args, GError **error)
 }
 
 static const PtOption import_options[] = {
-  { "format", 0, "FORMAT", "Of a file: rootfs, docker-archive or oci-archive (told from what is in it)", false },
+  { "format", 0, "FORMAT",
+    "Of a file: rootfs, docker-archive, oci-archive, qcow2, raw, vmdk, vdi, vhdx, vhd, ova, iso (by its name)", false },
   { "arch", 0, "ARCH", "Its architecture: x86_64, aarch64, … (this machine's)", false },
   { NULL, 0, NULL, NULL, false },
 };
@@ -511,10 +528,11 @@ const PtCommand pt_cmds_image[] = {
     .completes = "fm",
     .run = run_import,
     .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server oci:PATH, "
-            "docker-archive:PATH, "
-            "oci-archive:PATH, rootfs:PATH.",
+            "docker-archive:PATH, oci-archive:PATH, rootfs:PATH. The disk of an unmodified system is qcow2:PATH, raw:PATH, vmdk:PATH, "
+            "vdi:PATH, vhdx:PATH, vhd:PATH or ova:PATH, a disc to install from iso:PATH; of files here the name's end says so, or "
+            "--format.",
     .examples = { { "portena image import docker://alpine:3.20 alpine", "from a registry" },
-                  { "portena image import rootfs.tar.zst mine", "from a file here" } } },
+                  { "portena image import machine.ova mine", "from a file here, told by its name" } } },
   { .name = "image delete",
     .alias = "image rm",
     .args = "IMAGE…",

@@ -221,7 +221,7 @@ offer_value(const Completion *c, const char *option, const PtCommand *cmd)
     { "--kind", "container machine process" },
     { "--init", "system app" },
     { "--restart", "no on-failure always" },
-    { "--format", "rootfs docker-archive oci-archive program" },
+    { "--format", "rootfs docker-archive oci-archive program qcow2 raw vmdk vdi vhdx vhd ova iso" },
     { "--scope", "full read" },
   };
 

@@ -70,11 +70,11 @@ jail_confine_limits(const struct jail *j)
     if (setrlimit((__rlimit_resource_t)limits[i].what, &l))
       jail_die(errno, "limits");
   }
-  if (j->file_max) {
-    struct rlimit l = { j->file_max, j->file_max };
-    if (setrlimit(RLIMIT_FSIZE, &l))
-      jail_die(errno, "limit of file sizes");
-  }
+  const struct rlimit size = { j->file_max, j->file_max }, memory = { j->memory, j->memory };
+  if (j->file_max && setrlimit(RLIMIT_FSIZE, &size))
+    jail_die(errno, "limit of file sizes");
+  if (j->memory && setrlimit(RLIMIT_AS, &memory))
+    jail_die(errno, "limit of memory");
 }
 
 /* The capabilities are over the jail's own ids and namespaces alone; still no more than its work needs. */

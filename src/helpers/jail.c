@@ -33,7 +33,7 @@
 
 static const char usage[] =
   "usage: portena-jail --ids BASE [--net] [--build] [--rw PATH=INSIDE]... [--ro PATH=INSIDE]...\n"
-  "                    [--input FILE] [--file-max BYTES] [--cwd DIR] [--env NAME=VALUE]... -- TOOL [ARGUMENT]...\n"
+  "                    [--input FILE] [--file-max BYTES] [--memory BYTES] [--cwd DIR] [--env NAME=VALUE]... -- TOOL [ARGUMENT]...\n"
   "Runs TOOL with ids BASE to BASE+65535, in namespaces of its own, seeing the host's programs read-only\n"
   "and writing only what --rw names. Must be started by root.\n";
 
@@ -113,6 +113,8 @@ parse(struct jail *j, char **argv)
       j->cwd = value;
     else if (!strcmp(option, "--file-max"))
       j->file_max = number(option, value, 1, UINT64_MAX / 2);
+    else if (!strcmp(option, "--memory"))
+      j->memory = number(option, value, 1, UINT64_MAX / 2);
     else if (!strcmp(option, "--env") && j->n_env < 24)
       j->env[j->n_env++] = value;
     else

@@ -24,6 +24,7 @@ struct jail {
   bool net;      /* keeps the caller's network */
   bool build;    /* may mount and chroot inside: for debootstrap-like tools */
   unsigned long long file_max; /* RLIMIT_FSIZE, bytes; 0 = none */
+  unsigned long long memory;   /* RLIMIT_AS, bytes; 0 = none */
   const char *input;
   const char *cwd;
   const char *env[32];

@@ -42,6 +42,12 @@ pt_image_derive_name(const char *source)
   const char *rest = colon ? colon + 1 : source;
   g_autofree char *base = g_path_get_basename(rest);
 
+  static const char *const disks[] = { "qcow2:", "raw:", "vmdk:", "vdi:", "vhdx:", "vhd:", "ova:", "iso:" };
+  for (guint i = 0; i < G_N_ELEMENTS(disks); i++) {
+    char *dot = g_str_has_prefix(source, disks[i]) ? strrchr(base, '.') : NULL; /* "debian-12.4.qcow2": only the last is the format's */
+    if (dot && dot != base)
+      *dot = '\0';
+  }
   if (g_str_has_prefix(source, "rootfs:") || g_str_has_prefix(source, "program:") ||
       g_str_has_prefix(source, "docker-archive:") || g_str_has_prefix(source, "oci-archive:"))
     base[strcspn(base, ".")] = '\0';

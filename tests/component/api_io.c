@@ -92,7 +92,7 @@ test_files(void)
 static void
 test_sources(void)
 {
-  static const char *const closed[] = { "oci:/", "rootfs:/root/backup.tar", "docker-archive:/etc/shadow", "oci-archive:/proc/kcore" };
+  static const char *const closed[] = { "oci:/", "rootfs:/root/backup.tar", "docker-archive:/etc/shadow", "oci-archive:/proc/kcore", "raw:/dev/sda", "iso:/etc/shadow" };
   Fixture f;
 
   up(&f);

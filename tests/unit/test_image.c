@@ -22,6 +22,8 @@ test_source_good(void)
     { "oci:/srv/layout:v1.2", PT_SOURCE_OCI, NULL, "/srv/layout", "v1.2", false },
     { "docker-archive:/x/y.tar:repo/a:tag", PT_SOURCE_DOCKER_ARCHIVE, NULL, NULL, NULL, false },
     { "oci-archive:/x/y.tar", PT_SOURCE_OCI_ARCHIVE, NULL, "/x/y.tar", NULL, false },
+    { "ova:/x/y.ova", PT_SOURCE_OVA, NULL, "/x/y.ova", NULL, false },
+    { "iso:/x/y z.iso", PT_SOURCE_ISO, NULL, "/x/y z.iso", NULL, false },
     { "rootfs:/x/y.tar.zst", PT_SOURCE_ROOTFS, NULL, "/x/y.tar.zst", NULL, false },
   };
 
@@ -49,7 +51,7 @@ test_source_bad(void)
   static const char *const bad[] = {
     "", "alpine", "http://x/y", "docker:x", "recipe:", "recipe:../etc", "recipe:Desk top", "docker://", "docker://-x/y", "docker:// x",
     "docker://x\ny", "docker://x;y", "oci:", "oci:relative", "rootfs:a.tar", "rootfs:/a=/b", "rootfs:/a:b", "oci:/x:$(id)", "rootfs:/x\x1b[2J",
-    "dir:/x", "containers-storage:x", "docker-daemon:x", "rootfs:/\xff",
+    "dir:/x", "qcow2:x.qcow2", "raw:", "vmdk:/a:b", "qcow:/x", "containers-storage:x", "docker-daemon:x", "rootfs:/\xff",
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {

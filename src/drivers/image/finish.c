@@ -245,8 +245,8 @@ seal(PtImageWork *w, PtImage *image, GError **error)
   return ok;
 }
 
-static bool
-write_manifest(PtImageWork *w, PtImage *image, GError **error)
+bool
+pt_image_manifest(PtImageWork *w, PtImage *image, GError **error)
 {
   int dir = open(w->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -267,5 +267,5 @@ write_manifest(PtImageWork *w, PtImage *image, GError **error)
 bool
 pt_image_finish(PtImageWork *w, PtImage *image, GError **error)
 {
-  return detect(w, image, error) && pack(w, image, error) && seal(w, image, error) && write_manifest(w, image, error);
+  return detect(w, image, error) && pack(w, image, error) && seal(w, image, error) && pt_image_manifest(w, image, error);
 }

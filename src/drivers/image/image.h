@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* Images on this node: STATE/images/<64 hex>/{rootfs.erofs,manifest.json}. Named by the SHA-256 of the erofs file. A build
+/* Images on this node: STATE/images/<64 hex>/{rootfs.erofs,manifest.json}, or disk.raw instead of rootfs.erofs. Named by the
+ * SHA-256 of the erofs file, or of what is in the disk (docs/IMAGES.md). A build
  * or import works in STATE/images/.work-<random>/ and is renamed into place at the very end; what a killed
  * one left is removed at open. Everything foreign is fetched, parsed and unpacked by programs in the jail
  * (helpers/jail.c): their own ids, namespaces, no capability over the host. Blocking; any thread. */
@@ -28,6 +29,8 @@ const char *pt_images_recipe_help(const char *recipe);
  *   "oci:PATH[:TAG]"  "docker-archive:PATH[:TAG]"  "oci-archive:PATH[:TAG]"  a layout or archive on this node
  *   "rootfs:PATH"                       a tarball of a root file system, any compression libarchive reads
  *   "program:PATH[:MAIN]"               a program for kind process: a file, or a tarball or directory with MAIN in it
+ *   "qcow2:PATH" "raw:PATH" "vmdk:PATH" "vdi:PATH" "vhdx:PATH" "vhd:PATH" "ova:PATH"  the disk of an unmodified system
+ *   "iso:PATH"                          a disc, to install from
  * `arch` NULL = the host's. The manifest is the caller's. An equal image that exists already is success.
  * Errors: INVALID (the source is malformed or hostile), UNREACHABLE (registry), CANCELLED, NO_SPACE. */
 PtImage *pt_images_make(PtImages *images, const char *source, const char *arch, PtProgress progress, void *data,
@@ -37,6 +40,9 @@ PtImage *pt_images_make(PtImages *images, const char *source, const char *arch, 
 GPtrArray *pt_images_list(PtImages *images, GError **error);
 PtImage *pt_images_get(PtImages *images, const char *digest, GError **error);
 bool pt_images_remove(PtImages *images, const char *digest, GError **error); /* mounted: CONFLICT; absent is success */
+
+/* The file of an image on this node, for who opens it himself: its rootfs.erofs or disk.raw. The caller's. NOT_FOUND. */
+char *pt_images_file(PtImages *images, const char *digest, GError **error);
 
 /* Mounts it read-only, once for all its users: RUN/mnt/img/<hex>. The path is the caller's. Counted: one unmount for
  * each mount; the last one really unmounts, after a while. */

@@ -96,6 +96,24 @@ pt_images_list(PtImages *images, GError **error)
   return g_steal_pointer(&list);
 }
 
+char *
+pt_images_file(PtImages *images, const char *digest, GError **error)
+{
+  static const char *const names[] = { "rootfs.erofs", "disk.raw" };
+  const char *hex = pt_images_hex(digest, error);
+
+  for (guint i = 0; hex && i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *path = g_build_filename(images->dir, hex, names[i], NULL);
+    if (access(path, F_OK) == 0)
+      return g_steal_pointer(&path);
+  }
+  if (hex) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is no image %s on this node", digest);
+    pt_error_hint(error, "portena image list");
+  }
+  return NULL;
+}
+
 bool
 pt_images_remove(PtImages *images, const char *digest, GError **error)
 {
@@ -167,6 +185,15 @@ check_arch(const char *arch, char **ret, GError **error)
   return false;
 }
 
+static bool
+fill(PtImageWork *w, const PtSource *s, PtImage *image, GError **error)
+{
+  if (pt_source_is_disk(s->kind))
+    return pt_image_import_disk(w, s, image, error);
+  return (s->kind == PT_SOURCE_RECIPE ? pt_image_cook(w, s->name, image, error) : pt_image_import(w, s, image, error)) &&
+         pt_image_finish(w, image, error);
+}
+
 PtImage *
 pt_images_make(PtImages *images, const char *source, const char *arch, PtProgress progress, void *data, GCancellable *cancel,
                GError **error)
@@ -182,9 +209,8 @@ pt_images_make(PtImages *images, const char *source, const char *arch, PtProgres
   bool ok = check_arch(arch, &machine, error);
   image->arch = machine;
   image->source = g_strdup(source);
-  ok = ok && pt_image_work_begin(&w, images->host, progress, data, cancel, error) &&
-       (s->kind == PT_SOURCE_RECIPE ? pt_image_cook(&w, s->name, image, error) : pt_image_import(&w, s, image, error)) &&
-       pt_image_finish(&w, image, error) && !pt_image_work_cancelled(&w, error);
+  ok = ok && pt_image_work_begin(&w, images->host, progress, data, cancel, error) && fill(&w, s, image, error) &&
+       !pt_image_work_cancelled(&w, error);
   PtImage *made = ok ? publish(images, &w, g_steal_pointer(&image), error) : NULL;
   if (made)
     pt_image_work_step(&w, "Done", 1000, 1000, 0, NULL);

@@ -16,6 +16,14 @@ static const struct { const char *prefix; bool path, tag; } kinds[] = {
   [PT_SOURCE_OCI_ARCHIVE] = { "oci-archive:", true, true },
   [PT_SOURCE_ROOTFS] = { "rootfs:", true, false },
   [PT_SOURCE_PROGRAM] = { "program:", true, true },
+  [PT_SOURCE_QCOW2] = { "qcow2:", true, false },
+  [PT_SOURCE_RAW] = { "raw:", true, false },
+  [PT_SOURCE_VMDK] = { "vmdk:", true, false },
+  [PT_SOURCE_VDI] = { "vdi:", true, false },
+  [PT_SOURCE_VHDX] = { "vhdx:", true, false },
+  [PT_SOURCE_VHD] = { "vhd:", true, false },
+  [PT_SOURCE_OVA] = { "ova:", true, false },
+  [PT_SOURCE_ISO] = { "iso:", true, false },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(kinds) == PT_N_SOURCES);
 
@@ -89,8 +97,8 @@ pt_source_parse(const char *text, GError **error)
     k++;
   if (k == PT_N_SOURCES) {
     PT_SET(error, PT_ERR_INVALID, "%s: not a source of images", safe);
-    pt_error_hint(error, "recipe:NAME, docker://REGISTRY/NAME:TAG, oci:PATH, docker-archive:PATH, oci-archive:PATH, rootfs:PATH or "
-                         "program:PATH");
+    pt_error_hint(error, "recipe:NAME, docker://REGISTRY/NAME:TAG, oci:PATH, docker-archive:PATH, oci-archive:PATH, rootfs:PATH, "
+                         "program:PATH, or for a disk qcow2:PATH, raw:PATH, vmdk:PATH, vdi:PATH, vhdx:PATH, vhd:PATH, ova:PATH, iso:PATH");
     return NULL;
   }
   const char *rest = text + strlen(kinds[k].prefix);

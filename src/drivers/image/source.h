@@ -12,6 +12,15 @@ typedef enum {
   PT_SOURCE_OCI_ARCHIVE,
   PT_SOURCE_ROOTFS,
   PT_SOURCE_PROGRAM,
+  /* Disks of unmodified systems, from here on: */
+  PT_SOURCE_QCOW2,
+  PT_SOURCE_RAW,
+  PT_SOURCE_VMDK,
+  PT_SOURCE_VDI,
+  PT_SOURCE_VHDX,
+  PT_SOURCE_VHD,
+  PT_SOURCE_OVA,
+  PT_SOURCE_ISO,
   PT_N_SOURCES
 } PtSourceKind;
 
@@ -22,6 +31,12 @@ typedef struct PtSource {
   char *tag;       /* of layouts and archives: NULL = the only one; of a program with files: which of them it is */
   bool plain_http; /* the registry is on this machine's loopback: without TLS */
 } PtSource;
+
+static inline bool
+pt_source_is_disk(PtSourceKind kind)
+{
+  return kind >= PT_SOURCE_QCOW2;
+}
 
 /* INVALID: says which kinds there are, or what is wrong with this one. */
 PtSource *pt_source_parse(const char *text, GError **error);
