@@ -41,10 +41,23 @@ join_strings(const json_t *list)
   return g_string_free(s, FALSE);
 }
 
+/* What is in it: "desktop", "system", "app", "disk", "iso", "wasm program", "kernel". The caller's. */
+static char *
+what_it_is(const json_t *i)
+{
+  const char *format = pt_json_str(i, "format", "rootfs"), *runtime = pt_json_str(i, "runtime", "native");
+
+  if (strcmp(format, "program") == 0 && strcmp(runtime, "native") != 0)
+    return g_strdup_printf("%s program", runtime);
+  if (strcmp(format, "rootfs") != 0)
+    return g_strdup(format);
+  return g_strdup(pt_json_bool(i, "desktop", false) ? "desktop" : pt_json_str(i, "init", "system"));
+}
+
 static int
 run_list(PtCli *cli, const PtArgs *args, GError **error)
 {
-  static const char *const headings[] = { "NAME", "DIGEST", "SIZE", "AGE", "ARCH", "INIT", "DESKTOP", "USED BY", NULL };
+  static const char *const headings[] = { "NAME", "DIGEST", "SIZE", "AGE", "ARCH", "WHAT", "RUNS AS", "USED BY", NULL };
   g_autoptr(PtTable) t = pt_table_new(headings);
   g_autoptr(json_t) answer = NULL;
   gsize n;
@@ -62,14 +75,15 @@ run_list(PtCli *cli, const PtArgs *args, GError **error)
     g_autofree char *first = image_name(i), *all = join_strings(json_object_get(i, "names")), *size = pt_member_size(i, "size"),
                     *age = pt_since(pt_json_str(i, "created", NULL)),
                     *begin = g_strndup(g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest, 12),
-                    *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by")));
+                    *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by"))),
+                    *kinds = join_strings(json_object_get(i, "kinds")), *what = what_it_is(i);
     const char *cells[] = { *all ? all : first,
                             begin,
                             size,
                             age,
                             pt_json_str(i, "arch", ""),
-                            pt_json_str(i, "init", ""),
-                            pt_json_bool(i, "desktop", false) ? "yes" : "",
+                            what,
+                            kinds,
                             used };
     if (cli->quiet)
       pt_say("%s", first);
@@ -111,8 +125,15 @@ run_show(PtCli *cli, const PtArgs *args, GError **error)
   pt_facts_add(f, "description", pt_json_str(i, "description", NULL));
   pt_facts_add(f, "source", pt_json_str(i, "source", NULL));
   pt_facts_addf(f, "system", "%s, %s", pt_json_str(i, "os", "–"), pt_json_str(i, "arch", "–"));
-  pt_facts_addf(f, "runs as", "%s, init %s%s", kinds, pt_json_str(i, "init", "system"),
-                pt_json_bool(i, "desktop", false) ? ", with a desktop" : "");
+  const char *format = pt_json_str(i, "format", "rootfs");
+  bool rootfs = strcmp(format, "rootfs") == 0, disk = strcmp(format, "disk") == 0;
+  g_autofree char *what = what_it_is(i), *whole = pt_member_size(i, "disk");
+  if (!rootfs)
+    pt_facts_addf(f, "format", "%s%s%s%s%s", what, disk ? " of " : "", disk ? whole : "", disk ? ", starts with " : "",
+                  disk ? (strcmp(pt_json_str(i, "firmware", "uefi"), "bios") == 0 ? "BIOS" : "UEFI") : "");
+  if (*kinds)
+    pt_facts_addf(f, "runs as", "%s%s%s%s", kinds, rootfs ? ", init " : "", rootfs ? pt_json_str(i, "init", "system") : "",
+                  rootfs && pt_json_bool(i, "desktop", false) ? ", with a desktop" : "");
   pt_facts_add(f, "size", size);
   pt_facts_addf(f, "created", "%s (%s old)", created, age);
   pt_facts_add(f, "used by", *users ? users : "nobody");

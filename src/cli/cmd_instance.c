@@ -24,36 +24,76 @@ cpu_share(const json_t *usage)
   return percent < 9.95 ? g_strdup_printf("%.1f %%", percent) : g_strdup_printf("%.0f %%", percent);
 }
 
+/* Columns that are there only where they tell something. */
+typedef struct Shape {
+  bool space, arch;
+} Shape;
+
+/* Whether the list has more than one architecture in it. */
+static bool
+archs_differ(const json_t *items)
+{
+  const char *first = pt_json_str(json_array_get(items, 0), "arch", "");
+
+  for (gsize n = 1; n < json_array_size(items); n++)
+    if (strcmp(pt_json_str(json_array_get(items, n), "arch", first), first) != 0)
+      return true;
+  return false;
+}
+
+static PtTable *
+instance_table(Shape shape)
+{
+  static const char *const headings[] = { "SPACE", "NAME", "KIND", "ARCH", "STATE", "IMAGE", "ADDRESS", "CPU", "MEMORY", "DISK", "UP" };
+  const char *shown[G_N_ELEMENTS(headings) + 1] = { NULL };
+  guint at = 0;
+
+  for (guint n = 0; n < G_N_ELEMENTS(headings); n++)
+    if ((n != 0 || shape.space) && (n != 3 || shape.arch))
+      shown[at++] = headings[n];
+  return pt_table_new(shown);
+}
+
 static void
-add_instance(PtTable *t, const json_t *i, bool with_space)
+add_instance(PtTable *t, const json_t *i, Shape shape)
 {
   const json_t *usage = json_object_get(i, "usage");
   const char *state = pt_json_str(i, "state", "unknown");
   bool up = strcmp(state, "running") == 0 || strcmp(state, "paused") == 0;
   g_autofree char *cpu = cpu_share(usage), *memory = pt_member_size(usage, "memory"), *disk = pt_member_size(usage, "disk"),
                   *since = up ? pt_since(pt_json_str(i, "started", NULL)) : NULL;
-  const char *cells[] = { pt_json_str(i, "space", ""),
-                          pt_json_str(i, "name", ""),
-                          pt_json_str(i, "kind", ""),
-                          state,
-                          pt_json_str(i, "image_name", ""),
-                          pt_json_str(i, "address", ""),
-                          cpu,
-                          memory,
-                          disk,
-                          since };
+  bool offline = pt_json_bool(i, "offline", false);
+  const char *all[] = { pt_json_str(i, "space", ""),
+                        pt_json_str(i, "name", ""),
+                        pt_json_str(i, "kind", ""),
+                        pt_json_str(i, "arch", ""),
+                        state,
+                        pt_json_str(i, "image_name", ""),
+                        offline ? "" : pt_json_str(i, "address", ""),
+                        cpu,
+                        memory,
+                        disk,
+                        since };
+  const char *cells[G_N_ELEMENTS(all)];
+  guint at = 0, state_at = 0;
 
-  pt_table_add(t, with_space ? cells : cells + 1);
-  pt_table_look(t, with_space ? 3 : 2, pt_look_of_state(state));
+  for (guint n = 0; n < G_N_ELEMENTS(all); n++) {
+    if ((n == 0 && !shape.space) || (n == 3 && !shape.arch))
+      continue;
+    if (all[n] == state)
+      state_at = at;
+    cells[at++] = all[n];
+  }
+  pt_table_add(t, cells);
+  pt_table_look(t, state_at, pt_look_of_state(state));
 }
 
 static int
 print_instances(PtCli *cli, const json_t *answer, bool all, const char *space)
 {
-  static const char *const headings[] = { "SPACE", "NAME",   "KIND", "STATE", "IMAGE", "ADDRESS",
-                                          "CPU",   "MEMORY", "DISK", "UP",    NULL };
-  g_autoptr(PtTable) t = pt_table_new(all ? headings : headings + 1);
   const json_t *items = json_object_get(answer, "items");
+  Shape shape = { all, archs_differ(items) };
+  g_autoptr(PtTable) t = instance_table(shape);
   gsize n;
   json_t *i;
 
@@ -62,7 +102,7 @@ print_instances(PtCli *cli, const json_t *answer, bool all, const char *space)
     if (cli->quiet)
       pt_say(all ? "%s/%s" : "%s%s", all ? in : name, all ? name : "");
     else
-      add_instance(t, i, all);
+      add_instance(t, i, shape);
   }
   if (cli->quiet)
     return 0;
@@ -207,6 +247,32 @@ add_limits(PtFacts *f, const json_t *i)
     pt_facts_addf(f, "restarts", "%" G_GINT64_FORMAT " since it was started", restarts);
 }
 
+/* "machine, model pc, UEFI with secure boot, TPM" and what belongs to it. */
+static void
+add_kind(PtFacts *f, const json_t *i)
+{
+  const char *kind = pt_json_str(i, "kind", "container"), *firmware = pt_json_str(i, "firmware", "uefi"),
+             *disc = pt_json_str(i, "iso_name", NULL);
+  bool pc = strcmp(pt_json_str(i, "model", "micro"), "pc") == 0;
+
+  if (strcmp(kind, "process") == 0) {
+    pt_facts_add(f, "kind", kind);
+  } else if (strcmp(kind, "machine") != 0) {
+    pt_facts_addf(f, "kind", "%s, init %s", kind, pt_json_str(i, "init", "system"));
+  } else if (!pc) {
+    pt_facts_addf(f, "kind", "machine, model micro, init %s", pt_json_str(i, "init", "system"));
+  } else {
+    pt_facts_addf(f, "kind", "machine, model pc, %s%s%s", strcmp(firmware, "bios") == 0 ? "BIOS" : "UEFI",
+                  pt_json_bool(i, "secure_boot", false) ? " with secure boot" : "", pt_json_bool(i, "tpm", false) ? ", TPM 2.0" : "");
+    pt_facts_add(f, "hardware", pt_json_str(i, "hardware", NULL));
+    if (disc)
+      pt_facts_addf(f, "disc", "%s%s", disc, pt_json_bool(i, "boot_iso", false) ? ", started from first" : "");
+  }
+  if (strcmp(kind, "machine") == 0)
+    pt_facts_add(f, "accel", pt_json_str(i, "accel", NULL));
+  pt_facts_add(f, "arch", pt_json_str(i, "arch", NULL));
+}
+
 static void
 show_instance(PtCli *cli, const json_t *i)
 {
@@ -222,7 +288,7 @@ show_instance(PtCli *cli, const json_t *i)
   pt_facts_add(f, "description", pt_json_str(i, "description", NULL));
   pt_facts_add(f, "state", state);
   add_error(f, pt_json_str(i, "error", NULL));
-  pt_facts_addf(f, "kind", "%s, init %s", pt_json_str(i, "kind", "container"), pt_json_str(i, "init", "system"));
+  add_kind(f, i);
   pt_facts_add(f, "image", pt_json_str(i, "image_name", pt_json_str(i, "image", NULL)));
   pt_facts_add(f, "command", command);
   if (pt_json_bool(i, "offline", false))
@@ -381,7 +447,7 @@ run_desktop(PtCli *cli, const PtArgs *args, GError **error)
   g_autofree char *url = pt_web_url(cli);
   g_autofree char *link = g_strdup_printf("%s/#/desktop/%s/%s", url, t.space, t.name);
   const char *state = pt_json_str(i, "state", "");
-  if (strcmp(state, "running") != 0) {
+  if (strcmp(state, "running") != 0 && strcmp(state, "hibernated") != 0) { /* a hibernated one wakes when it is opened */
     g_autofree char *safe = pt_safe(state);
     pt_note(cli, "%s is %s. Start it first:  portena start %s", t.name, safe, t.name);
   }
@@ -443,10 +509,11 @@ const PtCommand pt_cmds_instance[] = {
     .completes = "i=",
     .run = run_set,
     .text = "Fields: description cpu memory disk pids io_read io_write priority command env.NAME cwd user restart autostart "
-            "ports init.\n"
+            "ports init kind offline; of a machine: model accel firmware secure_boot tpm hardware iso_name boot_iso.\n"
+            "The kind changes while it is stopped, and keeps files, name and address.\n"
             "An empty value takes the default back.",
     .examples = { { "portena set studio memory=4GiB cpu=2", "at once, it goes on running" },
-                  { "portena set web env.MODE=live restart=always", "one variable; start it again when it ends" } } },
+                  { "portena set web kind=machine", "a stopped one: the same files, with a kernel of its own" } } },
   { .name = "rename",
     .args = "NAME NEW",
     .summary = "Give a stopped computer another name",

@@ -19,6 +19,14 @@ const char pt_launch_text[] =
 const PtOption pt_launch_options[] = {
   { "arch", 0, "ARCH", "Of the image's programs: aarch64, riscv64, … (this machine's)", false },
   { "kind", 0, "KIND", "container, machine or process; without it, what the image is for", false },
+  { "model", 0, "MODEL", "Of a machine: micro (our kernel, virtio) or pc (any system)", false },
+  { "firmware", 0, "FIRMWARE", "Of a pc: uefi or bios", false },
+  { "secure-boot", 0, NULL, "Of a pc: UEFI starts signed systems only", false },
+  { "tpm", 0, NULL, "Of a pc: with a TPM 2.0", false },
+  { "hardware", 0, "HARDWARE", "Of a pc: virtio, or emulated for systems without its drivers", false },
+  { "iso", 0, "IMAGE", "Of a pc: the disc in its drive", false },
+  { "boot-iso", 0, NULL, "Start from that disc before the disk", false },
+  { "accel", 0, "ACCEL", "Of a machine: auto, kvm or tcg (emulation)", false },
   { "init", 0, "INIT", "system: a whole userland; app: one command", false },
   { "cpu", 'c', "N", "Cpus it may use, such as 2 or 0.5", false },
   { "memory", 'm', "SIZE", "Memory it may use, such as 2GiB", false },
@@ -47,14 +55,24 @@ const PtOption pt_launch_options[] = {
 static bool
 add_fields(const PtArgs *args, json_t *body, GError **error)
 {
-  static const char *const fields[] = { "kind",     "init", "cpu",  "memory",  "disk",       "pids",
-                                        "priority", "cwd",  "user", "restart", "description" };
+  static const struct {
+    const char *option, *field;
+    bool flag;
+  } fields[] = {
+    { "kind", "kind", false },         { "init", "init", false },           { "cpu", "cpu", false },
+    { "memory", "memory", false },     { "disk", "disk", false },           { "pids", "pids", false },
+    { "priority", "priority", false }, { "cwd", "cwd", false },             { "user", "user", false },
+    { "restart", "restart", false },   { "description", "description", false }, { "model", "model", false },
+    { "accel", "accel", false },       { "firmware", "firmware", false },   { "hardware", "hardware", false },
+    { "iso", "iso_name", false },      { "boot-iso", "boot_iso", true },    { "secure-boot", "secure_boot", true },
+    { "tpm", "tpm", true },
+  };
 
   for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
-    const char *v = pt_args_get(args, fields[i]);
+    const char *v = pt_args_get(args, fields[i].option);
     if (!v)
       continue;
-    g_autofree char *assignment = g_strdup_printf("%s=%s", fields[i], v);
+    g_autofree char *assignment = g_strdup_printf("%s=%s", fields[i].field, fields[i].flag ? "true" : v);
     if (!pt_record_patch_add(&pt_instance_type, body, assignment, error))
       return false;
   }
@@ -134,6 +152,8 @@ describe(const json_t *body, const json_t *image)
   const json_t *cpu = json_object_get(body, "cpu");
 
   g_string_append(s, name);
+  if (pt_json_str(body, "kind", NULL))
+    g_string_append_printf(s, " as a %s", pt_json_str(body, "kind", ""));
   if (image) {
     g_autofree char *age = pt_since(pt_json_str(image, "created", NULL));
     g_string_append_printf(s, " (%s old)", age);
@@ -269,8 +289,10 @@ tell(PtCli *cli, const PtTarget *t, const json_t *answer)
     printf(" at %s", address);
   if (desktop)
     printf(". Open it: %s/#/desktop/%s/%s  (portena desktop %s)\n", url, t->space, t->name, t->name);
-  else if (strcmp(pt_json_str(answer, "init", "system"), "app") == 0)
+  else if (strcmp(pt_json_str(answer, "init", "system"), "app") == 0 || strcmp(pt_json_str(answer, "kind", "container"), "process") == 0)
     printf(". Its output:  portena logs %s\n", t->name);
+  else if (strcmp(pt_json_str(answer, "kind", "container"), "machine") == 0 && strcmp(pt_json_str(answer, "model", "micro"), "pc") == 0)
+    printf(". Its console:  portena console %s\n", t->name);
   else
     printf(". Get in:  portena shell %s\n", t->name);
 }

@@ -219,6 +219,11 @@ offer_value(const Completion *c, const char *option, const PtCommand *cmd)
 {
   static const char *const values[][2] = {
     { "--kind", "container machine process" },
+    { "--arch", "x86_64 aarch64 riscv64" },
+    { "--model", "micro pc" },
+    { "--firmware", "uefi bios" },
+    { "--hardware", "virtio emulated" },
+    { "--accel", "auto kvm tcg" },
     { "--init", "system app" },
     { "--restart", "no on-failure always" },
     { "--format", "rootfs docker-archive oci-archive program qcow2 raw vmdk vdi vhdx vhd ova iso" },
@@ -232,6 +237,8 @@ offer_value(const Completion *c, const char *option, const PtCommand *cmd)
   }
   if (strcmp(option, "--space") == 0 || strcmp(option, "-s") == 0)
     offer_argument(c, 's');
+  else if (strcmp(option, "--iso") == 0)
+    offer_argument(c, 'm');
   else if (strcmp(option, "--for") == 0)
     offer_argument(c, 'u');
   else if (strcmp(option, "--cert") == 0)

@@ -34,6 +34,8 @@ def ago(seconds):
 
 def instance(name, **more):
     o = {"name": name, "space": "home", "id": "01k0" + name.ljust(22, "0")[:22], "description": None, "kind": "container", "init": "system",
+         "model": "micro", "accel": "auto", "arch": "x86_64", "firmware": "uefi", "secure_boot": False, "tpm": False, "hardware": "virtio",
+         "iso": None, "iso_name": None, "boot_iso": False, "offline": False,
          "image": "sha256:" + "3f" * 32, "image_name": "debian", "volume": "01k1" + name.ljust(22, "0")[:22], "power": "stopped",
          "state": "stopped", "ready": False, "step": None, "error": None, "cpu": 0, "memory": 0, "pids": 8192, "disk": 20 * GIB,
          "io_read": 0, "io_write": 0, "priority": 100, "command": None, "env": {}, "cwd": None, "user": None, "restart": "no",
@@ -122,7 +124,13 @@ class Fake:
         digest = "sha256:" + (name.encode().hex() * 16)[:64]
         return {"digest": digest, "names": [name], "source": "recipe:" + name, "arch": "x86_64", "os": "Debian GNU/Linux 12",
                 "description": "The " + name, "size": size, "created": ago(3 * 86400 + 60), "init": "system", "desktop": False,
-                "kinds": ["container"], "used_by": [], **more}
+                "format": "rootfs", "runtime": "native", "firmware": "uefi", "disk": 0, "kinds": ["container", "machine"], "used_by": [], **more}
+
+    @classmethod
+    def other_images(cls):
+        return [cls.image("setup", 900 * MIB, format="iso", kinds=["machine"], desktop=True, os=None, source="file:setup.iso"),
+                cls.image("office-pc", 1400 * MIB, format="disk", kinds=["machine"], firmware="bios", disk=32 * GIB, os=None, source="file:office.vmdk"),
+                cls.image("converter", 2 * MIB, format="program", runtime="wasm", kinds=["process"], init="app", os=None, source="file:converter.wasm")]
 
     def operation(self, kind, target, seconds=0.0, total=0, fails=None, then=None):
         op = {"id": "01k3op%020d" % len(self.operations), "kind": kind, "target": target, "space": "home", "user": "anna", "state": "running",
@@ -303,7 +311,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         image = names[b["image"]]
         make = instance if b.get("start") is False else running
         new = make(b["name"], image_name=b["image"], desktop=image["desktop"], init=image["init"], address="10.83.0.20",
-                   **{k: v for k, v in b.items() if k in ("cpu", "memory", "disk", "env", "ports", "command", "restart", "autostart")})
+                   **{k: v for k, v in b.items() if k in ("cpu", "memory", "disk", "env", "ports", "command", "restart", "autostart", "kind", "model", "accel", "arch",
+                                                    "firmware", "secure_boot", "tpm", "hardware", "iso_name", "boot_iso", "offline")})
         op = self.fake.operation("launch", f"spaces/{s}/instances/{b['name']}", 1.2 if "slow" in self.fake.faults else 0,
                                  fails={"code": "internal", "detail": f"{b['name']}: crun says no", "hint": f"portena logs {b['name']}"}
                                  if "launch-fails" in self.fake.faults else None)
@@ -458,15 +467,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # --- images, operations ---
 
+    def all_images(self):
+        return self.fake.images + (self.fake.other_images() if "many-formats" in self.fake.faults else [])
+
     def find_image(self, ref):
-        for i in self.fake.images:
+        for i in self.all_images():
             if ref in i["names"] or i["digest"].startswith(ref) or i["digest"][7:].startswith(ref):
                 return i
         raise Refusal("not-found", f"there is no image called {ref}", "see what there is:  portena image list")
 
     @route("GET", "/v1/images")
     def r_images(self):
-        self.answer(200, {"items": self.fake.images, "revision": 4})
+        self.answer(200, {"items": self.all_images(), "revision": 4})
 
     @route("GET", "/v1/images/recipes")
     def r_recipes(self):

@@ -100,9 +100,7 @@ export const FORMATS = [
   ['vhdx', 'Disk: Hyper-V (vhdx)', ['vhdx']],
   ['vpc', 'Disk: Hyper-V, older (vhd)', ['vhd']],
   ['ova', 'Appliance (OVA)', ['ova']],
-  ['wasm', 'Program: WebAssembly', ['wasm']],
-  ['jar', 'Program: Java archive', ['jar']],
-  ['program', 'Program: native (tar)', []],
+  ['program', 'Program (WebAssembly, Java, Linux)', ['wasm', 'jar']],
 ];
 export const isDisk = (format) => ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx', 'vpc', 'ova'].includes(format);
 

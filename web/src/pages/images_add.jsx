@@ -38,7 +38,7 @@ const ACCEPT = [...FORMATS.flatMap(([, , ends]) => ends.map((e) => `.${e.split('
 const hintOf = (format) => {
   if (format === 'iso') return 'Computers made from it start with an empty disk and this disc in the drive.';
   if (isDisk(format)) return 'A system with its own kernel. Computers made from it are machines; each gets a copy.';
-  if (format === 'wasm' || format === 'jar') return 'Computers made from it run this one program, in a sandbox.';
+  if (format === 'program') return 'Computers made from it run this one program, in a sandbox.';
   return 'Computers made from it can be containers or machines.';
 };
 

@@ -42,7 +42,7 @@ export function instanceActs(i) {
     s === 'running' && { text: 'Stop', icon: 'stop', act: run('stop') },
     s === 'running' && { text: 'Restart', icon: 'restart', act: run('restart') },
     s === 'running' && offers(i, 'pause', true) && { text: 'Pause', icon: 'pause', act: run('pause') },
-    (s === 'running' || s === 'paused') && offers(i, 'hibernate', false) && { text: 'Hibernate', icon: 'moon', act: run('hibernate') },
+    (s === 'running' || s === 'paused') && offers(i, 'hibernate', true) && { text: 'Hibernate', icon: 'moon', act: run('hibernate') },
     !['stopped', 'failed'].includes(s) && { text: 'Switch off…', icon: 'close', act: () => askForce(i) },
   ].filter(Boolean);
 }
