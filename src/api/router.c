@@ -80,7 +80,7 @@ const PtRoute pt_routes[] = {
   { "DELETE", I "/files", MEMBER, 0, pt_files_delete, .query = "path recursive", .action = "file-delete", .answer = "", .summary = "Remove a file or directory" },
 
   { "GET", "/v1/images", USER, 0, pt_images_get_all, .answer = "[Image]", .summary = "Images of this node" },
-  { "POST", "/v1/images", ADMIN, BODY | OP, pt_images_create, .upload = pt_images_upload, .body = &pt_body_image, .query = "name format arch", .answer = "Accepted", .summary = "Build a recipe, fetch from a registry, or upload" },
+  { "POST", "/v1/images", ADMIN, BODY | OP, pt_images_create, .upload = pt_images_upload, .body = &pt_body_image, .query = "name format arch main", .answer = "Accepted", .summary = "Build a recipe, fetch from a registry, or upload" },
   { "GET", "/v1/images/recipes", USER, 0, pt_recipes_get, .answer = "[Recipe]", .summary = "Built-in recipes" },
   { "POST", "/v1/images/prune", ADMIN, 0, pt_images_prune, .action = "prune", .answer = "Pruned", .summary = "Remove images that nothing uses or names" },
   { "GET", "/v1/images/{ref}", USER, 0, pt_images_get_one, .query = "arch", .answer = "Image", .summary = "One image, by name or digest" },

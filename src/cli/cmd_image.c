@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* image … */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -13,7 +9,7 @@
 #include "cli/launch.h"
 #include "cli/operation.h"
 #include "cli/output.h"
-#include "cli/progress.h"
+#include "cli/upload.h"
 
 /* Its first name, else the beginning of its digest. The caller's. */
 static char *
@@ -212,57 +208,6 @@ run_build(PtCli *cli, const PtArgs *args, GError **error)
 
 /* --- import --- */
 
-typedef struct Upload {
-  int fd;
-  gint64 done, total;
-  PtProgress *progress;
-} Upload;
-
-static gssize
-read_upload(void *data, void *buf, gsize size, GError **error)
-{
-  Upload *u = data;
-  gssize n = read(u->fd, buf, size);
-
-  if (n < 0) {
-    pt_error_errno(error, errno, "reading the file");
-    return -1;
-  }
-  u->done += n;
-  pt_progress_set(u->progress, -1, u->done, u->total, "bytes", NULL);
-  return n;
-}
-
-/* A file is sent; what has a scheme is fetched by the server. */
-static bool
-import_file(PtCli *cli, const char *file, const char *name, const char *format, const char *arch, json_t **ret, GError **error)
-{
-  static const char *const headers[] = { "Content-Type", "application/octet-stream", NULL };
-  g_autofree char *query = arch ? pt_client_path("/v1/images?name=%s&format=%s&arch=%s", name, format, arch)
-                                : pt_client_path("/v1/images?name=%s&format=%s", name, format),
-                  *title = g_strdup_printf("Sending %s", file);
-  Upload u = { .fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC) };
-  struct stat st;
-
-  if (u.fd < 0 || fstat(u.fd, &st) < 0) {
-    pt_error_errno(error, errno, "%s", file);
-    return false;
-  }
-  u.total = S_ISREG(st.st_mode) ? st.st_size : 0;
-  u.progress = pt_progress_new(cli, title);
-  PtClientRequest r = {
-    .method = "POST", .path = query, .headers = headers, .source = read_upload, .source_data = &u, .timeout = -1
-  };
-  PtTransport *t = pt_cli_transport(cli, error);
-  g_autoptr(PtClientReply) reply = t ? t->ops->send(t, &r, error) : NULL;
-  pt_progress_free(u.progress);
-  close(u.fd);
-  if (!reply || !pt_client_reply_check(reply, error))
-    return false;
-  *ret = pt_json_parse_object(reply->body, reply->body_size, error);
-  return *ret != NULL;
-}
-
 static bool
 import_remote(PtCli *cli, const PtArgs *args, const char *source, const char *name, json_t **ret, GError **error)
 {
@@ -282,28 +227,13 @@ import_remote(PtCli *cli, const PtArgs *args, const char *source, const char *na
 static bool
 has_scheme(const char *source)
 {
-  static const char *const schemes[] = { "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "recipe:", "qcow2:",
+  static const char *const schemes[] = { "docker://", "oci:", "docker-archive:", "oci-archive:", "rootfs:", "program:", "recipe:", "qcow2:",
                                          "raw:", "vmdk:", "vdi:", "vhdx:", "vhd:", "ova:", "iso:" };
 
   for (guint i = 0; i < G_N_ELEMENTS(schemes); i++)
     if (g_str_has_prefix(source, schemes[i]))
       return true;
   return false;
-}
-
-/* What a file is, unless told: by its name, and never by what is in it. */
-static const char *
-format_of(const char *file)
-{
-  static const char *const known[][2] = { { ".qcow2", "qcow2" }, { ".raw", "raw" }, { ".vmdk", "vmdk" },
-                                          { ".vdi", "vdi" },     { ".vhd", "vhd" }, { ".vhdx", "vhdx" },
-                                          { ".vpc", "vhd" },     { ".ova", "ova" }, { ".iso", "iso" } };
-  g_autofree char *lower = g_ascii_strdown(file, -1);
-
-  for (guint i = 0; i < G_N_ELEMENTS(known); i++)
-    if (g_str_has_suffix(lower, known[i][0]))
-      return known[i][1];
-  return "rootfs";
 }
 
 static int
@@ -319,9 +249,11 @@ run_import(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   }
   const char *what = name ? name : source;
+  const PtUpload upload = { source, name, format || remote ? format : pt_upload_format(source), pt_args_get(args, "arch"),
+                            pt_args_get(args, "main") };
   g_autofree char *title = g_strdup_printf("Importing %s", what);
   if (remote ? !import_remote(cli, args, source, name, &answer, error)
-             : !import_file(cli, source, name, format ? format : format_of(source), pt_args_get(args, "arch"), &answer, error))
+             : !pt_upload(cli, &upload, &answer, error))
     return -1;
   if (!pt_operation_wait(cli, answer, title, 0, &op, error)) {
     g_prefix_error(error, "image %s: ", what);
@@ -492,7 +424,8 @@ run_rename(PtCli *cli, const PtArgs *args, GError **error)
 
 static const PtOption import_options[] = {
   { "format", 0, "FORMAT",
-    "Of a file: rootfs, docker-archive, oci-archive, qcow2, raw, vmdk, vdi, vhdx, vhd, ova, iso (by its name)", false },
+    "Of a file: rootfs, docker-archive, oci-archive, qcow2, raw, vmdk, vdi, vhdx, vhd, ova, iso (by its name), program (seen)", false },
+  { "main", 0, "PATH", "Of a tarball or directory with a program: which file of it is run", false },
   { "arch", 0, "ARCH", "Its architecture: x86_64, aarch64, … (this machine's)", false },
   { NULL, 0, NULL, NULL, false },
 };
@@ -551,7 +484,9 @@ const PtCommand pt_cmds_image[] = {
     .text = "SOURCE is docker://REGISTRY/REPOSITORY:TAG, a file here (- is standard input), or on the server oci:PATH, "
             "docker-archive:PATH, oci-archive:PATH, rootfs:PATH. The disk of an unmodified system is qcow2:PATH, raw:PATH, vmdk:PATH, "
             "vdi:PATH, vhdx:PATH, vhd:PATH or ova:PATH, a disc to install from iso:PATH; of files here the name's end says so, or "
-            "--format.",
+            "--format.\n"
+            "A file that is a program (ELF, a script, a WebAssembly module, a Java archive), or a directory with one, becomes an image "
+            "that runs it as a process; on the server it is program:PATH[:MAIN].",
     .examples = { { "portena image import docker://alpine:3.20 alpine", "from a registry" },
                   { "portena image import machine.ova mine", "from a file here, told by its name" } } },
   { .name = "image delete",

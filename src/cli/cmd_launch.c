@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* launch: one request where the image is there; where its recipe has not been built yet, that first. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -8,6 +10,7 @@
 #include "cli/launch.h"
 #include "cli/operation.h"
 #include "cli/output.h"
+#include "cli/upload.h"
 #include "model/instance.h"
 
 const char pt_launch_text[] =
@@ -330,6 +333,33 @@ make(PtCli *cli, const PtArgs *args, const PtTarget *t, const json_t *body, cons
   return g_steal_pointer(&answer);
 }
 
+/* A program of this machine becomes an image first; its name is the caller's. */
+static char *
+bring_in(PtCli *cli, const PtArgs *args, const char *file, GError **error)
+{
+  g_autofree char *name = pt_upload_name(file), *title = g_strdup_printf("Importing %s", name), *safe = pt_safe(file);
+  g_autoptr(json_t) answer = NULL, op = NULL;
+
+  if (access(file, R_OK) < 0) {
+    pt_error_errno(error, errno, "%s", safe);
+    return NULL;
+  }
+  if (strcmp(pt_upload_format(file), "program") != 0) {
+    PT_SET(error, PT_ERR_INVALID, "%s: is no program: neither ELF nor a script, no WebAssembly module, no Java archive", safe);
+    pt_error_hint(error, "another kind of image is brought in first:  portena image import %s NAME", safe);
+    return NULL;
+  }
+  if (pt_args_has(args, "dry-run"))
+    return g_steal_pointer(&name);
+  const PtUpload upload = { .file = file, .name = name, .format = "program" };
+  if (!pt_upload(cli, &upload, &answer, error) || !pt_operation_wait(cli, answer, title, 0, &op, error)) {
+    g_prefix_error(error, "program %s: ", safe);
+    return NULL;
+  }
+  pt_note(cli, "The program %s is image %s now.", safe, name);
+  return g_steal_pointer(&name);
+}
+
 static bool
 name_is_free(PtCli *cli, const PtTarget *t, GError **error)
 {
@@ -355,23 +385,31 @@ int
 pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
 {
   const char *image = pt_args_nth(args, 0);
+  g_autofree char *brought = NULL;
   g_auto(PtTarget) t = { 0 };
   g_autoptr(json_t) body = NULL, found = NULL, answer = NULL;
   bool watched = cli->err_tty && !cli->quiet && !cli->json, dry = pt_args_has(args, "dry-run");
 
-  g_free(cli->missed_image);
-  cli->missed_image = g_strdup(image);
   if (!pt_target_parse(cli, pt_args_nth(args, 1), &t, error))
     return -1;
+  if (pt_upload_is_program(image)) {
+    brought = bring_in(cli, args, image, error);
+    if (!brought)
+      return -1;
+    image = brought;
+    watched &= !dry;
+  }
+  g_free(cli->missed_image);
+  cli->missed_image = g_strdup(image);
   body = build_body(args, image, t.name, error);
-  if (!body || ((watched || dry) && !look_at_image(cli, args, image, &found, error)))
+  if (!body || ((watched || (dry && !brought)) && !look_at_image(cli, args, image, &found, error)))
     return -1;
   g_autofree char *what = describe(body, found);
   if (dry && !name_is_free(cli, &t, error))
     return -1;
   if (dry) {
     pt_say("Would create %s in space %s: %s%s. Nothing was made.", t.name, t.space, what,
-           found ? "" : " (to be built first)");
+           found ? "" : brought ? " (to be brought in first)" : " (to be built first)");
     return 0;
   }
   answer = make(cli, args, &t, body, what, error);

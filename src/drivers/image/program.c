@@ -139,8 +139,12 @@ place_tree(PtImageWork *w, const PtSource *s, bool directory, GError **error)
 
   if (directory)
     return run_place(w, "tree", "", options, error);
-  return pt_image_work_run(w, &(PtJailRun){ .argv = root }, NULL, error) && pt_image_unpack(w, s, "/work/root/app", error) &&
-         run_place(w, "none", "", NULL, error);
+  if (!pt_image_work_run(w, &(PtJailRun){ .argv = root }, NULL, error))
+    return false;
+  if (pt_image_unpack(w, s, "/work/root/app", error))
+    return run_place(w, "none", "", NULL, error);
+  g_prefix_error(error, "neither a program nor a tarball with one: ");
+  return false;
 }
 
 /* A descriptor of the tree that was made; paths in it lead no further. */
