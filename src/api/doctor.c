@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -71,6 +72,20 @@ check_programs(json_t *items)
     g_autofree char *hint = g_strdup_printf("install it: apt install --no-install-recommends %s", programs[i].package);
     check(items, programs[i].name, path ? OK : programs[i].missing, detail, hint);
   }
+}
+
+/* Where the memory of hibernated containers goes. */
+static void
+check_swap(PtApi *api, json_t *items)
+{
+  struct sysinfo s = { 0 };
+
+  sysinfo(&s);
+  g_autofree char *size = pt_size_format((gint64)s.totalswap * s.mem_unit), *free = pt_size_format((gint64)s.freeswap * s.mem_unit);
+  g_autofree char *detail = s.totalswap         ? g_strdup_printf("%s of %s free: what hibernated containers hold goes there", free, size)
+                            : api->host->tune ? g_strdup("none yet: made in compressed memory when a container is first hibernated")
+                                              : g_strdup("none: containers cannot be hibernated");
+  check(items, "swap", s.totalswap || api->host->tune ? OK : WARN, detail, "give the host swap, or start portenad without --no-tune");
 }
 
 /* A number of the kernel's that a busy node runs into. */
@@ -213,6 +228,7 @@ pt_doctor_get(PtRequest *r, GError **error)
   (void)error;
   check_kernel(items);
   check_host(r->api, items);
+  check_swap(r->api, items);
   check_clock(items);
   check_pool(r->api, items);
   check_gateway(r->api, items);

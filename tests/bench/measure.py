@@ -112,6 +112,12 @@ def group_memory(name):
     return (used - int(stat[prefix + "inactive_file"]) - int(stat[prefix + "active_file"])) / 2**20
 
 
+def group_charge(name):
+    """Bytes that a control group is charged with, whatever they are."""
+    v1, v2 = pathlib.Path("/sys/fs/cgroup/memory") / name, pathlib.Path("/sys/fs/cgroup") / name
+    return int((v1 / "memory.usage_in_bytes" if v1.is_dir() else v2 / "memory.current").read_text())
+
+
 def available():
     """MiB that the kernel says are free for the taking. The whole machine's: what others do meanwhile is in it."""
     os.sync()

@@ -11,6 +11,7 @@ import time
 
 import measure
 from daemon import BUILD, TOP, Daemon, wait_for
+from rfb import Rfb
 from measure import figures, first_output, memory_of, parallel, timed
 
 CLI = BUILD / "src/cli/portena"
@@ -132,6 +133,34 @@ def listing(d, out, rounds):
         d.api("DELETE", f"/v1/spaces/{space}?force=true&wait=300", timeout=400)
 
 
+def hibernate(d, out, rounds):
+    """A desktop that has been drawn and is left alone, a fresh one each time: memory that came back once is little the next time. Its answer is
+    that to a new viewer's handshake, from before the request to resume; the picture is its first whole one."""
+    sleep, answer, picture, back = [], [], [], []
+    for n in range(max(3, rounds // 3)):
+        d.cli("launch", "desktop", f"h{n}", "--wait")
+        i = d.instance(f"h{n}")
+        socket = pathlib.Path(f"/proc/{i['pid']}/root/run/portena/rfb.sock")
+        wait_for("it listens", socket.exists)
+        screen = Rfb(socket)
+        screen.until(lambda: len(screen.colours()) > 50, 60)
+        screen.s.close()
+        time.sleep(3)
+        sleep.append(timed([CLI, "hibernate", f"h{n}"], d.env))
+        freed = d.instance(f"h{n}")["freed"]
+        back.append(100 * freed / (freed + measure.group_charge(f"{d.cgroup}/{i['id']}")))
+        start = time.perf_counter()
+        answered = d.api("POST", f"/v1/spaces/home/instances/h{n}/actions?wait=30", {"action": "resume"}).json
+        screen = Rfb(socket)
+        answer.append(measure.since(start))
+        screen.until(lambda: len(screen.colours()) > 50, 60)
+        picture.append(measure.since(start))
+        screen.s.close()
+        assert answered["state"] == "running", answered
+        d.cli("delete", f"h{n}", "--force")
+    out["hibernate_ms"], out["resume_answer_ms"], out["resume_picture_ms"], out["hibernate_given_back_percent"] = map(figures, (sleep, answer, picture, back))
+
+
 def idle(d, out, rounds):
     """The daemons, started afresh with one instance running, and left alone for a moment."""
     d.stop()
@@ -164,4 +193,4 @@ def desktop(d, out, port, rounds):
             out[key] = figures(out["desktop"].pop(key))
 
 
-PARTS = {"cycle": cycle, "first": first_in_space, "exec": execs, "crowd": crowd, "memory": memory, "list": listing, "idle": idle}
+PARTS = {"cycle": cycle, "first": first_in_space, "exec": execs, "crowd": crowd, "memory": memory, "hibernate": hibernate, "list": listing, "idle": idle}

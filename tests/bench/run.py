@@ -20,7 +20,8 @@ ROWS = (("launch returns", "launch_ms", "≤ 70"), ("launch --wait: systemd runn
         ("graceful stop", "stop_ms", "≤ 150"), ("delete of a running one", "delete_running_ms", "≤ 80"), ("delete of 20 running", "delete_20_ms", "≤ 1500"),
         ("portenad, MiB resident", "portenad_rss_mb", "≤ 18"), ("gateway and nginx, MiB", "gateway_mb", "≤ 18"),
         ("an idle systemd instance, MiB", "memory_per_idle_instance_mb", "≤ 6.5"), ("desktop: click to full frame", "desktop_ms", "≤ 1500"),
-        ("key to canvas change", "key_ms", "≤ 14"), ("list of 1,000 by API", "list_1000_ms", "≤ 15"))
+        ("key to canvas change", "key_ms", "≤ 14"), ("hibernate a desktop", "hibernate_ms", "≤ 600"), ("its answer after resume", "resume_answer_ms", "≤ 50"),
+        ("memory given back, %", "hibernate_given_back_percent", "≥ 90"), ("list of 1,000 by API", "list_1000_ms", "≤ 15"))
 
 
 def short(value):
