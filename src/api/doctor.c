@@ -12,6 +12,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "sys/arch.h"
 #include "sys/path.h"
 
 #define GATEWAY_STATUS_MAX 16384
@@ -220,6 +221,28 @@ check_kernel(json_t *items)
   check(items, "kernel", old ? BAD : OK, detail, "a kernel from 5.19 on is needed: idmapped overlays");
 }
 
+/* Images for other architectures: as containers by QEMU's user emulator. Nobody has to want that. */
+static void
+check_architectures(json_t *items)
+{
+  g_autoptr(GString) others = g_string_new(NULL);
+  g_autoptr(GError) why = NULL;
+  const PtArch *a, *host = pt_arch_host();
+
+  for (guint i = 0; (a = pt_arch_nth(i)); i++) {
+    g_autofree char *rule = NULL;
+
+    if (a == host)
+      continue;
+    if (pt_foreign_rule(a->name, &rule, why ? NULL : &why))
+      g_string_append_printf(others, "%s%s", others->len ? ", " : "", a->name);
+  }
+  g_autofree char *detail = others->len ? g_strdup_printf("%s; containers also of %s", host->name, others->str)
+                                        : g_strdup_printf("%s alone", host->name);
+  /* One that the processor runs itself is there without an emulator. */
+  check(items, "architectures", strchr(others->str, ',') ? OK : WARN, detail, why ? pt_error_get_hint(why) : "");
+}
+
 bool
 pt_doctor_get(PtRequest *r, GError **error)
 {
@@ -233,5 +256,6 @@ pt_doctor_get(PtRequest *r, GError **error)
   check_pool(r->api, items);
   check_gateway(r->api, items);
   check_programs(items);
+  check_architectures(items);
   return pt_reply_items(r, items, 0);
 }

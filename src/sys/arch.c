@@ -214,6 +214,26 @@ pt_foreign_rule(const char *name, char **ret_rule, GError **error)
   return false;
 }
 
+gsize
+pt_foreign_skip(const char *line, gsize n)
+{
+  static const char start[] = "/usr/bin/qemu-";
+  gsize name = strlen(start), first = strlen(line) + 1;
+
+  if (first >= n || strncmp(line, start, name) != 0)
+    return 0;
+  g_autofree char *emulator = g_strdup(line + name);
+  if (g_str_has_suffix(emulator, "-static"))
+    emulator[strlen(emulator) - strlen("-static")] = '\0';
+  for (guint i = 0; i < G_N_ELEMENTS(archs); i++) {
+    if (strcmp(emulator, archs[i].qemu) != 0 || line[first] != '/')
+      continue;
+    gsize second = first + strlen(line + first) + 1;
+    return second < n ? second : 0;
+  }
+  return 0;
+}
+
 bool
 pt_foreign_enter(pid_t pid, const char *rule, GError **error)
 {

@@ -41,5 +41,8 @@ bool pt_foreign_rule(const char *arch, char **ret_rule, GError **error);
 /* Writes the rule into the binfmt_misc that is mounted in the tree of process `pid`, which has not run anything of the guest's yet.
  * The emulator is opened here and now, on the node, by the node's path: it need not be in the guest. */
 bool pt_foreign_enter(pid_t pid, const char *rule, GError **error);
+/* Where in a command line (arguments ended by zeros, `n` bytes, a zero behind them) that of an emulated program begins: behind the
+ * emulator and the program's path, which the kernel puts before it. 0: it is not emulated. The line is the guest's word. */
+gsize pt_foreign_skip(const char *line, gsize n);
 /* For tests: the rule for `interpreter`. The caller's. */
 char *pt_foreign_rule_format(const PtArch *arch, const char *interpreter);

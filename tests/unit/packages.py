@@ -78,7 +78,7 @@ def commands_of_c(text):
     yield from re.findall(r'g_find_program_in_path\("([^"]+)"\)', text)
     for table in re.findall(r"\} programs\[\] = \{(.*?)\n  \};", text, flags=re.S):
         yield from re.findall(r'\{ "([^"]+)"', table)
-    yield from re.findall(r'"/usr/s?bin/([\w.+-]+)"', text)
+    yield from re.findall(r'"/usr/s?bin/([\w.+-]*[\w.+])"', text)
     for script in re.findall(r'\b(?:system|in|command = g_strdup_printf)\((?:[\w.]+,)?((?:\s*(?:"(?:[^"\\]|\\.)*"|[A-Z]+\b))+)', text):
         yield from commands_of_shell(literal(script))
 

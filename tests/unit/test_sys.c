@@ -527,6 +527,26 @@ test_arch(void)
 }
 
 static void
+test_arch_skip(void)
+{
+  static const struct {
+    const char *line;
+    gsize n, skip;
+  } lines[] = {
+    { "/usr/bin/qemu-aarch64-static\0/bin/busybox\0sleep\0" "9", 49, 42 },
+    { "/usr/bin/qemu-arm\0/bin/sh\0-sh", 29, 26 },
+    { "/usr/bin/qemu-aarch64-static\0sleep\0" "9", 36, 0 }, /* called by hand */
+    { "/usr/bin/qemu-aarch64-static\0/bin/sh", 36, 0 },
+    { "/usr/bin/qemu-system-aarch64\0/bin/sh\0x", 38, 0 },
+    { "/usr/bin/qemu-", 14, 0 },
+    { "sleep\0" "9", 7, 0 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(lines); i++)
+    g_assert_cmpuint(pt_foreign_skip(lines[i].line, lines[i].n), ==, lines[i].skip);
+}
+
+static void
 test_arch_names(void)
 {
   const PtArch *host = pt_arch_host(), *other = pt_arch_find(strcmp(host->name, "aarch64") == 0 ? "x86_64" : "aarch64");
@@ -565,6 +585,7 @@ main(int argc, char **argv)
   g_test_add_func("/sys/cgroup/v1", test_cgroup_v1);
   g_test_add_func("/sys/host/paths", test_host_paths);
   g_test_add_func("/sys/arch", test_arch);
+  g_test_add_func("/sys/arch/skip", test_arch_skip);
   g_test_add_func("/sys/arch/names", test_arch_names);
   return g_test_run();
 }

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "drivers/container/internal.h"
+#include "sys/arch.h"
 
 #define COMMAND_MAX 1024
 #define WAIT (2 * G_USEC_PER_SEC)
@@ -50,12 +51,13 @@ read_one(pid_t pid)
     n--;
   if (n <= 0)
     return NULL;
+  line[n] = '\0';
+  gsize from = pt_foreign_skip(line, (gsize)n);
   for (ssize_t i = 0; i < n; i++) {
     if (line[i] == '\0')
       line[i] = ' ';
   }
-  line[n] = '\0';
-  return pt_text_safe(line, COMMAND_MAX);
+  return pt_text_safe(line + from, COMMAND_MAX);
 }
 
 static gpointer
