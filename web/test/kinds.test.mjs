@@ -36,7 +36,7 @@ test('what a machine is made of, and nothing of what it has not', () => {
 
 test('a file name suggests a format and a name', () => {
   const cases = [
-    ['Debian 12 (x64).qcow2', 'qcow2', 'debian-12-x64'], ['setup.ISO', 'iso', 'setup'], ['root.tar.gz', 'rootfs', 'root'], ['a.tgz', 'rootfs', 'a'], ['Win.vhdx', 'vhdx', 'win'], ['old.vhd', 'vpc', 'old'],
+    ['Debian 12 (x64).qcow2', 'qcow2', 'debian-12-x64'], ['setup.ISO', 'iso', 'setup'], ['root.tar.gz', 'rootfs', 'root'], ['a.tgz', 'rootfs', 'a'], ['Win.vhdx', 'vhdx', 'win'], ['old.vhd', 'vhd', 'old'],
     ['appliance-2.1.ova', 'ova', 'appliance-2.1'], ['hello.wasm', 'program', 'hello'], ['app.jar', 'program', 'app'], ['disk.img', 'raw', 'disk'], ['what.ever', 'rootfs', 'what'], ['--x--.vdi', 'vdi', 'x'],
   ];
   for (const [file, format, name] of cases) assert.deepEqual(k.guessUpload(file), { format, name }, file);

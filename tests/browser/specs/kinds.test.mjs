@@ -81,6 +81,18 @@ spec('another architecture is said to be emulated and slower, before it is chose
   await page.getByText('Container, emulated ARM 64').waitFor();
 });
 
+spec('an image is built for other processors', { mock: true }, async (page) => {
+  await login(page, '#/images');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Build for other processors…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Build for other processors' });
+  assert.equal(await dialog.getByRole('option', { name: 'x86-64' }).count(), 0, 'not for the server’s own');
+  await dialog.getByLabel('Processors').selectOption('riscv64');
+  await dialog.getByRole('button', { name: 'Build', exact: true }).click();
+  await page.getByText('debian-riscv64 is ready.').waitFor();
+  await page.getByRole('row', { name: /debian-riscv64 RISC-V 64/ }).waitFor();
+});
+
 spec('a stopped computer changes its kind, and is told what becomes different; a running one is told why not', { mock: true }, async (page) => {
   await login(page, '#/computer/home/studio/settings');
   await page.getByRole('heading', { name: 'Runs as' }).waitFor();

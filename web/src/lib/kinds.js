@@ -45,6 +45,8 @@ export function imageWord(m) {
 export const diskNote = (m) => (m.format === 'disk' && m.disk > 0 ? `disk of ${bytes(m.disk)}` : '');
 
 const ARCH = { x86_64: 'x86-64', amd64: 'x86-64', aarch64: 'ARM 64', arm64: 'ARM 64', riscv64: 'RISC-V 64', armv7l: 'ARM 32', i686: 'x86-32', ppc64le: 'POWER 64', s390x: 'IBM Z' };
+/** What Debian is built for and QEMU runs well. */
+export const ARCHS = ['x86_64', 'aarch64', 'riscv64', 'ppc64le', 's390x'];
 const ALIAS = { amd64: 'x86_64', arm64: 'aarch64' };
 const plain = (arch) => ALIAS[arch] ?? arch;
 export const archWord = (arch) => ARCH[arch] ?? arch;
@@ -98,11 +100,11 @@ export const FORMATS = [
   ['vmdk', 'Disk: VMware (vmdk)', ['vmdk']],
   ['vdi', 'Disk: VirtualBox (vdi)', ['vdi']],
   ['vhdx', 'Disk: Hyper-V (vhdx)', ['vhdx']],
-  ['vpc', 'Disk: Hyper-V, older (vhd)', ['vhd']],
+  ['vhd', 'Disk: Hyper-V, older (vhd)', ['vhd', 'vpc']],
   ['ova', 'Appliance (OVA)', ['ova']],
   ['program', 'Program (WebAssembly, Java, Linux)', ['wasm', 'jar']],
 ];
-export const isDisk = (format) => ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx', 'vpc', 'ova'].includes(format);
+export const isDisk = (format) => ['qcow2', 'raw', 'vmdk', 'vdi', 'vhdx', 'vhd', 'ova'].includes(format);
 
 /** "Debian 12 (x64).qcow2" → { format: "qcow2", name: "debian-12-x64" }; an unknown ending is a root file system's. */
 export function guessUpload(file) {

@@ -12,7 +12,7 @@ import { attempt, confirm, openDialog, toast } from '../ui/dialog.jsx';
 import { ImagePicture } from '../ui/picture.jsx';
 import { Icon } from '../ui/icon.jsx';
 import { Table } from '../ui/table.jsx';
-import { Import, Names, Upload, follow } from './images_add.jsx';
+import { BuildFor, Import, Names, Upload, follow } from './images_add.jsx';
 
 const aboutImages = (o) => /image/.test(o.kind ?? '') || /^images?\//.test(o.target ?? '');
 
@@ -30,7 +30,8 @@ export default function Images() {
     <>
       <PageHead title="Images" sub={`What computers start from. ${count(seen.length, 'image')}, ${bytes(seen.reduce((n, m) => n + (m.size ?? 0), 0))}.`}>
         <label class="search"><Icon name="search" /><span class="sr">Search images</span><input type="search" data-search placeholder="Search" value={find} onInput={(e) => setFind(e.currentTarget.value)} /><kbd aria-hidden="true">/</kbd></label>
-        {isAdmin.value && <><Menu label="More" kind="" items={[{ text: 'Clean up unused…', icon: 'trash', act: prune }]} />
+        {isAdmin.value && <><Menu label="More" kind="" items={[recipes.value.length > 0 && serverArch.value && { text: 'Build for other processors…', icon: 'chip', act: () => openDialog((close) => <BuildFor close={close} />) },
+          { text: 'Clean up unused…', icon: 'trash', act: prune }]} />
           <Button icon="upload" onClick={() => openDialog((close) => <Upload close={close} setSending={setSending} />)}>Upload</Button>
           <Button kind="primary" icon="download" onClick={() => openDialog((close) => <Import close={close} />)}>Import</Button></>}
       </PageHead>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How images come in: from a registry, or as a file; and what they are called.
 import { useRef, useState } from 'preact/hooks';
-import { opEnd, readImages } from '../lib/live.js';
+import { opEnd, readImages, recipes, serverArch } from '../lib/live.js';
 import { imagePath, patch, post, upload } from '../lib/api.js';
 import { bytes } from '../lib/format.js';
-import { FORMATS, guessUpload, isDisk } from '../lib/kinds.js';
+import { ARCHS, FORMATS, archWord, guessUpload, isDisk, isForeign } from '../lib/kinds.js';
 import { Field } from '../ui/parts.jsx';
 import { FormDialog, attempt, toast } from '../ui/dialog.jsx';
 
@@ -29,6 +29,22 @@ export function Import({ close }) {
     <FormDialog title="Import an image" submit={submit} submitText="Import" onClose={close}>
       <Field label="From" required autoFocus value={form.source} onInput={set('source')} placeholder="nginx:1.27" autoCapitalize="none" spellcheck={false} hint="A name in a container registry, like nginx:1.27 or registry.example/team/app:2; or oci:/var/lib/portena/import/FOLDER on the server." />
       <Field label="Name here" value={form.name} onInput={set('name')} autoCapitalize="none" spellcheck={false} placeholder="the same" />
+    </FormDialog>
+  );
+}
+
+/** A built-in image for other processors: it is built and run emulated, and lives beside the server's own. */
+export function BuildFor({ close }) {
+  const archs = ARCHS.filter((a) => isForeign(a, serverArch.value));
+  const names = recipes.value.map((r) => r.name).filter((n) => !/^kernel/.test(n));
+  const [form, setForm] = useState({ recipe: names.includes('debian') ? 'debian' : names[0], arch: archs[0] });
+  const set = (k) => (e) => setForm({ ...form, [k]: e.currentTarget.value });
+  const submit = async () => follow(await post('/v1/images', { source: `recipe:${form.recipe}`, arch: form.arch }), `${form.recipe}-${form.arch} is ready.`);
+  return (
+    <FormDialog title="Build for other processors" submit={submit} submitText="Build" onClose={close}>
+      <Field label="Image">{(ids) => <select {...ids} value={form.recipe} onChange={set('recipe')}>{names.map((n) => <option key={n}>{n}</option>)}</select>}</Field>
+      <Field label="Processors">{(ids) => <select {...ids} value={form.arch} onChange={set('arch')}>{archs.map((a) => <option key={a} value={a}>{archWord(a)}</option>)}</select>}</Field>
+      <p class="hint">It will be called {form.recipe}-{form.arch}. Its programs are emulated here, also while it is built: that takes several times as long.</p>
     </FormDialog>
   );
 }
