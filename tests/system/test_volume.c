@@ -272,6 +272,76 @@ one_of_many(gpointer data)
   return NULL;
 }
 
+static bool
+count(gint64 done, gint64 total, void *data)
+{
+  g_assert_cmpint(done, <=, total);
+  return --*(int *)data >= 0;
+}
+
+/* The disk of an unmodified system: the first volume copies what is data into the pool, the next one refers to it. */
+static void
+test_disk(void)
+{
+  g_autofree char *id = vid("disk"), *other = vid("disk2"), *empty = vid("empty"), *copy = vid("copy");
+  g_autofree char *image = g_build_filename(host.state, "disk.raw", NULL), *key = g_strdup_printf("%s-key", tag),
+                  *kept_name = g_strconcat("disk-", key, NULL);
+  g_autoptr(GError) error = NULL;
+  gint64 used = 0, size = 0, actual = 0;
+  int patience = 0;
+  char buf[8] = { 0 };
+  PtVolumeSource source = { .file = image, .key = key, .report = count, .data = &patience };
+
+  int fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+  g_assert_cmpint(ftruncate(fd, GIB), ==, 0);
+  g_assert_cmpint(pwrite(fd, "system", 6, GIB / 2), ==, 6);
+  close(fd);
+
+  g_assert_false(d->create_from(pool, id, &source, GIB / 2, &error)); /* smaller than what is to be in it */
+  g_assert_error(error, PT_ERROR, PT_ERR_INVALID);
+  g_clear_error(&error);
+  g_assert_false(d->create_from(pool, id, &source, 2 * GIB, &error));
+  g_assert_error(error, PT_ERROR, PT_ERR_CANCELLED);
+  g_clear_error(&error);
+  g_autofree char *nothing = pool_file("volumes", id);
+  g_assert_false(g_file_test(nothing, G_FILE_TEST_EXISTS));
+  g_assert_cmpuint(entries("tmp"), ==, 0);
+
+  patience = 1;
+  g_assert_true(d->create_from(pool, id, &source, 2 * GIB, &error));
+  g_assert_true(d->create_from(pool, other, &source, GIB, &error)); /* nothing is copied any more */
+  g_assert_true(d->create_from(pool, empty, &(PtVolumeSource){ 0 }, GIB, &error));
+  g_assert_no_error(error);
+  g_assert_true(d->usage(pool, id, &used, &size, &error));
+  g_assert_cmpint(size, ==, 2 * GIB);
+  g_assert_cmpint(used, <, GIB / 16);
+  g_assert_null(d->attach(pool, id, &error));
+  g_assert_error(error, PT_ERROR, PT_ERR_UNSUPPORTED);
+  g_clear_error(&error);
+  g_assert_true(d->resize(pool, id, 3 * GIB, &actual, &error));
+  g_assert_cmpint(actual, ==, 3 * GIB);
+  g_assert_true(d->clone(pool, id, copy, &error));
+  g_assert_true(d->usage(pool, copy, &used, &size, &error)); /* a raw one, too: nobody looks for ext4 in it */
+  g_assert_no_error(error);
+
+  g_autofree char *held = d->hold(pool, copy, &error);
+  g_assert_no_error(error);
+  fd = open(held, O_RDONLY | O_CLOEXEC);
+  g_assert_cmpint(pread(fd, buf, 6, GIB / 2), ==, 6);
+  g_assert_cmpstr(buf, ==, "system");
+  close(fd);
+  unlink(held);
+  g_autofree char *kept = pool_file("templates", kept_name);
+  g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
+  g_assert_true(d->forget(pool, key, &error) && d->forget(pool, key, &error));
+  g_assert_false(g_file_test(kept, G_FILE_TEST_EXISTS));
+  unlink(image);
+  assert_clean(id);
+  assert_clean(other);
+  assert_clean(empty);
+  assert_clean(copy);
+}
+
 static void
 test_parallel(void)
 {
@@ -488,6 +558,7 @@ main(int argc, char **argv)
   g_test_add_func("/volume/sparse", test_sparse);
   g_test_add_func("/volume/grow", test_grow);
   g_test_add_func("/volume/clone", test_clone);
+  g_test_add_func("/volume/disk", test_disk);
   g_test_add_func("/volume/parallel", test_parallel);
   g_test_add_func("/volume/speed", test_speed);
   g_test_add_func("/volume/busy", test_busy);

@@ -24,8 +24,3 @@ bool pt_disk_convert(PtImageWork *w, const PtDiskSource *source, const char *for
 /* SHA-256 of a raw disk's content ("sha256:…"), the same whatever of it is holes: docs/IMAGES.md says of what exactly. `ret_used`: bytes in
  * blocks that are not zero. A disc (`iso`) has another than a disk of the same bytes. The step is reported on in bytes. */
 char *pt_disk_digest(PtImageWork *w, int fd, bool iso, gint64 *ret_used, GError **error);
-
-/* Copies what is data in the one file to the other, which becomes as long and is empty before; by reference where the file systems can.
- * `report` may be NULL; false from it ends the copy: CANCELLED. */
-typedef bool (*PtDiskReport)(gint64 done, gint64 total, void *data);
-bool pt_disk_copy(int from, int to, PtDiskReport report, void *data, GError **error);

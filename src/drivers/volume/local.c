@@ -27,6 +27,7 @@
 
 #include "base/dir.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "base/text.h"
 #include "drivers/volume/ext4.h"
 #include "drivers/volume/loop.h"
@@ -90,7 +91,9 @@ sizes(const char *id, int fd, gint64 *ret_file, gint64 *ret_fs, GError **error)
     pt_error_errno(error, errno, "volume %s", id);
     return false;
   }
-  *ret_file = st.st_size;
+  *ret_file = *ret_fs = st.st_size;
+  if (pt_local_is_raw(fd))
+    return true;
   *ret_fs = pt_ext4_size(fd, error);
   if (*ret_fs < 0) {
     g_prefix_error(error, "volume %s: ", id);
@@ -110,6 +113,7 @@ pool_close(PtPool *pool)
   g_free(pool->backing);
   g_free(pool->mounts);
   g_mutex_clear(&pool->templates);
+  g_mutex_clear(&pool->disks);
   g_free(pool);
 }
 
@@ -135,6 +139,7 @@ pool_open(const PtHost *host, GError **error)
   bool ok;
 
   g_mutex_init(&pool->templates);
+  g_mutex_init(&pool->disks);
   pool->mounts = g_build_filename(host->run, "mnt", "vol", NULL);
   pool->cap_sys_resource = host->cap_sys_resource;
   ok = pt_local_place(pool, host->state, host->run, error);
@@ -225,7 +230,7 @@ copy(PtPool *pool, int from, const char *id, bool durable, GError **error)
 
   if (fd < 0)
     return false;
-  if (!pt_local_reflink(from, fd) || (durable && fsync(fd) < 0)) {
+  if (!pt_local_reflink(from, fd) || (pt_local_is_raw(from) && !pt_local_mark_raw(fd)) || (durable && fsync(fd) < 0)) {
     pt_error_errno(error, errno, "volume %s", id);
     pt_error_hint(error, "nothing was made");
     return false;
@@ -264,6 +269,40 @@ volume_create(PtPool *pool, const char *id, gint64 bytes, GError **error)
     return false;
   }
   return copy(pool, from, id, false, error);
+}
+
+static bool
+volume_create_from(PtPool *pool, const char *id, const PtVolumeSource *source, gint64 bytes, GError **error)
+{
+  g_autofree char *path = path_of(pool, id);
+
+  if (!id_ok(id, error) || !size_ok(id, bytes, error))
+    return false;
+  if (g_file_test(path, G_FILE_TEST_EXISTS))
+    return true;
+  g_auto(Fd) fd = room(pool, error) ? nameless(pool, error) : -1;
+  if (fd < 0 || !pt_local_fill(pool, fd, source, (bytes + ALIGN - 1) / ALIGN * ALIGN, error)) {
+    g_prefix_error(error, "volume %s: ", id);
+    return false;
+  }
+  return publish(pool, fd, id, error);
+}
+
+/* In tmp/: what a killed daemon held goes at the next open. */
+static char *
+volume_hold(PtPool *pool, const char *id, GError **error)
+{
+  g_autofree char *tag = pt_random_hex(8), *path = g_strdup_printf("%s/tmp/held-%s", pool->dir, tag);
+  g_auto(Fd) from = open_volume(pool, id, O_RDONLY, error);
+  g_auto(Fd) to = from < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+  if (to >= 0 && pt_local_reflink(from, to))
+    return g_steal_pointer(&path);
+  if (from >= 0)
+    pt_error_errno(error, errno, "volume %s", id);
+  if (to >= 0)
+    unlink(path);
+  return NULL;
 }
 
 static bool
@@ -379,6 +418,10 @@ volume_resize(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GE
     pt_error_errno(error, errno, "volume %s: growing it", id);
     return false;
   }
+  if (pt_local_is_raw(fd)) {
+    *ret_actual = bytes;
+    return true;
+  }
   if (fs < bytes && !pt_is_mounted(where)) {
     if (!grow_offline(pool, id, fd, &damaged, error)) {
       if (ftruncate(fd, size) < 0)
@@ -411,6 +454,10 @@ open_for_attach(PtPool *pool, const char *id, GError **error)
 
   if (fd < 0)
     return -1;
+  if (pt_local_is_raw(fd)) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "volume %s: the disk of an unmodified system, which is not mounted on the node", id);
+    return -1;
+  }
   if (!pt_local_lock(fd, BUSY_WAIT)) {
     pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
     pt_error_hint(error, "something on this node still has it open: an instance that is being stopped, or a daemon "
@@ -561,6 +608,9 @@ const PtPoolDriver pt_pool_local = {
   .close = pool_close,
   .info = pool_info,
   .create = volume_create,
+  .create_from = volume_create_from,
+  .forget = pt_local_forget,
+  .hold = volume_hold,
   .clone = volume_clone,
   .remove = volume_remove,
   .attach = volume_attach,

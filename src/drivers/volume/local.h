@@ -12,6 +12,7 @@ struct PtPool {
   char *mounts;   /* RUN/mnt/vol */
   bool cap_sys_resource;
   GMutex templates; /* one template is made at a time */
+  GMutex disks;     /* one disk is copied into the pool at a time */
 };
 
 /* Finds or makes the place of the pool and mounts it: sets dir and backing. */
@@ -19,6 +20,14 @@ bool pt_local_place(PtPool *pool, const char *state, const char *run, GError **e
 
 /* An open template of an empty file system of `bytes`; made if it is not there yet. -1 on error. */
 int pt_local_template(PtPool *pool, gint64 bytes, GError **error);
+
+/* ---- local_disk.c: raw volumes ---- */
+/* Whether the volume in `fd` is a whole disk. The file itself says so, in an extended attribute. */
+bool pt_local_is_raw(int fd);
+bool pt_local_mark_raw(int fd);
+/* Fills the new file `to` with what the source has, growing it to `bytes`, and marks it. */
+bool pt_local_fill(PtPool *pool, int to, const PtVolumeSource *source, gint64 bytes, GError **error);
+bool pt_local_forget(PtPool *pool, const char *key, GError **error);
 
 /* flock(fd, LOCK_EX), waiting at most `timeout` µs: false with errno, EWOULDBLOCK when it is held for longer. */
 bool pt_local_lock(int fd, gint64 timeout);

@@ -27,7 +27,7 @@ prune(const char *dir)
     g_autofree char *path = g_build_filename(dir, name, NULL);
     GStatBuf st;
 
-    if (g_stat(path, &st) < 0)
+    if (!g_str_has_prefix(name, "ext4-") || g_stat(path, &st) < 0)
       continue;
     n++;
     if (st.st_mtime < oldest_time) {

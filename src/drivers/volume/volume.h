@@ -14,6 +14,14 @@ typedef struct PtPoolInfo {
   bool reflink;
 } PtPoolInfo;
 
+/* What a volume with a whole disk is made from. */
+typedef struct PtVolumeSource {
+  const char *file; /* a raw disk, with holes; NULL: the volume is an empty disk */
+  const char *key;  /* names what is in it, for the copy that the pool keeps */
+  bool (*report)(gint64 done, gint64 total, void *data); /* while it is copied; false ends it: CANCELLED. May be NULL */
+  void *data;
+} PtVolumeSource;
+
 typedef struct PtPoolDriver {
   const char *name; /* "local" */
   PtPool *(*open)(const PtHost *host, GError **error);
@@ -21,6 +29,13 @@ typedef struct PtPoolDriver {
   bool (*info)(PtPool *pool, PtPoolInfo *ret, GError **error);
   /* A new empty ext4 volume of `bytes`, cloned from a prepared template; exists already: success. NO_SPACE. */
   bool (*create)(PtPool *pool, const char *id, gint64 bytes, GError **error);
+  /* A new raw volume: the disk of an unmodified system, `bytes` long, with what `source` has at its beginning. It is never mounted
+   * here, and nothing of ext4 is tried on it. Where the pool cannot refer to the source's blocks it copies them once, and keeps that copy
+   * until forget(). Exists already: success. INVALID: the source is longer. */
+  bool (*create_from)(PtPool *pool, const char *id, const PtVolumeSource *source, gint64 bytes, GError **error);
+  bool (*forget)(PtPool *pool, const char *key, GError **error); /* absent is success */
+  /* What is in a volume at this moment, as a file of its own that nobody else writes. Its path is the caller's, and so is removing it. */
+  char *(*hold)(PtPool *pool, const char *id, GError **error);
   bool (*clone)(PtPool *pool, const char *from, const char *id, GError **error);
   bool (*remove)(PtPool *pool, const char *id, GError **error); /* absent is success; attached: CONFLICT */
   /* Mounts it and returns the mount point; attached already: the same. Applies a growth that had to wait.
