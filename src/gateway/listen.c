@@ -52,7 +52,8 @@ pt_listen_parse(const char *text, PtListen *ret, GError **error)
 bool
 pt_listen_open(PtListen *l, GError **error)
 {
-  int on = 1, fd = socket(l->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  /* nginx leaves a socket that it inherits as it is: of two of its workers that a connection wakes, one would wait in accept() */
+  int on = 1, fd = socket(l->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
   if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
       (l->addr.ss_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&

@@ -8,7 +8,7 @@
 typedef struct PtListen {
   struct sockaddr_storage addr;
   socklen_t len;
-  int fd;        /* -1 until opened; close-on-exec */
+  int fd;        /* -1 until opened; close-on-exec, never blocks */
   bool optional; /* a default: one can go on without it */
 } PtListen;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <gnutls/x509.h>
 #include <string.h>
@@ -149,6 +150,11 @@ test_listen(void)
     g_assert_false(pt_listen_parse(bad[i], &l, &err));
     g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
   }
+  PtListen open;
+  g_assert_true(pt_listen_parse("127.0.0.1:0", &open, NULL));
+  g_assert_true(pt_listen_open(&open, NULL));
+  g_assert_cmpint(fcntl(open.fd, F_GETFL) & O_NONBLOCK, !=, 0); /* nginx's workers race for what comes in */
+  close(open.fd);
 }
 
 static void
