@@ -151,3 +151,17 @@ pt_io_write(PtIo *io, const void *buf, gsize size, GError **error)
   }
   return true;
 }
+
+void
+pt_io_discard(int fd, gsize most, gint64 deadline)
+{
+  guint8 buf[16384];
+  PtIo io = pt_io_fd(fd, deadline);
+
+  while (most > 0 && pt_io_wait(&io, POLLIN, NULL)) {
+    gssize n = io.read(&io, buf, MIN(most, sizeof buf));
+    if (n <= 0)
+      return;
+    most -= (gsize)n;
+  }
+}

@@ -27,3 +27,6 @@ bool pt_io_read(PtIo *io, void *buf, gsize size, GError **error);
 bool pt_io_write(PtIo *io, const void *buf, gsize size, GError **error);
 /* Waits until `events` (poll.h) are there; false with TIMEOUT. */
 bool pt_io_wait(const PtIo *io, short events, GError **error);
+/* Throws away what comes on `fd` until the peer closes, `most` bytes have come or `deadline` is there. Closing with bytes unread
+ * resets the connection, and the reset may overtake what was said last: so the peer gets a moment to read it. */
+void pt_io_discard(int fd, gsize most, gint64 deadline);

@@ -37,6 +37,7 @@
 
 #define HANDSHAKE (20 * G_USEC_PER_SEC)
 #define LINGER (G_USEC_PER_SEC / 2)
+#define LINGER_BYTES (64u << 10)
 #define BUFFER (16u << 10) /* a TLS record */
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -326,24 +327,6 @@ converse(Viewer *w, GError **error)
   return true;
 }
 
-/* Closing with bytes unread resets the connection, and the reset may overtake the reason that was just sent: the peer gets a
- * moment to read it, and what it sends meanwhile is thrown away. */
-static void
-linger(int fd)
-{
-  guint8 buf[4096];
-  gsize left = 64u << 10;
-  PtIo io = pt_io_fd(fd, pt_mono() + LINGER);
-
-  shutdown(fd, SHUT_WR);
-  while (left > 0 && pt_io_wait(&io, POLLIN, NULL)) {
-    gssize n = io.read(&io, buf, MIN(left, sizeof buf));
-    if (n <= 0)
-      return;
-    left -= (gsize)n;
-  }
-}
-
 static gpointer
 viewer_main(gpointer data)
 {
@@ -360,8 +343,10 @@ viewer_main(gpointer data)
     gnutls_bye(w->session, GNUTLS_SHUT_WR);
     gnutls_deinit(w->session);
   }
-  if (!relayed)
-    linger(w->fd);
+  if (!relayed) {
+    shutdown(w->fd, SHUT_WR);
+    pt_io_discard(w->fd, LINGER_BYTES, pt_mono() + LINGER);
+  }
   close(w->fd);
   if (w->desktop >= 0)
     close(w->desktop);

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/wireio.h"
+#include "gateway/io.h"
 #include "gateway/message.h"
 
 #define READ_SIZE (64u << 10)
@@ -33,6 +34,7 @@
 #define DEAD_AFTER (75 * G_USEC_PER_SEC)
 #define FIRST_TEXT (10 * G_USEC_PER_SEC)
 #define CLOSING (3 * G_USEC_PER_SEC)
+#define LINGER_BYTES (16u << 20)
 #define DRAIN_MS 50 /* a terminal's last bytes may come a little after its exit */
 
 enum { IN, OUT, ERR, CONTROL, N_FDS }; /* IN: where we write; OUT and ERR: what we read */
@@ -542,6 +544,18 @@ run(PtWs *ws, gint64 end, bool (*done)(const PtWs *))
   }
 }
 
+/* The last run: the stream is let go. After an error of the protocol wslay reads no more, and the close that says which one it
+ * was may still be on its way. */
+static void
+finish(PtWs *ws)
+{
+  run(ws, 0, NULL);
+  for (guint i = 0; i < N_FDS; i++)
+    close_fd(ws, i);
+  if (!ws->gone && !wslay_event_get_read_enabled(ws->ctx) && !wslay_event_get_close_received(ws->ctx))
+    pt_io_discard(ws->fd, LINGER_BYTES, pt_mono() + CLOSING);
+}
+
 static bool
 have_first(const PtWs *ws)
 {
@@ -569,7 +583,7 @@ void
 pt_ws_refuse(PtWs *ws, const GError *error)
 {
   refuse(ws, error);
-  run(ws, 0, NULL);
+  finish(ws);
 }
 
 void
@@ -582,5 +596,5 @@ pt_ws_relay(PtWs *ws, guint32 type, int fd)
     nonblocking(fd);
     begin(ws);
   }
-  run(ws, 0, NULL);
+  finish(ws);
 }

@@ -63,11 +63,12 @@ def test_thumbnail(bed):
 
 def test_thumbnail_crowd(bed):
     time.sleep(4.1)
-    visitors = bed.desktop.visitors
+    visitors, began = bed.desktop.visitors, time.monotonic()
     many = [subprocess.Popen(["curl", "-sk", "-H" + GOOD, "-o/dev/null", "-w%{http_code}", f"https://localhost:{PORT}{HOME}/thumbnail"],
                              stdout=subprocess.PIPE, text=True) for _ in range(15)]
     assert [p.communicate()[0] for p in many] == ["200"] * 15
-    assert bed.desktop.visitors == visitors + 1, "one look for all"
+    looks = 1 + int((time.monotonic() - began) / 4)  # a picture is good for 4 s, and 15 of curl may take longer here
+    assert bed.desktop.visitors - visitors in range(1, looks + 1), "one look for all"
 
 
 def test_thumbnail_hostile(bed):
