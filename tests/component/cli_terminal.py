@@ -469,7 +469,7 @@ class OverHttps(Case):
         r = self.run_cli("exec", "studio", "no-such-command")
         self.assertEqual((r.returncode, r.stderr), (127, b"portena: studio: no-such-command: there is no such command\n"))
         r = self.run_cli("exec", "db", "true")
-        self.assertEqual(r.returncode, 1)
+        self.assertEqual(r.returncode, 1, r.stderr)
         self.assertIn(b"portena start db", r.stderr)
         p = subprocess.Popen([PORTENA, "exec", "studio", "--", "sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done"], env=self.env,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)

@@ -196,6 +196,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")  # as it will: a client that reuses the connection would race with its end
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
