@@ -43,7 +43,11 @@ static const PtEngine process_engine = {
 const PtEngine *
 pt_engine_of(const PtInstance *spec, GError **error)
 {
-  static const PtEngine *const engines[PT_N_KINDS] = { [PT_KIND_CONTAINER] = &pt_engine_container, [PT_KIND_PROCESS] = &process_engine };
+  static const PtEngine *const engines[PT_N_KINDS] = {
+    [PT_KIND_CONTAINER] = &pt_engine_container,
+    [PT_KIND_MACHINE] = &pt_engine_machine,
+    [PT_KIND_PROCESS] = &process_engine,
+  };
   const PtEngine *engine = spec->kind >= 0 && spec->kind < PT_N_KINDS ? engines[spec->kind] : NULL;
 
   if (!engine) {

@@ -9,9 +9,12 @@
  * the function of the same name in drivers/container/container.h, unless said otherwise. */
 #include "drivers/container/container.h"
 
+/* The name of a raw engine's network port in its jail. */
+#define PT_ENGINE_TAP "tap0"
+
 typedef struct PtEngine {
   /* It opens the volume's file and the image's file by itself (PtContainerStart's volume_file, image_file); neither is mounted on
-   * the node while it runs. */
+   * the node while it runs. Its network port is a tap, and its guest sets it up. */
   bool raw;
   bool (*start)(PtContainers *c, const PtContainerStart *start, GError **error);
   bool (*stop)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, const PtPatience *patience,
@@ -38,7 +41,7 @@ typedef struct PtEngine {
   bool (*forget)(PtContainers *c, const char *id, GError **error);
 } PtEngine;
 
-extern const PtEngine pt_engine_container;
+extern const PtEngine pt_engine_container, pt_engine_machine;
 
 /* The engine of an instance; NULL and UNSUPPORTED where this node has none for its kind. */
 const PtEngine *pt_engine_of(const PtInstance *spec, GError **error);

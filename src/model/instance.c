@@ -268,3 +268,9 @@ pt_instance_free(PtInstance *i)
 {
   pt_record_free(&pt_instance_type, i);
 }
+
+bool
+pt_instance_announces(const PtInstance *i)
+{
+  return i->kind == PT_KIND_MACHINE || (i->kind == PT_KIND_CONTAINER && i->init == PT_INIT_SYSTEM);
+}

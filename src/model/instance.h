@@ -118,6 +118,9 @@ typedef struct PtStatus {
   char *step;         /* what is being done now, for a person */
 } PtStatus;
 
+/* Whether its guest itself says when it is up: a system's, and any machine's. Else it is up as soon as it runs. */
+bool pt_instance_announces(const PtInstance *i);
+
 bool pt_run_move(int *run, PtRun to, GError **error);
 
 PtInstance *pt_instance_parse(const json_t *json, GError **error);

@@ -225,7 +225,7 @@ do_start(Pass *p)
     short_life(p);
     return;
   }
-  s->ready = p->spec->init == PT_INIT_APP;
+  s->ready = !pt_instance_announces(p->spec);
   settle(p, PT_RUN_RUNNING, NULL);
   p->u->watched = true;
   pt_unit_watch_exit(p->a, p->u);
@@ -494,10 +494,11 @@ adopt(Pass *p)
 {
   g_autoptr(GError) err = NULL;
 
-  g_autofree char *lower = pt_images_mount(p->a->images, p->spec->image, &err);
+  const PtEngine *engine = pt_engine_of(p->spec, NULL);
+  g_autofree char *lower = engine && engine->raw ? NULL : pt_images_mount(p->a->images, p->spec->image, &err);
   if (lower)
     p->u->image_mounted = g_strdup(p->spec->image);
-  else
+  else if (err)
     pt_log_warn("node", "%s: %s", p->u->key, err->message);
   p->u->attached = true;
   p->u->watched = true;

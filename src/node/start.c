@@ -62,8 +62,9 @@ pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, 
 
 /* The network's description of an instance; `publish` is the caller's array of at least the ports' number. */
 static PtNetPort
-net_port(const PtInstance *spec, PtNetPublish *publish)
+net_port(const PtInstance *spec, gint64 idbase, PtNetPublish *publish)
 {
+  const PtEngine *engine = pt_engine_of(spec, NULL);
   guint n = spec->ports ? spec->ports->len : 0;
 
   for (guint i = 0; i < n; i++) {
@@ -71,13 +72,15 @@ net_port(const PtInstance *spec, PtNetPublish *publish)
     publish[i] = (PtNetPublish){ .udp = p->protocol == 1, .listen = (guint16)p->listen, .to = (guint16)p->to, .address = p->address };
   }
   return (PtNetPort){ .id = spec->id, .name = spec->name, .address = spec->address, .address6 = spec->address6, .mac = spec->mac,
-                      .publish = publish, .n_publish = n };
+                      .publish = publish, .n_publish = n, .tap = engine && engine->raw ? PT_ENGINE_TAP : NULL,
+                      .tap_owner = (uid_t)idbase };
 }
 
 typedef struct {
   PtAgent *agent;
   const PtInstance *spec;
   const char *space_id;
+  gint64 idbase;
 } Plug;
 
 static bool
@@ -85,7 +88,7 @@ plug(pid_t pid, void *data, GError **error)
 {
   Plug *p = data;
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, p->spec->ports ? p->spec->ports->len + 1 : 1);
-  PtNetPort port = net_port(p->spec, publish);
+  PtNetPort port = net_port(p->spec, p->idbase, publish);
 
   return pt_net_bridge.port_up(p->agent->net, p->space_id, &port, pid, error);
 }
@@ -167,6 +170,101 @@ take_idbase(PtAgent *a)
   return base;
 }
 
+/* What a start is given, and the strings that it borrows. */
+typedef struct Needs {
+  char *lower, *volume;           /* mounted */
+  char *image_file, *volume_file; /* or as they are */
+  char *kernel;                   /* mounted */
+  char *kernel_digest;
+} Needs;
+
+static void
+needs_clear(PtAgent *a, Needs *n)
+{
+  if (n->kernel_digest) /* the jail holds its own mount of it by now */
+    pt_images_unmount(a->images, n->kernel_digest);
+  g_free(n->lower);
+  g_free(n->volume);
+  g_free(n->image_file);
+  g_free(n->volume_file);
+  g_free(n->kernel);
+  g_free(n->kernel_digest);
+}
+
+/* The newest kernel for machines of `arch` is mounted; none is no error. */
+static bool
+find_kernel(PtAgent *a, const char *arch, Needs *n, GError **error)
+{
+  g_autoptr(GPtrArray) all = pt_images_list(a->images, error);
+  const PtImage *best = NULL;
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const PtImage *image = g_ptr_array_index(all, i);
+    if (image->format == PT_FORMAT_KERNEL && g_strcmp0(image->arch, arch) == 0 && (!best || image->created > best->created))
+      best = image;
+  }
+  if (!best)
+    return all != NULL;
+  n->kernel = pt_images_mount(a->images, best->digest, error);
+  if (n->kernel)
+    n->kernel_digest = g_strdup(best->digest);
+  return n->kernel != NULL;
+}
+
+/* Image and volume for an engine that opens them itself. */
+static bool
+expose(PtAgent *a, PtUnit *u, const PtInstance *spec, const PtImage *image, Needs *n, GError **error)
+{
+  pt_unit_detach(a, u, spec);
+  n->image_file = pt_images_file(a->images, spec->image, error);
+  if (!n->image_file) {
+    g_prefix_error(error, "image %s: ", spec->image_name ? spec->image_name : spec->image);
+    return false;
+  }
+  if (pt_pool_local.create(a->pool, spec->volume, spec->disk, error) && grow_volume(a, spec, error))
+    n->volume_file = pt_pool_local.expose(a->pool, spec->volume, (uid_t)u->status->idbase, error);
+  if (!n->volume_file) {
+    g_prefix_error(error, "root volume: ");
+    return false;
+  }
+  u->attached = true;
+  return find_kernel(a, image->arch, n, error);
+}
+
+static bool
+take_ids(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
+{
+  if (u->status->idbase || (u->status->idbase = take_idbase(a)))
+    return true;
+  PT_SET(error, PT_ERR_OVER_QUOTA, "%s: this node has no range of user ids left (%d instances hold one)", spec->name, PT_IDBASE_N);
+  pt_error_hint(error, "delete instances that are not needed:  portena list");
+  return false;
+}
+
+/* All is there: the network comes up and the engine starts. */
+static bool
+start_with(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, const PtInstance *spec, const Needs *n, int *ret_ready,
+           GError **error)
+{
+  g_autofree char *space_id = NULL, *dns = NULL, *domain = g_strdup_printf("%s.internal", spec->space), *key = pt_key_space(spec->space);
+  g_autoptr(PtSpace) space = pt_records_get(a->store, key, &pt_space_type, NULL, error);
+
+  if (!space || (!spec->offline && !pt_agent_space_up(a, spec->space, &space_id, &dns, error)))
+    return false;
+  Plug p = { a, spec, space_id, u->status->idbase };
+  PtContainerStart start = { .spec = spec, .image = image, .lower = n->lower, .volume = n->volume, .idbase = u->status->idbase,
+                             .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel,
+                             .subnet = space->subnet, .prefix6 = space->prefix6,
+                             .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
+                             .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };
+  if (engine->start(a->containers, &start, error))
+    return true;
+  if (space_id)
+    pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
+  pt_container_clear(a->containers, spec->id, false, NULL);
+  return false;
+}
+
 bool
 pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GError **error)
 {
@@ -174,29 +272,13 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   if (!engine)
     return false;
   g_autoptr(PtImage) image = pt_agent_image(a, spec->image, error);
-  if (!image)
+  if (!image || !take_ids(a, u, spec, error))
     return false;
-  if (!u->status->idbase && !(u->status->idbase = take_idbase(a))) {
-    PT_SET(error, PT_ERR_OVER_QUOTA, "%s: this node has no range of user ids left (%d instances hold one)", spec->name, PT_IDBASE_N);
-    pt_error_hint(error, "delete instances that are not needed:  portena list");
-    return false;
-  }
-  g_autofree char *lower = NULL, *volume = NULL, *space_id = NULL, *dns = NULL;
-  if (!pt_unit_attach(a, u, spec, &lower, &volume, error))
-    return false;
-  if (!spec->offline && !pt_agent_space_up(a, spec->space, &space_id, &dns, error)) {
-    pt_unit_detach(a, u, spec);
-    return false;
-  }
-  g_autofree char *domain = g_strdup_printf("%s.internal", spec->space);
-  Plug p = { a, spec, space_id };
-  PtContainerStart start = { .spec = spec, .image = image, .lower = lower, .volume = volume, .idbase = u->status->idbase,
-                             .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
-                             .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };
-  if (!engine->start(a->containers, &start, error)) {
-    if (space_id)
-      pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
-    pt_container_clear(a->containers, spec->id, false, NULL);
+  Needs n = { 0 };
+  bool ok = engine->raw ? expose(a, u, spec, image, &n, error) : pt_unit_attach(a, u, spec, &n.lower, &n.volume, error);
+  ok = ok && start_with(a, u, engine, image, spec, &n, ret_ready, error);
+  needs_clear(a, &n);
+  if (!ok) {
     pt_unit_detach(a, u, spec);
     return false;
   }
@@ -213,7 +295,7 @@ publish_ports(PtAgent *a, const PtInstance *spec, GError **error)
   if (!pt_agent_space_up(a, spec->space, &space_id, &dns, error))
     return false;
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
-  PtNetPort port = net_port(spec, publish);
+  PtNetPort port = net_port(spec, 0, publish);
   return pt_net_bridge.port_publish(a->net, space_id, &port, error);
 }
 

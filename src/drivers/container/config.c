@@ -164,26 +164,31 @@ device_rule(bool allow, int dev_major, int dev_minor)
   return r;
 }
 
+void
+pt_jail_device(json_t *linux_json, const char *path)
+{
+  json_t *nodes = json_object_get(linux_json, "devices"), *rules = json_object_get(json_object_get(linux_json, "resources"), "devices");
+  struct stat st;
+
+  if (stat(path, &st) < 0 || !S_ISCHR(st.st_mode))
+    return;
+  json_array_append_new(rules, device_rule(true, (int)major(st.st_rdev), (int)minor(st.st_rdev)));
+  json_array_append_new(nodes, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "path", path, "type", "c", "major", (int)major(st.st_rdev),
+                                         "minor", (int)minor(st.st_rdev), "fileMode", 0666, "uid", 0, "gid", 0));
+}
+
 static void
 add_devices(json_t *linux_json, bool system)
 {
-  json_t *rules = json_array(), *nodes = json_array();
+  json_t *rules = json_array();
 
   json_array_append_new(rules, json_pack("{s:b, s:s}", "allow", 0, "access", "rwm"));
   for (guint i = 0; i < G_N_ELEMENTS(devices); i++)
     json_array_append_new(rules, device_rule(true, devices[i].major, devices[i].minor));
-  for (guint i = 0; system && i < G_N_ELEMENTS(extra_devices); i++) {
-    struct stat st;
-
-    if (stat(extra_devices[i], &st) < 0 || !S_ISCHR(st.st_mode))
-      continue;
-    json_array_append_new(rules, device_rule(true, (int)major(st.st_rdev), (int)minor(st.st_rdev)));
-    json_array_append_new(nodes, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "path", extra_devices[i], "type", "c", "major",
-                                           (int)major(st.st_rdev), "minor", (int)minor(st.st_rdev), "fileMode", 0666, "uid", 0,
-                                           "gid", 0));
-  }
-  json_object_set_new(linux_json, "devices", nodes);
+  json_object_set_new(linux_json, "devices", json_array());
   json_object_set_new(linux_json, "resources", json_pack("{s:o}", "devices", rules));
+  for (guint i = 0; system && i < G_N_ELEMENTS(extra_devices); i++)
+    pt_jail_device(linux_json, extra_devices[i]);
 }
 
 static json_t *

@@ -327,7 +327,7 @@ pt_container_ready(PtContainers *c, const char *id, const PtInstance *spec)
 
   if (!pt_container_state(c, id, &state, NULL) || !state.running)
     return false;
-  return spec->init == PT_INIT_APP || access(path, F_OK) == 0;
+  return !pt_instance_announces(spec) || access(path, F_OK) == 0;
 }
 
 int

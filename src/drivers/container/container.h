@@ -13,6 +13,7 @@
 
 typedef struct PtContainers PtContainers;
 typedef struct PtContainerStart PtContainerStart;
+typedef struct PtExec PtExec;
 
 /* What a start has made ready for the kind that describes its jail itself. */
 typedef struct PtJail {
@@ -42,13 +43,34 @@ struct PtContainerStart {
   /* Of a kind that is no container (NULL otherwise): the OCI description of its jail, a new reference. root.path has to be
    * jail->rootfs, and cgroupsPath and mappings have to be those that pt_jail_linux() makes. */
   json_t *(*describe)(const PtContainerStart *start, const PtJail *jail, GError **error);
-  /* With it: the root is an empty tmpfs, for mount points alone, in place of the overlay of `lower` and `volume`. */
+  /* With it: the root is an empty tmpfs, for mount points alone, in place of the overlay of `lower` and `volume`; of `bare_size`
+   * bytes, 0 = 1 MiB. */
   bool bare;
+  gint64 bare_size;
+  const PtInstance *limits; /* what its group may take; NULL = the spec's */
+  /* For a machine's guest, which sets up its network itself: the space's subnet and prefix, or NULL; and the mounted image of
+   * format kernel, or NULL. */
+  const char *subnet, *prefix6, *kernel;
 };
 
 /* The "linux" object of a jail of this instance: group, all seven namespaces, ids, a device group that lets nothing in but
  * /dev/null and its like, masked and read-only paths. No seccomp: the caller adds it. A new reference. */
 json_t *pt_jail_linux(const PtHost *host, const PtContainerStart *start);
+/* Lets it have a device node of the node's, mode 0666; one that is not there is left out. */
+void pt_jail_device(json_t *linux_json, const char *path);
+/* Seccomp for a jail that runs the node's own programs: as an app's, and no socket but Unix ones. A new reference. */
+json_t *pt_jail_seccomp(void);
+/* A path of the node below a running jail's root, "vm/qmp"; the caller's. What is there belongs to the jail. */
+char *pt_jail_path(const PtContainers *c, const char *id, const char *below);
+/* pt_container_exec() of a program of the node in the jail itself: as the jail's root, without any capability. `env` ("NAME=VALUE", may
+ * be NULL) is added to a small clean one. Of `exec` only tty and size count. */
+int pt_jail_exec(PtContainers *c, const PtInstance *spec, const char *const *args, const char *const *env, const PtExec *exec,
+                 GError **error);
+/* A connection to the Unix stream socket `below` of the jail; NOT_FOUND where nobody listens, INVALID where it is something else. */
+int pt_jail_connect(PtContainers *c, const char *id, const char *below, GError **error);
+/* An OCI process object for a jail: the jail's root, no capability. A new reference. */
+json_t *pt_jail_process(const char *const *args, const char *const *env, bool tty);
+
 /* Appends a mount to an OCI "mounts" array; `options` divided by commas. */
 void pt_jail_mount(json_t *mounts, const char *to, const char *type, const char *source, const char *options);
 
@@ -84,14 +106,14 @@ typedef struct PtProcess {
 } PtProcess;
 void pt_process_free(PtProcess *p);
 
-typedef struct PtExec {
+struct PtExec {
   char *const *command;  /* NULL: the login shell */
   GHashTable *env;       /* added to the instance's; may be NULL */
   const char *cwd;       /* NULL: the user's home or / */
   const char *user;      /* NULL: root, or the image's login for a shell */
   bool tty;
   guint cols, rows;
-} PtExec;
+};
 
 /* Finds crun and proves that it can start something. Adopts monitors that run; the caller asks state() of each. What lives
  * without a monitor is killed, so that it holds no volume any more: call it before pools are opened. */

@@ -23,8 +23,8 @@
 #define CONNECT_SECONDS 2
 
 /* A listener that accepts nothing lets a connection wait for ever once its queue is full: not for longer than this. */
-static int
-connect_to(const char *path, int type)
+int
+pt_ct_connect(const char *path, int type)
 {
   struct sockaddr_un addr = { .sun_family = AF_UNIX };
   const struct timeval wait = { .tv_sec = CONNECT_SECONDS }, none = { 0 };
@@ -52,7 +52,7 @@ ask(PtContainers *c, const char *id, guint32 type, guint32 a, guint32 b, int ext
 {
   g_autofree char *path = pt_ct_dir(c, id, "ctl.sock");
   int pair[2], result = -1;
-  int ctl = connect_to(path, SOCK_SEQPACKET);
+  int ctl = pt_ct_connect(path, SOCK_SEQPACKET);
 
   if (ctl < 0) {
     PT_SET(error, PT_ERR_UNREACHABLE, "instance %s: its monitor does not answer: %s", id, g_strerror(errno));
@@ -141,6 +141,22 @@ exec_description(const PtInstance *spec, const PtImage *image, const PtExec *exe
 }
 
 int
+pt_ct_exec(PtContainers *c, const PtInstance *spec, const char *text, const PtExec *exec, GError **error)
+{
+  if (pt_cgroup_frozen(c->host, spec->id)) {
+    PT_SET(error, PT_ERR_CONFLICT, "instance %s: is paused", spec->name);
+    pt_error_hint(error, "resume it first: portena resume %s", spec->name);
+    return -1;
+  }
+  int process = memory_file(text, error);
+  if (process < 0)
+    return -1;
+  int fd = ask(c, spec->id, PT_WIRE_EXEC, exec->tty ? PT_WIRE_TTY : 0, MIN(exec->cols, 9999) << 16 | MIN(exec->rows, 9999), process, error);
+  close(process);
+  return fd;
+}
+
+int
 pt_container_exec(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error)
 {
   int root = pt_container_root(c, id, error);
@@ -149,19 +165,7 @@ pt_container_exec(PtContainers *c, const char *id, const PtInstance *spec, const
     return -1;
   g_autofree char *text = exec_description(spec, image, exec, root, error);
   pt_guest_root_close(root);
-  if (!text)
-    return -1;
-  if (pt_cgroup_frozen(c->host, id)) {
-    PT_SET(error, PT_ERR_CONFLICT, "instance %s: is paused", spec->name);
-    pt_error_hint(error, "resume it first: portena resume %s", spec->name);
-    return -1;
-  }
-  int process = memory_file(text, error);
-  if (process < 0)
-    return -1;
-  int fd = ask(c, id, PT_WIRE_EXEC, exec->tty ? PT_WIRE_TTY : 0, MIN(exec->cols, 9999) << 16 | MIN(exec->rows, 9999), process, error);
-  close(process);
-  return fd;
+  return text ? pt_ct_exec(c, spec, text, exec, error) : -1;
 }
 
 char *
@@ -224,7 +228,7 @@ pt_container_desktop(PtContainers *c, const char *id, const char *path, GError *
     return -1;
   }
   g_snprintf(self, sizeof self, "/proc/self/fd/%d", at);
-  int fd = connect_to(self, SOCK_STREAM);
+  int fd = pt_ct_connect(self, SOCK_STREAM);
   int err = errno;
   close(at);
   if (fd < 0)

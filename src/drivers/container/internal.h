@@ -84,6 +84,12 @@ bool pt_ct_is_systemd(int root);
 /* ---- sleep.c: whether it is marked as hibernated, and what it gave back ---- */
 bool pt_ct_asleep(const PtContainers *c, const char *id, gint64 *ret_freed);
 
+/* ---- exec.c: shared with jail.c ---- */
+/* Runs the OCI process object `text` beside the first process; refuses one that is paused. The client's control socket. */
+int pt_ct_exec(PtContainers *c, const PtInstance *spec, const char *text, const PtExec *exec, GError **error);
+/* connect(2) that gives up after a while; -1 and errno. */
+int pt_ct_connect(const char *path, int type);
+
 /* ---- stop.c ---- */
 /* The number of "SIGTERM", "TERM", "RTMIN+3", "15"; 0 = no such signal. */
 int pt_signal_parse(const char *name);

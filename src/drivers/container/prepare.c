@@ -86,8 +86,9 @@ bool
 pt_ct_mount_bare(const PtContainers *c, const PtContainerStart *start, GError **error)
 {
   g_autofree char *target = pt_ct_root(c, start->spec->id);
-  g_autofree char *options = g_strdup_printf("mode=755,size=1m,nr_inodes=1k,uid=%" G_GINT64_FORMAT ",gid=%" G_GINT64_FORMAT, start->idbase,
-                                             start->idbase);
+  g_autofree char *options = g_strdup_printf("mode=755,size=%" G_GINT64_FORMAT "k,nr_inodes=1k,uid=%" G_GINT64_FORMAT
+                                             ",gid=%" G_GINT64_FORMAT, start->bare_size ? start->bare_size / 1024 + 1 : 1024,
+                                             start->idbase, start->idbase);
 
   return pt_mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options, error);
 }

@@ -70,3 +70,16 @@ pt_config_seccomp(bool system)
 #endif
   return json_pack("{s:s, s:o, s:o}", "defaultAction", "SCMP_ACT_ALLOW", "architectures", archs, "syscalls", rules);
 }
+
+json_t *
+pt_jail_seccomp(void)
+{
+  static const char *const more[] = { "chroot", "mknod", "mknodat", "name_to_handle_at", "ptrace", NULL };
+  json_t *filter = pt_config_seccomp(false), *rules = json_object_get(filter, "syscalls");
+
+  deny(rules, more, EPERM);
+  /* Network traffic goes through the descriptor of a tap: nobody in there has business with a socket of another family. */
+  json_array_append_new(rules, json_pack("{s:[s], s:s, s:i, s:[{s:i, s:i, s:s}]}", "names", "socket", "action", "SCMP_ACT_ERRNO",
+                                         "errnoRet", EAFNOSUPPORT, "args", "index", 0, "value", AF_UNIX, "op", "SCMP_CMP_NE"));
+  return filter;
+}

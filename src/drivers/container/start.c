@@ -106,7 +106,8 @@ prepare(const PtContainers *c, const PtContainerStart *start, const char *rule, 
   bool system = start->spec->init == PT_INIT_SYSTEM && !start->describe;
   if (system && !pt_cgroup_delegate(c->host, id, (uid_t)start->idbase, error))
     return false;
-  if (start->volume && stat(start->volume, &st) == 0)
+  const char *volume = start->volume ? start->volume : start->volume_file;
+  if (volume && stat(volume, &st) == 0)
     meta.device = st.st_dev;
   int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) {
@@ -193,11 +194,12 @@ bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, GErro
   if (sock < 0)
     return false;
   /* Limits come after the runtime's own settings: on v1 it takes a group's memory limit away when it enters the group. */
-  bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, start->spec, error) &&
+  const PtInstance *limits = start->limits ? start->limits : start->spec;
+  bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, limits, error) &&
             (!rule || pt_foreign_enter((pid_t)pid, rule, error)) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
             pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
-  if (ok && start->ret_ready && start->spec->init == PT_INIT_SYSTEM)
+  if (ok && start->ret_ready && pt_instance_announces(start->spec))
     *start->ret_ready = sock; /* the monitor closes its end when the guest is up */
   else
     close(sock); /* not running yet: this is what ends the monitor */

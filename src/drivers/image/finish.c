@@ -120,7 +120,7 @@ detect(PtImageWork *w, PtImage *image, GError **error)
     image->os = os_name(root);
   close(root);
   if (!image->kinds)
-    image->kinds = g_strdupv((char *[]){ (char *)"container", NULL });
+    image->kinds = g_strdupv((char *[]){ (char *)"container", (char *)"machine", NULL });
   return true;
 }
 

@@ -223,6 +223,18 @@ pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, const cha
 }
 
 bool
+pt_nl_master_set(PtNl *nl, const char *name, const char *master, GError **error)
+{
+  Link bridge = { 0 };
+
+  if (!done(get_link(nl, master, &bridge), error, "looking for the bridge", master))
+    return false;
+  struct nlmsghdr *msg = begin_link(nl, RTM_NEWLINK, 0, name, false);
+  mnl_attr_put_u32(msg, IFLA_MASTER, bridge.index);
+  return done(talk(nl, msg, NULL, NULL), error, "joining the bridge", name);
+}
+
+bool
 pt_nl_link_up(PtNl *nl, const char *name, GError **error)
 {
   return done(talk(nl, begin_link(nl, RTM_NEWLINK, 0, name, true), NULL, NULL), error, "setting it up", name);

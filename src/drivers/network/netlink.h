@@ -18,6 +18,7 @@ bool pt_nl_bridge_add(PtNl *nl, const char *name, const guint8 mac[6], GError **
 /* A veth pair: `name` here, up, in bridge `master` if not NULL; `peer` in the namespace `ns`, down. `peer_mac` may be NULL. */
 bool pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, const char *peer, const guint8 *peer_mac, GError **error);
 
+bool pt_nl_master_set(PtNl *nl, const char *name, const char *master, GError **error); /* into that bridge */
 bool pt_nl_link_up(PtNl *nl, const char *name, GError **error);
 bool pt_nl_link_del(PtNl *nl, const char *name, GError **error); /* absent is success */
 /* Removing a link makes the kernel wait (10 to 30 ms, under the lock that all link changes take); removing a whole group does so

@@ -7,6 +7,8 @@
  * beside it. br0 has the subnet's first address (the gateway and DNS server). With an uplink, a veth pair
  * joins the namespace to the node (transfer addresses out of 100.64.0.0/10, NAT on the node side by an nftables
  * table of our own, "portena-<cgroup name>"); with uplink "none" no such pair exists and nothing leaves. */
+#include <sys/types.h>
+
 #include "sys/host.h"
 
 typedef struct PtNet PtNet;
@@ -32,6 +34,8 @@ typedef struct PtNetPort {
   const char *mac;
   const PtNetPublish *publish;
   guint n_publish;
+  const char *tap;     /* NULL, or the name of a tap device that stands for the instance's eth0 in its namespace */
+  uid_t tap_owner;     /* who may open it there */
 } PtNetPort;
 
 typedef struct PtNetDriver {
@@ -45,7 +49,8 @@ typedef struct PtNetDriver {
   bool (*space_down)(PtNet *net, const char *space_id, GError **error); /* leaves nothing; absent is success */
   GPtrArray *(*spaces)(PtNet *net, GError **error); /* ids of those that are up */
   /* Creates the veth, moves one end into the namespace of `pid` as eth0 with address, route and MAC, the
-   * other onto the bridge with its anti-spoofing entries, registers DHCP and DNS, publishes ports. */
+   * other onto the bridge with its anti-spoofing entries, registers DHCP and DNS, publishes ports. With `tap` its end is a mere wire:
+   * a bridge there joins it to the tap, and address and MAC are those of who opens that. */
   bool (*port_up)(PtNet *net, const char *space_id, const PtNetPort *port, pid_t pid, GError **error);
   /* Changes what is published of a port that is up. CONFLICT names who has the port. */
   bool (*port_publish)(PtNet *net, const char *space_id, const PtNetPort *port, GError **error);

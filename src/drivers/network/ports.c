@@ -11,6 +11,7 @@
 #include "drivers/network/dns.h"
 #include "drivers/network/netns.h"
 #include "drivers/network/rules.h"
+#include "drivers/network/tap.h"
 
 /* Links that are to go carry this group (a number of ours, of no meaning to the kernel). */
 #define DOOMED 0x50544e44
@@ -114,9 +115,21 @@ furnish(PtBridgeSpace *s, const PtNetPortRecord *p, const char *link, int guest,
   return true;
 }
 
+/* The guest's end for who speaks Ethernet itself. */
 static bool
-plug(PtNet *net, PtBridgeSpace *s, const char *id, const PtNetPortRecord *p, int guest, GError **error)
+furnish_tap(PtBridgeSpace *s, const PtNetPort *port, const char *link, int guest, GError **error)
 {
+  if (!pt_tap_join(guest, "eth0", port->tap, port->tap_owner, error))
+    return false;
+  pt_nl_link_wait(s->nl, link);
+  pt_nl_link_wait(s->nl, PT_RULES_BRIDGE);
+  return true;
+}
+
+static bool
+plug(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, const PtNetPortRecord *p, int guest, GError **error)
+{
+  const char *id = port->id;
   g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
   g_autoptr(GString) text = g_string_new(NULL);
   PtDns dns = { .dir = dir, .domain = s->what->domain };
@@ -128,7 +141,8 @@ plug(PtNet *net, PtBridgeSpace *s, const char *id, const PtNetPortRecord *p, int
   pt_rules_port_add(text, &(PtRulesPort){ link, p->address, p->address6, p->mac });
   return (pt_dns_alive(dir) || pt_bridge_dns_up(net, s, error)) && pt_dns_add(&dns, id, p->name, p->address, p->address6, p->mac, error) &&
          pt_rules_run(s->ns, text->str, error) && pt_nl_link_del(s->nl, link, error) &&
-         pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, "eth0", mac, error) && furnish(s, p, link, guest, error) &&
+         pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, "eth0", port->tap ? NULL : mac, error) &&
+         (port->tap ? furnish_tap(s, port, link, guest, error) : furnish(s, p, link, guest, error)) &&
          publish_rules(s, NULL, p, error);
 }
 
@@ -149,7 +163,7 @@ pt_bridge_port_up(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_t pid
   int guest = pt_netns_of(pid, error);
   const PtNetPortRecord *kept = p;
   g_hash_table_insert(s->ports, g_strdup(port->id), g_steal_pointer(&p));
-  bool ok = guest >= 0 && plug(net, s, port->id, kept, guest, error);
+  bool ok = guest >= 0 && plug(net, s, port, kept, guest, error);
   if (guest >= 0)
     close(guest);
   if (!ok)

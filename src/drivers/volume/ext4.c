@@ -26,6 +26,7 @@
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, __u64)
 
 #define BLOCK 4096
+#define CHECK_TIME (600 * G_USEC_PER_SEC) /* a large one on a slow disk */
 
 /* Written out, so that a volume is the same whatever mke2fs.conf says, and kernels since 4.4 can mount it. */
 static const char features[] = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,"
@@ -128,21 +129,28 @@ pt_ext4_grow_mounted(const char *path, gint64 bytes, GError **error)
   return ok;
 }
 
-bool
-pt_ext4_check_image(const char *path, GError **error)
+/* `script` sees the image as $1. */
+static bool
+run_on(const char *path, const char *script, const PtExt4Guard *guard, GError **error)
 {
-  /* Status 1 says "errors corrected", which is a success; the shell takes the path as an argument, never as text. */
-  const char *const argv[] = {
-    "sh", "-c", "e2fsck -f -p \"$1\"; s=$?; [ $s -le 1 ] || exit $s", "sh", path, NULL,
-  };
+  const char *const plain[] = { "sh", "-c", script, "sh", path, NULL };
 
-  return pt_run(argv, NULL, NULL, error);
+  if (!guard)
+    return pt_run(plain, &(PtRunOptions){ .timeout = CHECK_TIME }, NULL, error);
+  g_autofree char *ids = g_strdup_printf("%u", guard->ids), *bind = g_strconcat(path, "=/volume", NULL);
+  const char *const jailed[] = { guard->jail, "--ids", ids, "--rw", bind, "--", "sh", "-c", script, "sh", "/volume", NULL };
+  return pt_run(jailed, &(PtRunOptions){ .timeout = CHECK_TIME }, NULL, error);
 }
 
 bool
-pt_ext4_grow_image(const char *path, GError **error)
+pt_ext4_check_image(const char *path, const PtExt4Guard *guard, GError **error)
 {
-  const char *const argv[] = { "resize2fs", path, NULL };
+  /* Status 1 says "errors corrected", which is a success; the shell takes the path as an argument, never as text. */
+  return run_on(path, "e2fsck -f -p \"$1\"; s=$?; [ $s -le 1 ] || exit $s", guard, error);
+}
 
-  return pt_run(argv, NULL, NULL, error);
+bool
+pt_ext4_grow_image(const char *path, const PtExt4Guard *guard, GError **error)
+{
+  return run_on(path, "resize2fs \"$1\"", guard, error);
 }

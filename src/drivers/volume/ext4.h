@@ -17,8 +17,14 @@ gint64 pt_ext4_size(int fd, GError **error);
 /* Grows the file system mounted at `path` to `bytes`. UNSUPPORTED where the kernel does not let us. */
 bool pt_ext4_grow_mounted(const char *path, gint64 bytes, GError **error);
 
-/* Checks the unmounted image `path` and mends what needs no question; needed before it is grown. */
-bool pt_ext4_check_image(const char *path, GError **error);
+/* Where an image is not ours to believe: the tools run in portena-jail, as root of the 65,536 ids from `ids` on, which own it. */
+typedef struct PtExt4Guard {
+  const char *jail; /* the program */
+  guint ids;
+} PtExt4Guard;
+
+/* Checks the unmounted image `path` and mends what needs no question; needed before it is grown. `guard` NULL: it is ours. */
+bool pt_ext4_check_image(const char *path, const PtExt4Guard *guard, GError **error);
 /* Grows the file system of an image just checked to the size of the file. On failure the image may be damaged: give
  * it a copy. */
-bool pt_ext4_grow_image(const char *path, GError **error);
+bool pt_ext4_grow_image(const char *path, const PtExt4Guard *guard, GError **error);

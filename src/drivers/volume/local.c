@@ -109,6 +109,7 @@ pool_close(PtPool *pool)
 {
   if (!pool)
     return;
+  g_free(pool->jail);
   g_free(pool->dir);
   g_free(pool->backing);
   g_free(pool->mounts);
@@ -140,6 +141,7 @@ pool_open(const PtHost *host, GError **error)
 
   g_mutex_init(&pool->templates);
   g_mutex_init(&pool->disks);
+  pool->jail = g_build_filename(host->libexec, "portena-jail", NULL);
   pool->mounts = g_build_filename(host->run, "mnt", "vol", NULL);
   pool->cap_sys_resource = host->cap_sys_resource;
   ok = pt_local_place(pool, host->state, host->run, error);
@@ -230,7 +232,9 @@ copy(PtPool *pool, int from, const char *id, bool durable, GError **error)
 
   if (fd < 0)
     return false;
-  if (!pt_local_reflink(from, fd) || (pt_local_is_raw(from) && !pt_local_mark_raw(fd)) || (durable && fsync(fd) < 0)) {
+  uid_t owner;
+  if (!pt_local_reflink(from, fd) || (pt_local_is_raw(from) && !pt_local_mark_raw(fd)) ||
+      (pt_local_foreign(from, &owner) && fchown(fd, owner, owner) < 0) || (durable && fsync(fd) < 0)) {
     pt_error_errno(error, errno, "volume %s", id);
     pt_error_hint(error, "nothing was made");
     return false;
@@ -333,7 +337,7 @@ volume_remove(PtPool *pool, const char *id, GError **error)
 
   if (!id_ok(id, error))
     return false;
-  g_auto(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  g_auto(Fd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 && errno == ENOENT)
     return true;
   if (fd >= 0 && (pt_is_mounted(where) || (!pt_local_lock(fd, 0) && errno == EWOULDBLOCK))) {
@@ -341,6 +345,8 @@ volume_remove(PtPool *pool, const char *id, GError **error)
     pt_error_hint(error, "nothing was removed; stop the instance that has it attached first");
     return false;
   }
+  if (fd >= 0 && !pt_local_idle(id, fd, error))
+    return false;
   if (fd < 0 || (unlink(path) < 0 && errno != ENOENT)) {
     pt_error_errno(error, errno, "volume %s", id);
     return false;
@@ -360,11 +366,17 @@ grow_offline(PtPool *pool, const char *id, int fd, bool *ret_damaged, GError **e
   g_autofree char *tmp = g_build_filename(pool->dir, "tmp", id, NULL);
   g_auto(Fd) to = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   bool ok = to >= 0 && pt_local_reflink(fd, to);
+  PtExt4Guard room;
 
   if (!ok)
     pt_error_errno(error, errno, "volume %s: growing it", id);
-  *ret_damaged = ok && !pt_ext4_check_image(tmp, error);
-  if (ok && (*ret_damaged || !pt_ext4_grow_image(tmp, error))) {
+  const PtExt4Guard *guard = pt_local_guard(pool, fd, &room);
+  if (ok && guard && fchown(to, guard->ids, guard->ids) < 0) {
+    pt_error_errno(error, errno, "volume %s: growing it", id);
+    ok = false;
+  }
+  *ret_damaged = ok && !pt_ext4_check_image(tmp, guard, error);
+  if (ok && (*ret_damaged || !pt_ext4_grow_image(tmp, guard, error))) {
     g_prefix_error(error, "volume %s: growing it: ", id);
     ok = false;
   }
@@ -422,7 +434,10 @@ volume_resize(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GE
     *ret_actual = bytes;
     return true;
   }
-  if (fs < bytes && !pt_is_mounted(where)) {
+  uid_t owner;
+  if (fs < bytes && pt_local_foreign(fd, &owner)) {
+    /* A machine may have it: its file is long enough from its next start on. */
+  } else if (fs < bytes && !pt_is_mounted(where)) {
     if (!grow_offline(pool, id, fd, &damaged, error)) {
       if (ftruncate(fd, size) < 0)
         pt_error_hint(error, "its file has grown all the same (%s)", g_strerror(errno));
@@ -464,7 +479,8 @@ open_for_attach(PtPool *pool, const char *id, GError **error)
                          "that was killed; try again when it is gone");
     return -1;
   }
-  if (!sizes(id, fd, &size, &fs, error))
+  g_autofree char *path = path_of(pool, id);
+  if (!pt_local_reclaim(pool, id, path, fd, error) || !sizes(id, fd, &size, &fs, error))
     return -1;
   if (fs >= size || pool->cap_sys_resource)
     return g_steal_fd(&fd);
@@ -562,6 +578,31 @@ volume_detach(PtPool *pool, const char *id, GError **error)
   return true;
 }
 
+static char *
+volume_expose(PtPool *pool, const char *id, uid_t uid, GError **error)
+{
+  gint64 size = 0, fs = 0;
+  bool damaged = false;
+
+  if (!volume_detach(pool, id, error))
+    return NULL;
+  g_auto(Fd) fd = open_volume(pool, id, O_RDWR, error);
+  if (fd < 0 || !pt_local_idle(id, fd, error))
+    return NULL;
+  if (!pt_local_lock(fd, BUSY_WAIT)) {
+    pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
+    return NULL;
+  }
+  if (!sizes(id, fd, &size, &fs, error) || (fs < size && !grow_offline(pool, id, fd, &damaged, error)))
+    return NULL;
+  g_auto(Fd) now = fs < size ? open_volume(pool, id, O_RDWR, error) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (now >= 0 && fchown(now, uid, uid) == 0)
+    return path_of(pool, id);
+  if (now >= 0)
+    pt_error_errno(error, errno, "volume %s", id);
+  return NULL;
+}
+
 /* ---- looking ---- */
 
 static bool
@@ -615,6 +656,7 @@ const PtPoolDriver pt_pool_local = {
   .remove = volume_remove,
   .attach = volume_attach,
   .detach = volume_detach,
+  .expose = volume_expose,
   .resize = volume_resize,
   .usage = volume_usage,
   .list = volume_list,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* Inside of the local pool, shared by its three files. */
+/* Inside of the local pool, shared by its files. */
 #include <glib.h>
 #include <stdbool.h>
 
+#include "drivers/volume/ext4.h"
 #include "drivers/volume/volume.h"
 
 struct PtPool {
+  char *jail;     /* portena-jail */
   char *dir;      /* volumes/ templates/ tmp/ live here */
   char *backing;  /* directory whose file system holds pool.xfs; NULL where the pool is a plain directory */
   char *mounts;   /* RUN/mnt/vol */
@@ -39,3 +41,13 @@ bool pt_local_reflink(int from, int to);
 
 /* Bytes free in the file system that holds `path`; -1 on error. */
 gint64 pt_local_free(const char *path, GError **error);
+
+/* ---- local_raw.c: volumes that machines write themselves ---- */
+/* Whether the file belongs to a machine's jail (pt_pool_local.expose). */
+bool pt_local_foreign(int fd, uid_t *ret_owner);
+/* What its tools need then; NULL where it is ours. `guard` is filled. */
+const PtExt4Guard *pt_local_guard(const PtPool *pool, int fd, PtExt4Guard *guard);
+/* CONFLICT where a QEMU has it open. */
+bool pt_local_idle(const char *id, int fd, GError **error);
+/* Makes a foreign volume ours again: checked and mended, root's. Of one that is ours already nothing is done. Its lock is held. */
+bool pt_local_reclaim(const PtPool *pool, const char *id, const char *path, int fd, GError **error);

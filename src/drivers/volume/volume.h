@@ -42,6 +42,10 @@ typedef struct PtPoolDriver {
    * The caller frees the path. */
   char *(*attach)(PtPool *pool, const char *id, GError **error);
   bool (*detach)(PtPool *pool, const char *id, GError **error); /* not attached is success */
+  /* Gives it to a machine: detached, and owned by `uid`, who may write into it. The path of its file, the caller's. A growth that had to
+   * wait is applied. From then on it is foreign, since a guest's own kernel writes it: before it is attached here again it is
+   * checked and mended in portena-jail, and root's again. What cannot be mended is INVALID. CONFLICT: a machine still has it open. */
+  char *(*expose)(PtPool *pool, const char *id, uid_t uid, GError **error);
   /* Grows the file and, attached, the file system while it is in use; *ret_actual says how large the file
    * system is now: where the kernel will not grow it mounted, less than `bytes`, and attach does it later.
    * Shrinking: INVALID. */

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+/* Shared by the files of this folder alone. */
+#include <jansson.h>
+
+#include "drivers/engine.h"
+
+/* What a machine is made of once every default is settled. Strings are borrowed from the start's spec and image, or constant. */
+typedef struct PtMachinePlan {
+  const PtInstance *spec;
+  const char *program; /* "/usr/bin/qemu-system-x86_64" */
+  guint cpus;
+  gint64 memory;       /* bytes of the guest */
+  bool kvm;
+  bool network;        /* a tap named PT_ENGINE_TAP is there */
+  char uuid[37];       /* RFC 9562's form */
+} PtMachinePlan;
+
+/* Numbers of the descriptors that portena-vmm gives QEMU. */
+#define PT_MACHINE_AGENT_FD 10
+#define PT_MACHINE_QMP_FD 11
+/* Where things are inside the jail. */
+#define PT_MACHINE_IMAGE "/image"
+#define PT_MACHINE_VOLUME "/volume"
+#define PT_MACHINE_KERNEL "/kernel"
+#define PT_MACHINE_INITRD "/initrd"
+#define PT_MACHINE_HELPERS "/helpers"
+
+/* ---- plan.c ---- */
+bool pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error);
+/* Bytes of a guest of this instance: what it asks for, else the default. */
+gint64 pt_machine_memory(const PtInstance *spec);
+/* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
+PtInstance pt_machine_limits(const PtInstance *spec);
+
+/* ---- args.c: QEMU's command line. New, NULL-ended ---- */
+char **pt_machine_args(const PtMachinePlan *plan);
+
+/* ---- initrd.c: the kernel image's initrd with the guest's /config behind it (base/guest.h) ---- */
+char *pt_machine_config(const PtContainerStart *start, const char *uuid);
+/* Into the file `path` of the jail, readable by its root alone. */
+bool pt_machine_initrd(const PtContainerStart *start, const PtJail *jail, const char *path, GError **error);
+
+/* ---- jail.c: PtContainerStart's `describe` ---- */
+json_t *pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **error);

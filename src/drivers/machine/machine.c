@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Machines: QEMU in a jail of the container driver's making, with portena-vmm as its first process (jail.c, args.c, helpers/vmm.c).
+ * Where the guest has our agent, what is asked of it goes through portena-guestctl, which runs in the jail too. */
+#include <string.h>
+
+#include "base/error.h"
+#include "drivers/engine.h"
+#include "drivers/machine/internal.h"
+
+#define JAIL_BYTES ((gint64)72 << 20) /* the initrd and the sockets; what is not used costs nothing */
+
+static bool
+machine_start(PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  PtInstance limits = pt_machine_limits(start->spec);
+  PtContainerStart s = *start;
+
+  s.describe = pt_machine_describe;
+  s.bare = true;
+  s.bare_size = JAIL_BYTES;
+  s.limits = &limits;
+  return pt_container_start(c, &s, error);
+}
+
+/* Our own first process takes SIGTERM, whatever the image's would. */
+static bool
+machine_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, const PtPatience *patience,
+             GError **error)
+{
+  (void)image;
+  return pt_container_stop(c, id, spec, NULL, deadline, patience, error);
+}
+
+static bool
+machine_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
+{
+  PtInstance limits = pt_machine_limits(spec);
+
+  return pt_container_limits(c, id, &limits, error);
+}
+
+const PtEngine pt_engine_machine = {
+  .raw = true,
+  .start = machine_start,
+  .stop = machine_stop,
+  .limits = machine_limits,
+};

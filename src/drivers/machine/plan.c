@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "drivers/machine/internal.h"
+
+#define MIB ((gint64)1 << 20)
+#define MEMORY_MIN (128 * MIB)
+#define MEMORY_DEFAULT (512 * MIB)
+#define MEMORY_DESKTOP (1024 * MIB)
+/* QEMU beside its guest's memory: its own, and the code that TCG has translated (args.c). */
+#define OVERHEAD (384 * MIB)
+#define CPUS_DEFAULT 2
+#define CPUS_MAX 64
+
+gint64
+pt_machine_memory(const PtInstance *spec)
+{
+  return spec->memory ? spec->memory / MIB * MIB : spec->desktop ? MEMORY_DESKTOP : MEMORY_DEFAULT;
+}
+
+PtInstance
+pt_machine_limits(const PtInstance *spec)
+{
+  PtInstance limits = *spec;
+
+  limits.memory = pt_machine_memory(spec) + OVERHEAD;
+  limits.pids = 0; /* of the guest's processes; QEMU's threads are few */
+  return limits;
+}
+
+static bool
+check_kernel(const PtContainerStart *start, GError **error)
+{
+  if (start->kernel)
+    return true;
+  PT_SET(error, PT_ERR_NOT_FOUND, "there is no kernel for machines of model micro on this node");
+  pt_error_hint(error, "make it once:  portena image build kernel");
+  return false;
+}
+
+bool
+pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error)
+{
+  const PtInstance *spec = start->spec;
+  gint64 cpus = spec->cpu ? (spec->cpu + 999) / 1000 : MIN(CPUS_DEFAULT, host->cpus);
+  g_autofree char *hex = g_strdup(spec->id);
+
+  *ret = (PtMachinePlan){ .spec = spec, .program = "/usr/bin/qemu-system-x86_64", .cpus = (guint)CLAMP(cpus, 1, CPUS_MAX),
+                          .memory = pt_machine_memory(spec), .network = start->plug != NULL };
+  if (ret->memory < MEMORY_MIN) {
+    PT_SET(error, PT_ERR_INVALID, "memory: a machine needs 128 MiB at least");
+    pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
+    return false;
+  }
+  if (access(ret->program, X_OK) < 0) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: is not there", ret->program);
+    pt_error_hint(error, "install it: apt install --no-install-recommends qemu-system-x86");
+    return false;
+  }
+  return check_kernel(start, error);
+}

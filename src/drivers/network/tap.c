@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/network/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "drivers/network/netlink.h"
+#include "drivers/network/netns.h"
+
+#define WIRE "wire"
+
+/* The thread is in the namespace. */
+static bool
+make(const char *name, uid_t owner, GError **error)
+{
+  struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+  int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+  g_strlcpy(req.ifr_name, name, sizeof req.ifr_name);
+  bool ok = fd >= 0 && ioctl(fd, TUNSETIFF, &req) == 0 && ioctl(fd, TUNSETOWNER, (unsigned long)owner) == 0 &&
+            ioctl(fd, TUNSETPERSIST, 1UL) == 0;
+  if (!ok)
+    pt_error_errno(error, errno, "%s: a tap for it", name);
+  if (fd >= 0)
+    close(fd);
+  return ok;
+}
+
+static bool
+settings(int ns, GError **error)
+{
+  static const struct {
+    const char *path, *value;
+  } set[] = {
+    { "ipv6/conf/all/disable_ipv6", "1" },
+    { "ipv6/conf/default/disable_ipv6", "1" },
+    { "bridge/bridge-nf-call-iptables", "0" },
+    { "bridge/bridge-nf-call-ip6tables", "0" },
+    { "bridge/bridge-nf-call-arptables", "0" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(set); i++) {
+    if (!pt_netns_sysctl(ns, set[i].path, set[i].value, error))
+      return false;
+  }
+  return true;
+}
+
+bool
+pt_tap_join(int ns, const char *link, const char *name, uid_t owner, GError **error)
+{
+  guint8 mac[6];
+  int back;
+
+  /* The bridge's own address must be neither the guest's nor one that moves when a port comes. */
+  pt_random(mac, sizeof mac);
+  mac[0] = 0x02;
+  if (!settings(ns, error) || (back = pt_netns_enter(ns, error)) < 0)
+    return false;
+  bool ok = make(name, owner, error);
+  pt_netns_leave(back);
+  g_autoptr(PtNl) nl = ok ? pt_nl_open(ns, error) : NULL;
+  if (!nl || !pt_nl_link_up(nl, "lo", error) || !pt_nl_bridge_add(nl, WIRE, mac, error) || !pt_nl_master_set(nl, link, WIRE, error) ||
+      !pt_nl_master_set(nl, name, WIRE, error) || !pt_nl_link_up(nl, link, error) || !pt_nl_link_up(nl, name, error))
+    return false;
+  pt_nl_link_wait(nl, link);
+  return true;
+}
