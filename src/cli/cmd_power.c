@@ -338,6 +338,9 @@ const PtCommand pt_cmds_power[] = {
     .max = G_MAXUINT,
     .completes = "i",
     .run = run_hibernate,
+    .text = "What it holds is kept, and its memory is free for others. It goes on where it was when it is resumed, or when "
+            "somebody opens its desktop, its console or a shell.\nA container's memory goes to the server's swap; after a restart of the "
+            "server it is started again.",
     .examples = { { "portena hibernate studio", "it goes on when somebody opens it" },
                   { "portena hibernate db web", "both" } } },
   { .name = "resume",

@@ -312,6 +312,44 @@ test_streams(void)
   fixture_down(&f);
 }
 
+#define WEB "/v1/spaces/home/instances/web"
+
+static void
+hibernate(Fixture *f)
+{
+  g_autoptr(Reply) r = ask(f, f->admin, "POST", WEB "/actions?wait=5", "{\"action\":\"hibernate\"}", NULL);
+
+  expect(r, 202, "hibernate");
+  g_assert_cmpstr(text_of(r, "state"), ==, "hibernated");
+}
+
+/* Who opens a stream to a hibernated one wakes it, as a change of his own; a picture of it does not. */
+static void
+test_wake(void)
+{
+  static const char *const opens[] = {
+    "POST " WEB "/exec HTTP/1.1\r\n", "GET " WEB "/console?history=true HTTP/1.1\r\n", "GET " WEB "/desktop HTTP/1.1\r\n",
+    "GET " WEB "/desktop HTTP/1.1\r\nX-Portena-Purpose: thumbnail\r\n",
+  };
+  Fixture f;
+
+  up(&f);
+  for (guint i = 0; i < G_N_ELEMENTS(opens); i++) {
+    struct pt_wire w;
+    hibernate(&f);
+    close(take(&f, opens[i], &w));
+    g_autoptr(Reply) now = ask(&f, f.admin, "GET", WEB, NULL, NULL);
+    g_assert_cmpstr(text_of(now, "state"), ==, strstr(opens[i], "thumbnail") ? "hibernated" : "running");
+  }
+  g_autoptr(Reply) ops = ask(&f, f.admin, "GET", "/v1/operations", NULL, NULL);
+  g_assert_nonnull(strstr(ops->body, "\"resume\""));
+  g_autoptr(Reply) audit = ask(&f, f.admin, "GET", "/v1/audit?object=spaces/home/instances/web", NULL, NULL);
+  g_assert_nonnull(strstr(audit->body, "woke it"));
+  g_autoptr(Reply) set = ask(&f, f.admin, "PATCH", WEB "?wait=5", "{\"memory\":\"2GiB\"}", NULL);
+  g_assert_nonnull(strstr(set->body, "when it is resumed"));
+  fixture_down(&f);
+}
+
 /* ── events ── */
 
 static int
@@ -461,6 +499,7 @@ main(int argc, char **argv)
   g_test_add_func("/io/broken-upload", test_broken_upload);
   g_test_add_func("/io/image-upload", test_image_upload);
   g_test_add_func("/io/streams", test_streams);
+  g_test_add_func("/io/wake", test_wake);
   g_test_add_func("/io/events", test_events);
   g_test_add_func("/io/events-end", test_events_end);
   g_test_add_func("/io/head", test_head);
