@@ -217,7 +217,8 @@ pt_recipes_get(PtRequest *r, GError **error)
         digest = json_string(image->digest);
     }
     json_array_append_new(
-        items, json_pack("{s:s, s:s?, s:o}", "name", *name, "description", pt_images_recipe_help(*name), "image", digest));
+        items, json_pack("{s:s, s:s?, s:s, s:o}", "name", *name, "description", pt_images_recipe_help(*name), "format",
+                         pt_format_names[pt_images_recipe_format(*name)], "image", digest));
   }
   return pt_reply_items(r, items, revision);
 }

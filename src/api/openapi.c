@@ -22,7 +22,7 @@ static const struct {
     "instance string pid integer ppid integer user string state string cpu_usec integer memory integer started string? "
     "command string" },
   { "Samples", "step integer items array" },
-  { "Recipe", "name string description string? image string?" },
+  { "Recipe", "name string description string? format string image string?" },
   { "Pruned", "removed array freed integer" },
   { "Audit", "id string time string user string? from string? method string? path string? object string? action string? "
              "outcome string "

@@ -277,6 +277,13 @@ pt_images_recipe_help(const char *recipe)
   return recipe;
 }
 
+int
+pt_images_recipe_format(const char *recipe)
+{
+  (void)recipe;
+  return PT_FORMAT_ROOTFS;
+}
+
 /* ── fixture ── */
 
 char *

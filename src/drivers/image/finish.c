@@ -100,6 +100,10 @@ detect(PtImageWork *w, PtImage *image, GError **error)
 
   if (root < 0)
     return false;
+  if (image->format == PT_FORMAT_KERNEL) {
+    close(root);
+    return true;
+  }
   g_autofree char *init = resolve(root, "sbin/init");
   g_autofree char *first = image->command && image->command[0][0] == '/' ? resolve(root, image->command[0]) : NULL;
   bool shell = faccessat(root, "bin/sh", F_OK, AT_SYMLINK_NOFOLLOW) == 0;

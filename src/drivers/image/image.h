@@ -22,6 +22,12 @@ void pt_images_close(PtImages *images);
  * is in DATADIR/images, or in $PORTENA_DATADIR/images where that is set. */
 const char *const *pt_images_recipes(void);
 const char *pt_images_recipe_help(const char *recipe);
+int pt_images_recipe_format(const char *recipe); /* PtFormat of what it makes */
+
+/* The recipe, and so the name, of the image that machines of model micro start from. */
+#define PT_KERNEL_RECIPE "kernel"
+/* Whether a kernel's image has the portena-guest in it that this installation has: another version's works, but knows less. */
+bool pt_images_kernel_current(const PtHost *host, const PtImage *image);
 
 /* Makes an image and its manifest. `source` is one of
  *   "recipe:NAME"                       built-in

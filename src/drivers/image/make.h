@@ -4,6 +4,7 @@
  * fills what it knows of `image`. Blocking. */
 #include "drivers/image/source.h"
 #include "drivers/image/work.h"
+#include "sys/arch.h"
 
 /* import.c: everything but recipes. */
 bool pt_image_import(PtImageWork *w, const PtSource *source, PtImage *image, GError **error);
@@ -18,6 +19,11 @@ bool pt_image_finish(PtImageWork *w, PtImage *image, GError **error);
 
 /* Writes manifest.json of what is whole by now, and syncs out/. */
 bool pt_image_manifest(PtImageWork *w, PtImage *image, GError **error);
+
+/* kernel.c: the program that becomes a kernel's first, the caller's string (UNSUPPORTED where it was not built); and what the manifest
+ * says of a kernel that has been made. */
+char *pt_kernel_guest(const PtHost *host, const PtArch *arch, GError **error);
+bool pt_kernel_describe(PtImageWork *w, PtImage *image, const char *guest, GError **error);
 
 /* A file of the tree that was made, through no symlink that leads out of it. At most `max` bytes. NULL where it is not there. */
 char *pt_image_read(PtImageWork *w, const char *path, gsize max, gsize *ret_size);

@@ -17,15 +17,19 @@
 
 #define BASES_MAX 4
 
-static const struct { const char *name, *help; } recipes[] = {
-  { "debian", "Debian with systemd: a small whole system for servers and shells" },
-  { "desktop", "A desktop on Debian: XFCE with Firefox, files, terminal, editor and viewers" },
+static const struct {
+  const char *name, *help;
+  int format; /* PtFormat */
+} recipes[] = {
+  { "debian", "Debian with systemd: a small whole system for servers and shells", PT_FORMAT_ROOTFS },
+  { "desktop", "A desktop on Debian: XFCE with Firefox, files, terminal, editor and viewers", PT_FORMAT_ROOTFS },
+  { PT_KERNEL_RECIPE, "The Linux that machines start: needed by every machine of model micro", PT_FORMAT_KERNEL },
 };
 
 const char *const *
 pt_images_recipes(void)
 {
-  static const char *const names[] = { "debian", "desktop", NULL };
+  static const char *const names[] = { "debian", "desktop", PT_KERNEL_RECIPE, NULL };
 
   G_STATIC_ASSERT(G_N_ELEMENTS(names) == G_N_ELEMENTS(recipes) + 1);
   return names;
@@ -38,6 +42,15 @@ pt_images_recipe_help(const char *recipe)
     if (strcmp(recipes[i].name, recipe) == 0)
       return recipes[i].help;
   return NULL;
+}
+
+int
+pt_images_recipe_format(const char *recipe)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(recipes); i++)
+    if (strcmp(recipes[i].name, recipe) == 0)
+      return recipes[i].format;
+  return PT_FORMAT_ROOTFS;
 }
 
 static char *
@@ -62,8 +75,16 @@ on_apt(const char *line, void *data)
 {
   static const gint64 parts[][3] = { { 20, 60, 120 }, { 120, 360, 680 } };
   static const char setting_up[] = "Setting up ", newly[] = " newly installed,";
+  static const char step[] = "@STEP ";
   Cooking *c = data;
   const char *at = strstr(line, newly);
+
+  if (g_str_has_prefix(line, step)) { /* of a script of ours: a kernel's, which has three */
+    pt_image_work_step(c->work, g_str_has_suffix(line, "modules") ? "Choosing modules" : "Downloading the kernel", 100 + 300 * c->round,
+                       400 + 300 * c->round, 0, NULL);
+    c->round = 1;
+    return true;
+  }
 
   if (at && c->round < G_N_ELEMENTS(parts)) {
     const char *number = at;
@@ -162,23 +183,19 @@ emulate(GPtrArray *argv, const PtArch *arch, GError **error)
   return true;
 }
 
-static GPtrArray *
-command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char *packages, GError **error)
+/* mmdebstrap, with this machine's way to its mirrors. */
+static bool
+apt_options(GPtrArray *argv, const PtArch *arch, GError **error)
 {
   static const char *const fixed[] = {
-    "mmdebstrap", "--verbose", "--mode=root", "--format=directory", "--variant=minbase", "--skip=chroot/mount/sys",
-    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--aptopt=Acquire::Languages \"none\"",
+    "mmdebstrap", "--verbose", "--mode=root", "--format=directory", "--aptopt=Acquire::Languages \"none\"",
     "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Dpkg::Use-Pty \"0\"",
-    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-    "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
-    "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/lintian/*",
   };
   static const char *const dump_argv[] = { "apt-config", "dump", NULL };
-  g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
   g_autofree char *dump = NULL;
 
-  if (!pt_run(dump_argv, NULL, &dump, error) || !emulate(argv, arch, error))
-    return NULL;
+  if (!pt_run(dump_argv, NULL, &dump, error))
+    return false;
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
   if (arch != pt_arch_host()) {
@@ -188,6 +205,34 @@ command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char
   g_autoptr(GPtrArray) options = pt_apt_options(dump);
   for (guint i = 0; i < options->len; i++)
     add(argv, "--aptopt=%s", (char *)g_ptr_array_index(options, i));
+  return true;
+}
+
+static void
+sources(GPtrArray *argv, const PtApt *apt, const char *tree)
+{
+  add(argv, "%s", apt->suite);
+  add(argv, "%s", tree);
+  for (guint i = 0; i < apt->lines->len; i++)
+    add(argv, "%s", (char *)g_ptr_array_index(apt->lines, i));
+  g_ptr_array_add(argv, NULL);
+}
+
+static GPtrArray *
+command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char *packages, GError **error)
+{
+  static const char *const fixed[] = {
+    "--variant=minbase", "--skip=chroot/mount/sys", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/lintian/*",
+  };
+  g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+
+  if (!emulate(argv, arch, error) || !apt_options(argv, arch, error))
+    return NULL;
+  for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
+    add(argv, "%s", fixed[i]);
   add(argv, "--include=%s", packages);
   /* The overlay and the finishing script of each recipe, the lowest first. $1 is the tree. */
   for (guint i = 0; i < chain->len; i++) {
@@ -198,11 +243,22 @@ command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char
         "\"$1/.finish\"; exit $r",
         name);
   }
-  add(argv, "%s", apt->suite);
-  add(argv, "/work/root");
-  for (guint i = 0; i < apt->lines->len; i++)
-    add(argv, "%s", (char *)g_ptr_array_index(apt->lines, i));
-  g_ptr_array_add(argv, NULL);
+  sources(argv, apt, "/work/root");
+  return g_steal_pointer(&argv);
+}
+
+/* A kernel's packages are downloaded and taken apart, not installed: apt alone is wanted, and its tree is thrown away. */
+static GPtrArray *
+kernel_command(const PtApt *apt, const PtArch *arch, GError **error)
+{
+  g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+
+  if (!apt_options(argv, arch, error))
+    return NULL;
+  add(argv, "--variant=custom");
+  add(argv, "--skip=chroot/mount");
+  add(argv, "--customize-hook=sh -eu /opt/recipe/" PT_KERNEL_RECIPE "/make.sh %s \"$1\"", arch->debian);
+  sources(argv, apt, "/work/apt");
   return g_steal_pointer(&argv);
 }
 
@@ -228,6 +284,7 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
   g_autoptr(GPtrArray) chain = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GString) packages = g_string_new(NULL);
+  g_autofree char *guest = NULL;
   Cooking cooking = { .work = w };
 
   if (!pt_images_recipe_help(recipe)) {
@@ -235,11 +292,13 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
     pt_error_hint(error, "there are debian and desktop; anything else comes by import");
     return false;
   }
+  bool kernel = pt_images_recipe_format(recipe) == PT_FORMAT_KERNEL;
   const PtArch *arch = pt_arch_find(image->arch);
   g_autoptr(PtApt) apt = pt_apt_read("/", error);
-  if (!apt || !pt_apt_carries(apt->suite, arch->debian, error) || !load(recipe, chain, packages, image, error))
+  if (!apt || !pt_apt_carries(apt->suite, arch->debian, error) || !load(recipe, chain, packages, image, error) ||
+      (kernel && !(guest = pt_kernel_guest(w->host, arch, error))))
     return false;
-  g_autoptr(GPtrArray) argv = command(apt, arch, chain, packages->str, error);
+  g_autoptr(GPtrArray) argv = kernel ? kernel_command(apt, arch, error) : command(apt, arch, chain, packages->str, error);
   if (!argv)
     return false;
   for (guint i = 0; i < chain->len; i++) {
@@ -247,16 +306,23 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
     add(options, "--ro");
     add(options, "%s=/opt/recipe/%s", dir, (char *)g_ptr_array_index(chain, i));
   }
+  if (kernel) {
+    add(options, "--ro");
+    add(options, "%s=/opt/guest", guest);
+  }
   /* Scripts that make caches must know which times will be in the image: finish.c. */
   add(options, "--env");
   add(options, "PORTENA_STARTED=%" G_GINT64_FORMAT, w->started - 1);
   g_ptr_array_add(options, NULL);
-  image->description = g_strdup(pt_images_recipe_help(recipe));
   pt_image_work_step(w, "Reading the package lists", 0, 20, 0, NULL);
   PtJailRun run = { .flags = PT_JAIL_NET | PT_JAIL_BUILD, .options = (const char *const *)options->pdata,
                     .argv = (const char *const *)argv->pdata, .line = on_apt, .line_data = &cooking };
-  if (pt_image_work_run(w, &run, NULL, error))
-    return true;
-  explain(recipe, error);
-  return false;
+  if (!pt_image_work_run(w, &run, NULL, error)) {
+    explain(recipe, error);
+    return false;
+  }
+  if (kernel)
+    return pt_kernel_describe(w, image, guest, error);
+  image->description = g_strdup(pt_images_recipe_help(recipe));
+  return true;
 }
