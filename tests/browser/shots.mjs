@@ -9,7 +9,10 @@ const dir = process.argv[2] ?? 'artifacts/shots';
 const filter = new RegExp(process.argv[3] ?? '.');
 mkdirSync(dir, { recursive: true });
 const PAGES = [
-  ['login', null], ['home', '#/'], ['new', '#/new'], ['desktop', '#/desktop/home/studio'], ['desktop-bar', '#/desktop/home/studio', (p) => p.click('.desk-handle')],
+  ['login', null], ['home', '#/'], ['new', '#/new'], ['new-kind', '#/new?image=debian', (p) => p.getByRole('button', { name: /^Machine/ }).click()],
+  ['new-disc', '#/new?image=fedora-42', async (p) => { await p.click('text=Machine: processors'); await p.getByLabel('Firmware').scrollIntoViewIfNeeded(); }],
+  ['machine', '#/computer/home/ledger'], ['pc', '#/computer/home/old-office'], ['settings-kind', '#/computer/home/attic/settings', (p) => p.getByRole('radio', { name: /^Machine/ }).check()],
+  ['settings-pc', '#/computer/home/old-office/settings'], ['upload', '#/images', (p) => p.getByRole('button', { name: 'Upload' }).click()], ['desktop', '#/desktop/home/studio'], ['desktop-bar', '#/desktop/home/studio', (p) => p.click('.desk-handle')],
   ['desktop-clip', '#/desktop/home/studio', async (p) => { await p.click('.desk-handle'); await p.click('text=Clipboard'); }],
   ['desktop-off', '#/desktop/home/attic'], ['computer', '#/computer/home/studio'], ['terminal', '#/computer/home/studio/terminal'], ['console', '#/computer/home/studio/console'],
   ['files', '#/computer/home/studio/files?path=/home/user'], ['processes', '#/computer/home/studio/processes'], ['network', '#/computer/home/studio/network'],
