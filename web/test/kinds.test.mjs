@@ -80,3 +80,12 @@ test('what the form for a new computer asks for', () => {
   assert.throws(() => ask({}, 'machine', {}, { memory: 'lots' }), /Memory: write a size/);
   assert.throws(() => ask({}, 'container', { command: '"open' }), /quotation mark/);
 });
+
+test('a lean machine needs a kernel for its architecture', () => {
+  const kernel = [{ format: 'kernel', arch: 'x86_64' }, { format: 'rootfs', arch: 'aarch64' }];
+  assert.equal(k.lacksKernel(kernel, { arch: 'x86_64' }, 'machine'), false);
+  assert.equal(k.lacksKernel(kernel, { arch: 'aarch64' }, 'machine'), true);
+  assert.equal(k.lacksKernel([], { arch: 'x86_64' }, 'machine'), true);
+  assert.equal(k.lacksKernel([], { arch: 'x86_64' }, 'container'), false);
+  assert.equal(k.lacksKernel([], { format: 'iso' }, 'machine'), false);
+});

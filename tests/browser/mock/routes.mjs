@@ -256,8 +256,8 @@ export const routes = [
     const name = (c.body?.name ?? c.query.get('name') ?? source.replace(/^(recipe:|docker:\/\/(library\/)?)/, '')) + (c.body?.arch ? `-${c.body.arch}` : '');
     if (/nowhere/.test(source)) throw refuse(502, 'unreachable', `the registry of ${source} does not answer`, 'Check the address and the uplink of this server.');
     const steps = source.startsWith('recipe:') ? [[60, 'Fetching packages'], [300, 'Installing 214 packages'], [700, 'Configuring'], [900, 'Writing the image']] : [[100, 'Fetching layers'], [500, 'Unpacking'], [900, 'Writing the image']];
-    const format = { iso: 'iso', program: 'program', qcow2: 'disk', raw: 'disk', vmdk: 'disk', vdi: 'disk', vhdx: 'disk', vhd: 'disk', ova: 'disk' }[c.query.get('format')] ?? 'rootfs';
-    const kinds = { iso: ['machine'], disk: ['machine'], program: ['process'] }[format] ?? ['container', 'machine'];
+    const format = { iso: 'iso', program: 'program', qcow2: 'disk', raw: 'disk', vmdk: 'disk', vdi: 'disk', vhdx: 'disk', vhd: 'disk', ova: 'disk' }[c.query.get('format')] ?? (name.startsWith('kernel') ? 'kernel' : 'rootfs');
+    const kinds = { kernel: [], iso: ['machine'], disk: ['machine'], program: ['process'] }[format] ?? ['container', 'machine'];
     return [202, { operation: operation(c, 'image', `images/${c.body?.name ?? c.query.get('name') ?? source}`, null, steps, 500, () => {
       const d = `sha256:${c.world.revision().toString(16).padStart(64, '7')}`;
       c.world.images.set(d, { digest: d, names: [name], source, arch: c.body?.arch ?? 'x86_64', os: 'Linux', format, runtime: format === 'program' ? 'wasm' : 'native', firmware: 'uefi', disk: format === 'disk' ? 20 * GiB : 0, description: c.world.recipes.find((r) => r.name === name)?.description ?? '', size: 42e6, created: new Date().toISOString(), init: source.startsWith('docker') ? 'app' : 'system', desktop: name === 'desktop' || kinds[0] === 'machine', kinds });

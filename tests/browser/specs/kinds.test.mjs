@@ -24,6 +24,17 @@ spec('the form offers the kinds that the image can run as, and a container unles
   await page.locator('.page-head').getByText('machine', { exact: true }).waitFor();
 });
 
+spec('the kernel of lean machines is built before the first of them; who may not build it is told whom to ask', { mock: true }, async (page) => {
+  await login(page, '#/new?image=debian');
+  for (const [digest, m] of it.mock.world.images) if (m.format === 'kernel') it.mock.world.images.delete(digest);
+  await page.reload();
+  await page.getByRole('button', { name: /^Machine/ }).click();
+  await page.getByText('It is built now, once, before this one starts').waitFor();
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.getByRole('heading', { name: 'Building the image kernel' }).waitFor();
+  assert.equal((await made('debian')).kind, 'machine');
+});
+
 spec('a disc: an empty disk, started from the disc; a TPM and secure boot where one asks', { mock: true }, async (page) => {
   await login(page, '#/new');
   await page.getByRole('radio', { name: /fedora-42/ }).check();

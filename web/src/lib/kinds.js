@@ -22,6 +22,10 @@ export const kindsOf = (image) => {
 /** An unmodified system needs a whole PC; a root file system starts on our own kernel. */
 export const modelOf = (image) => (['disk', 'iso'].includes(image?.format) ? 'pc' : 'micro');
 
+/** Whether a lean machine of this image lacks the kernel it would start from: an image of its own, built once. */
+export const lacksKernel = (images, choice, kind) =>
+  kind === 'machine' && modelOf(choice) === 'micro' && !(images ?? []).some((m) => m.format === 'kernel' && !isForeign(m.arch, choice.arch ?? m.arch));
+
 /** Parts of the system itself (kernels) are nobody's computer. */
 export const isPart = (image) => image?.format === 'kernel';
 
@@ -83,8 +87,8 @@ export function machineFacts(i) {
 /** What a person should know before a computer becomes another kind; a list of sentences. */
 export function switchEffects(i, kind) {
   const list = [KINDS[kind].becomes, 'All files, its name, its address and who may use it stay.'];
-  if (kind === 'machine' && !i.memory) list.push('It has no limit of memory now, and a machine needs a size: set one above, or it gets a small one.');
-  if (kind === 'machine' && i.memory > 0 && i.memory < 256 * 1024 ** 2) list.push('A machine needs memory for its kernel too: give it 256 MiB or more.');
+  if (kind === 'machine' && !i.memory) list.push(`It has no limit of memory now, and a machine needs a size: it gets ${i.desktop ? '1 GiB' : '512 MiB'} unless you set one below.`);
+  if (kind === 'machine' && i.memory > 0 && i.memory < 256 * 1024 ** 2) list.push('A machine needs memory for its kernel too: give it 256 MiB or more below.');
   if (kind === 'process') list.push('It has no network unless you allow it below.');
   return list;
 }

@@ -3,9 +3,9 @@
 // does not stop it.
 import { signal } from '@preact/signals';
 import { post, spacePath } from './api.js';
-import { images, isAdmin, recipes, instances, opEnd, putInstance, readImages } from './live.js';
+import { images, isAdmin, recipes, instances, opEnd, putInstance, readImages, serverArch } from './live.js';
 import { freeName } from './format.js';
-import { isPart } from './kinds.js';
+import { isForeign, isPart, lacksKernel } from './kinds.js';
 import { go } from './route.js';
 
 /** null, or { phase: 'image' | 'computer', op: id, name, space, image } or with `error`. */
@@ -43,15 +43,20 @@ export const suggestName = (image, space) => {
   return freeName(base, [...instances.value.values()].filter((i) => i.space === space).map((i) => i.name));
 };
 
-/** Builds the image where it is not there yet, creates the instance, waits until it runs. Throws what the server says. */
+/** Builds an image in front of everybody's eyes; it stays known where this page is left. */
+async function build(body, space, spec, image) {
+  const made = await post('/v1/images', body);
+  launching.value = { phase: 'image', op: made.operation.id, space, name: spec.name, image };
+  await opEnd(made.operation);
+  await readImages();
+}
+
+/** Builds the image (and a machine's kernel) where it is not there yet, creates the instance, waits until it runs. Throws what the server says. */
 export async function launch(space, choice, spec) {
   try {
-    if (choice.recipe) {
-      const made = await post('/v1/images', { source: `recipe:${choice.recipe}` });
-      launching.value = { phase: 'image', op: made.operation.id, space, name: spec.name, image: choice.name };
-      await opEnd(made.operation);
-      await readImages();
-    }
+    if (choice.recipe) await build({ source: `recipe:${choice.recipe}` }, space, spec, choice.name);
+    if (isAdmin.value && lacksKernel(images.value, choice, spec.kind))
+      await build({ source: 'recipe:kernel', ...(isForeign(choice.arch, serverArch.value) ? { arch: choice.arch } : {}) }, space, spec, 'kernel');
     launching.value = { ...launching.value, phase: 'computer', op: null, space, name: spec.name, image: choice.name };
     const { operation, ...i } = await post(`${spacePath(space)}/instances`, { image: choice.ref, ...spec });
     if (i.name) putInstance({ ...i, space });

@@ -42,7 +42,7 @@ export default function Images() {
       {failed.map((o) => <div class="stack" key={o.id}><div class="note bad"><Icon name="warn" /><div><p><b>{nameOf(o)}</b>: {o.error?.detail}</p>{o.error?.hint && <p class="soft">{o.error.hint}</p>}</div></div><span /></div>)}
       <div class="section"><ImageTable rows={rows} /></div>
       {isAdmin.value && unbuilt.length > 0 && <section class="section"><h2>Can be built here</h2><div class="choices">
-        {unbuilt.map((r) => <div class="choice" key={r.name}><ImagePicture name={r.name} desktop={r.name === 'desktop'} /><div class="choice-text"><b>{r.name}</b><span>{r.description}</span><p><Button onClick={() => build(r)}>Build</Button></p></div></div>)}
+        {unbuilt.map((r) => <div class="choice" key={r.name}><ImagePicture name={r.name} desktop={r.name === 'desktop'} format={r.name === 'kernel' ? 'kernel' : undefined} /><div class="choice-text"><b>{r.name}</b><span>{r.description}</span><p><Button onClick={() => build(r)}>Build</Button></p></div></div>)}
       </div></section>}
     </>
   );

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From an image to a desktop in two clicks: a picture, a size, done. All else is under "More".
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { images, recipes, homeSpace, spaceNames, spaces, operations, loaded, serverArch } from '../lib/live.js';
+import { images, isAdmin, recipes, homeSpace, spaceNames, spaces, operations, loaded, serverArch } from '../lib/live.js';
 import { del } from '../lib/api.js';
 import { go, replace } from '../lib/route.js';
 import { bytes, cpus } from '../lib/format.js';
-import { foreignText, isForeign, kindsOf, KINDS } from '../lib/kinds.js';
+import { foreignText, isForeign, kindsOf, KINDS, lacksKernel } from '../lib/kinds.js';
 import { FRESH, HARDWARE, sizeFor, specOf } from '../lib/spec.js';
 import { SIZES, PRESETS, overQuota } from '../lib/state.js';
 import { choices, launch, launching, suggestName } from '../lib/launch.js';
@@ -82,6 +82,9 @@ export function NewComputer({ query }) {
         </fieldset>
         {choice && isForeign(choice.arch, serverArch.value) && <Note tone="busy" icon="chip">{foreignText(choice.arch, serverArch.value)}</Note>}
         {choice && <KindPicker {...{ choice, kinds, kind: as, setKind }} />}
+        {choice && lacksKernel(images.value, choice, as) && <Note icon="chip">{isAdmin.value
+          ? 'Machines start from a kernel of Portena’s own. It is built now, once, before this one starts; that takes a minute or two.'
+          : 'Machines start from a kernel that is not on this server yet. Ask an administrator to build it, under Images.'}</Note>}
         <SizePicker size={size} setSize={setSize} actual={actual} />
         {over.length > 0 && <Note tone="busy" icon="warn">{quotaText(over, space)}</Note>}
         {as === 'machine' && choice && <MachineMore {...{ choice, hw, setHw, size: actual }} />}
