@@ -12,6 +12,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "drivers/process/process.h"
 #include "sys/arch.h"
 #include "sys/path.h"
 
@@ -87,6 +88,31 @@ check_swap(PtApi *api, json_t *items)
                             : api->host->tune ? g_strdup("none yet: made in compressed memory when a container is first hibernated")
                                               : g_strdup("none: containers cannot be hibernated");
   check(items, "swap", s.totalswap || api->host->tune ? OK : WARN, detail, "give the host swap, or start portenad without --no-tune");
+}
+
+/* What instances of kind process can be: native programs always. */
+static void
+check_runtimes(json_t *items)
+{
+  static const struct { int runtime; const char *name, *package; } runtimes[] = {
+    { PT_RUNTIME_WASM, "WebAssembly", " nodejs" },
+    { PT_RUNTIME_JAVA, "Java", " default-jre-headless" },
+  };
+  g_autoptr(GString) have = g_string_new("native"), missing = g_string_new(NULL);
+  int landlock = pt_landlock_abi();
+
+  for (guint i = 0; i < G_N_ELEMENTS(runtimes); i++) {
+    g_autofree char *path = pt_runtime_find(runtimes[i].runtime, NULL);
+    if (path)
+      g_string_append_printf(have, ", %s by %s", runtimes[i].name, path);
+    else
+      g_string_append(missing, runtimes[i].package);
+  }
+  g_autofree char *detail = landlock ? g_strdup_printf("%s; Landlock %d", have->str, landlock)
+                                     : g_strdup_printf("%s; this kernel has no Landlock: one wall less", have->str),
+                  *hint = missing->len ? g_strdup_printf("for the others: apt install --no-install-recommends%s", missing->str)
+                                       : g_strdup("boot with lsm=landlock,… on a kernel from 5.13 on");
+  check(items, "programs", missing->len || !landlock ? WARN : OK, detail, hint);
 }
 
 /* A number of the kernel's that a busy node runs into. */
@@ -257,5 +283,6 @@ pt_doctor_get(PtRequest *r, GError **error)
   check_gateway(r->api, items);
   check_programs(items);
   check_architectures(items);
+  check_runtimes(items);
   return pt_reply_items(r, items, 0);
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/wire.h"
+#include "drivers/process/process.h"
 
 /* ── node/agent.h, as if ── */
 
@@ -269,6 +270,20 @@ pt_images_recipes(void)
 {
   static const char *const names[] = { "debian", "desktop", NULL };
   return names;
+}
+
+char *
+pt_runtime_find(int runtime, GError **error)
+{
+  (void)runtime;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "none here");
+  return NULL;
+}
+
+int
+pt_landlock_abi(void)
+{
+  return 7;
 }
 
 const char *

@@ -25,6 +25,8 @@ test_source_good(void)
     { "ova:/x/y.ova", PT_SOURCE_OVA, NULL, "/x/y.ova", NULL, false },
     { "iso:/x/y z.iso", PT_SOURCE_ISO, NULL, "/x/y z.iso", NULL, false },
     { "rootfs:/x/y.tar.zst", PT_SOURCE_ROOTFS, NULL, "/x/y.tar.zst", NULL, false },
+    { "program:/x/y.wasm", PT_SOURCE_PROGRAM, NULL, "/x/y.wasm", NULL, false },
+    { "program:/x/y:bin/server", PT_SOURCE_PROGRAM, NULL, "/x/y", "bin/server", false },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
