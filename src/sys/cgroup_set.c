@@ -76,7 +76,9 @@ memory_v2(const char *dir, const char *id, gint64 limit, GError **error)
     if (used > limit)
       return refuse_memory(id, limit, used, error);
   }
-  return write_number(dir, "memory.max", limit, error);
+  /* as much again in swap, where there is some: a limit that swap makes void is none, and a guest that sleeps has room */
+  g_autofree char *swap = limit > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, limit) : g_strdup("max");
+  return write_number(dir, "memory.max", limit, error) && pt_cg_write_if(dir, "memory.swap.max", swap, error);
 }
 
 static bool
@@ -84,9 +86,16 @@ memory_v1(const char *dir, const char *id, gint64 limit, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autofree char *text = limit > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, limit) : g_strdup("-1");
+  g_autofree char *both = limit > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, 2 * limit) : g_strdup("-1");
+  gint64 used = pt_cg_int(dir, "memory.memsw.usage_in_bytes", 0);
 
+  if (limit > 0 && used > 2 * limit)
+    return refuse_memory(id, limit, used, error);
+  /* The sum of memory and swap is never below that of memory alone, so it is out of the way meanwhile. */
+  if (!pt_cg_write_if(dir, "memory.memsw.limit_in_bytes", "-1", error))
+    return false;
   if (pt_cg_write(dir, "memory.limit_in_bytes", text, &local))
-    return true;
+    return pt_cg_write_if(dir, "memory.memsw.limit_in_bytes", both, error);
   if (g_error_matches(local, PT_ERROR, PT_ERR_CONFLICT))
     return refuse_memory(id, limit, pt_cg_int(dir, "memory.usage_in_bytes", 0), error);
   g_propagate_error(error, g_steal_pointer(&local));

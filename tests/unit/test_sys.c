@@ -405,7 +405,7 @@ static void
 test_cgroup_v2(void)
 {
   static const char *const files[] = {
-    "cpu.max", "", "cpu.weight", "", "memory.max", "", "memory.high", "max", "pids.max", "", "io.max", "", "io.weight", "",
+    "cpu.max", "", "cpu.weight", "", "memory.max", "", "memory.swap.max", "", "memory.high", "max", "pids.max", "", "io.max", "", "io.weight", "",
     "memory.current", "1000000\n", "memory.stat", "anon 1\ninactive_file 400000\n", "memory.peak", "2000000\n", "memory.swap.current",
     "7\n", "pids.current", "3\n", "cpu.stat", "usage_usec 1234\nuser_usec 1\n", "io.stat", "8:0 rbytes=10 wbytes=20\n",
     "memory.events", "low 0\noom 1\noom_kill 2\n", "cpu.pressure", "some avg10=1.50 avg60=0\n", NULL };
@@ -422,6 +422,7 @@ test_cgroup_v2(void)
   assert_file(dir, "cpu.max", "150000 100000");
   assert_file(dir, "cpu.weight", "200");
   assert_file(dir, "memory.max", "1073741824");
+  assert_file(dir, "memory.swap.max", "1073741824");
   assert_file(dir, "pids.max", "100");
   assert_file(dir, "io.max", "7:1 rbps=5000 wbps=max");
   g_assert_true(pt_cgroup_use(&host, "x", &use, &error));
@@ -451,7 +452,7 @@ test_cgroup_v1(void)
   static const char *const files[][20] = {
     { "cpu", "cpu.cfs_quota_us", "", "cpu.shares", "", NULL },
     { "cpuacct", "cpuacct.usage", "5000000\n", NULL },
-    { "memory", "memory.limit_in_bytes", "", "memory.usage_in_bytes", "1000\n", "memory.stat", "total_inactive_file 100\ntotal_swap 5\n",
+    { "memory", "memory.limit_in_bytes", "", "memory.memsw.limit_in_bytes", "", "memory.usage_in_bytes", "1000\n", "memory.stat", "total_inactive_file 100\ntotal_swap 5\n",
       "memory.max_usage_in_bytes", "1500\n", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n", NULL },
     { "pids", "pids.max", "", "pids.current", "9\n", NULL },
     { "blkio", "blkio.throttle.read_bps_device", "", "blkio.throttle.write_bps_device", "",
@@ -476,6 +477,7 @@ test_cgroup_v1(void)
   assert_file(cpu, "cpu.cfs_quota_us", "150000");
   assert_file(cpu, "cpu.shares", "2048");
   assert_file(memory, "memory.limit_in_bytes", "1073741824");
+  assert_file(memory, "memory.memsw.limit_in_bytes", "2147483648");
   assert_file(blkio, "blkio.throttle.read_bps_device", "7:1 5000");
   assert_file(blkio, "blkio.throttle.write_bps_device", "7:1 0");
   g_assert_true(pt_cgroup_use(&host, "x", &use, &error));
