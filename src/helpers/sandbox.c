@@ -174,6 +174,7 @@ keep(pid_t pid, const sigset_t *all)
 {
   int sig, status = 0;
 
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* our memory is not the program's to look into */
   for (;;) {
     if (sigwait(all, &sig))
       die(125, "waiting for signals");

@@ -72,7 +72,7 @@ static char *
 joined(const PtInstance *spec, const PtImage *image)
 {
   g_autoptr(GError) err = NULL;
-  g_auto(GStrv) argv = pt_runtime_argv(spec, image, "/usr/bin/runner", &err);
+  g_auto(GStrv) argv = pt_runtime_argv(spec, image, "/opt/runner", &err);
 
   g_assert_no_error(err);
   return g_strjoinv(" ", argv);
@@ -90,7 +90,7 @@ test_argv(void)
   g_assert_cmpstr(native, ==, "/app/x -a b c");
   image.runtime = PT_RUNTIME_WASM;
   g_autofree char *wasm = joined(&spec, &image);
-  g_assert_cmpstr(wasm, ==, "/usr/bin/runner --no-warnings /portena/wasi.mjs /app/x -a b c");
+  g_assert_cmpstr(wasm, ==, "/opt/runner --no-warnings /portena/wasi.mjs /app/x -a b c");
   spec.memory = G_GINT64_CONSTANT(128) << 20;
   g_autofree char *limited = joined(&spec, &image);
   g_assert_nonnull(strstr(limited, " --wasm-max-mem-pages=1024 "));

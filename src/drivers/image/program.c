@@ -216,9 +216,9 @@ choose_main(PtImageWork *w, const PtSource *s, PtImage *image, GError **error)
     return false;
   if (is != PT_PROGRAM_RUNS)
     return unfit(name, is, error);
-  g_autofree char *command = g_strdup_printf("/%s", path);
+  g_autofree char *command = g_strdup_printf("/%s", path), *file = g_strdup_printf("/work/root/%s", path);
   image->command = g_strdupv((char *[]){ command, NULL });
-  return true;
+  return pt_image_work_run(w, &(PtJailRun){ .argv = (const char *const[]){ "chmod", "755", file, NULL } }, NULL, error);
 }
 
 bool
