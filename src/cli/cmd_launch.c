@@ -360,6 +360,45 @@ bring_in(PtCli *cli, const PtArgs *args, const char *file, GError **error)
   return g_steal_pointer(&name);
 }
 
+/* Whether what `images` holds is enough for a machine of `image`: an image that is no root file system brings its own kernel. */
+static bool
+has_kernel(const json_t *images, const char *image, const char *arch)
+{
+  gsize n, k;
+  json_t *i, *name;
+  bool kernel = false;
+
+  json_array_foreach ((json_t *)images, n, i) {
+    const char *format = pt_json_str(i, "format", "rootfs");
+    kernel |= strcmp(format, "kernel") == 0 && (!arch || strcmp(pt_json_str(i, "arch", ""), arch) == 0);
+    json_array_foreach (json_object_get(i, "names"), k, name)
+      if (strcmp(json_string_value(name) ? json_string_value(name) : "", image) == 0 && strcmp(format, "rootfs") != 0)
+        return true;
+  }
+  return kernel;
+}
+
+/* Machines start from a kernel of Portena's own, an image like others: where it has not been built, that comes first. */
+static bool
+build_kernel(PtCli *cli, const PtArgs *args, const json_t *body, GError **error)
+{
+  const char *arch = pt_args_get(args, "arch");
+  g_autofree char *question = g_strdup("The kernel of machines has not been built yet. Build it now? That takes a minute or two.");
+  g_autoptr(json_t) all = NULL;
+
+  if (strcmp(pt_json_str(body, "kind", "container"), "machine") != 0 || strcmp(pt_json_str(body, "model", "micro"), "pc") == 0 ||
+      !pt_cli_call(cli, "GET", "/v1/images", NULL, &all, NULL) ||
+      has_kernel(json_object_get(all, "items"), pt_json_str(body, "image", ""), arch) || !is_unbuilt_recipe(cli, "kernel", arch))
+    return true; /* or the server says what is wrong */
+  if (!pt_args_has(args, "yes") && !pt_cli_confirm(cli, question)) {
+    PT_SET(error, PT_ERR_CANCELLED, "the kernel of machines is not there, nothing was made");
+    pt_error_hint(error, "build it when it suits you:  portena image build kernel");
+    return false;
+  }
+  pt_note(cli, "The kernel of machines has not been built yet: building it first.");
+  return pt_image_build(cli, "kernel", arch, NULL, error);
+}
+
 static bool
 name_is_free(PtCli *cli, const PtTarget *t, GError **error)
 {
@@ -412,7 +451,7 @@ pt_launch_run(PtCli *cli, const PtArgs *args, GError **error)
            found ? "" : brought ? " (to be brought in first)" : " (to be built first)");
     return 0;
   }
-  answer = make(cli, args, &t, body, what, error);
+  answer = build_kernel(cli, args, body, error) ? make(cli, args, &t, body, what, error) : NULL;
   if (!answer)
     return -1;
   if (cli->json)

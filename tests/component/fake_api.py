@@ -110,7 +110,8 @@ class Fake:
                        self.image("alpine", 8 * MIB, init="app")]
         self.recipes = [{"name": "debian", "description": "Debian with systemd", "image": self.images[1]["digest"]},
                         {"name": "desktop", "description": "XFCE, Firefox, files, terminal", "image": self.images[0]["digest"]},
-                        {"name": "office", "description": "The desktop with LibreOffice", "image": None}]
+                        {"name": "office", "description": "The desktop with LibreOffice", "image": None},
+                        {"name": "kernel", "description": "What machines start from", "image": None}]
         self.users = {"anna": {"name": "anna", "full_name": "Anna Ahl", "admin": True, "disabled": False, "totp": True, "must_change": False,
                                "created": FIXED, "last_login": FIXED, "revision": 1}}
         self.operations = {}
@@ -501,7 +502,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             fails = None
 
         def then(op):
-            made = self.server.fake.image(name, 700 * MIB, desktop=True)
+            kernel = {"format": "kernel", "kinds": []} if name == "kernel" else {}
+            made = self.server.fake.image(name, 700 * MIB, desktop=not kernel, **kernel)
             self.server.fake.images.append(made)
             for r in self.server.fake.recipes:
                 if r["name"] == name:
