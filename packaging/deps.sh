@@ -17,14 +17,17 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 kinds=$(printf '%s|' "$@")
 
-# A name may hold alternatives, a|b: what other releases of Debian call the same. Node.js may come from elsewhere than Debian, and
-# has npm in it then.
+# A name may hold alternatives, a|b: what other releases of Debian call the same; behind it the oldest version that will do may stand.
+# Node.js may come from elsewhere than Debian, and has npm in it then.
+recent_enough() { # NAME OLDEST
+  [ -z "$2" ] || dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$1")" ge "$2"
+}
 missing=$(
   installed=" $(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | awk '$1 == "installed" { printf "%s ", $2 }')"
-  awk -v kinds="^(${kinds%|})$" '$1 ~ kinds { print $2 }' "$here/packages" | sort -u | while IFS= read -r names; do
+  awk -v kinds="^(${kinds%|})$" '$1 ~ kinds { print $2, $3 }' "$here/packages" | sort -u | while read -r names oldest; do
     rest=$names\|
     while [ -n "$rest" ]; do
-      case $installed in *" ${rest%%|*} "*) continue 2 ;; esac
+      case $installed in *" ${rest%%|*} "*) ! recent_enough "${rest%%|*}" "$oldest" || continue 2 ;; esac
       rest=${rest#*|}
     done
     case $names in
@@ -46,18 +49,47 @@ fi
 exec 9</var/lib/dpkg
 flock 9
 
+# What is too old in the release itself comes from its backports: the same archives as are configured already, whatever they are, with
+# the other suite, for this run alone.
+add_backports() {
+  parts=$(mktemp -d)
+  trap cleanup EXIT
+  trap 'exit 130' INT TERM HUP
+  find /etc/apt/sources.list.d -maxdepth 1 -type f -exec cp {} "$parts" ';'
+  find /etc/apt/sources.list /etc/apt/sources.list.d -maxdepth 1 -name '*.list' -type f -exec sed -nE \
+    "s/^(deb( +\[[^]]*\])? +[^ ]+) +$codename( .*)/\1 $codename-backports\3/p" {} + >"$parts/portena-backports.list"
+  find /etc/apt/sources.list.d -maxdepth 1 -name '*.sources' -type f -exec awk -v code="$codename" 'BEGIN { RS = ""; FS = "\n" }
+    $0 ~ "(^|\n)Suites:([^\n]*[ \t])?" code "([ \t]|\n|$)" && $0 !~ /(^|\n)Enabled:[ \t]*no/ {
+      for (i = 1; i <= NF; i++) print $i ~ /^Suites:/ ? "Suites: " code "-backports" : $i
+      print ""
+    }' {} + >"$parts/portena-backports.sources"
+  apt-get -q -o DPkg::Lock::Timeout=600 -o Dir::Etc::sourceparts="$parts" update
+}
+parts=
+cleanup() {
+  [ -z "$parts" ] || rm -rf --one-file-system "$parts"
+  [ -z "${new_nginx:-}" ] || restore
+}
+
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q -o DPkg::Lock::Timeout=600 update
-packages=
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+packages= backports=
 for names in $missing; do
   pick=
   for p in $(echo "$names" | tr '|' ' '); do
     # A name that is merely promised by another package has no candidate of its own.
     if [ -z "$pick" ] && LC_ALL=C apt-cache policy "$p" | grep -q '^  Candidate: [^(]'; then pick=$p; fi
   done
-  packages="$packages ${pick:-${names%%|*}}"
+  oldest=$(awk -v names="$names" '$2 == names { print $3; exit }' "$here/packages")
+  candidate=$(LC_ALL=C apt-cache policy "${pick:-${names%%|*}}" | awk '$1 == "Candidate:" { print $2 }')
+  if [ -n "$oldest" ] && ! dpkg --compare-versions "${candidate:-0}" ge "$oldest"; then
+    backports="$backports ${pick:-${names%%|*}}"
+  else
+    packages="$packages ${pick:-${names%%|*}}"
+  fi
 done
-echo "Installing:$packages"
+echo "Installing:$packages$backports"
 
 # nginx is our gateway's child, never a service of the system: as it is installed it would take port 80. So nothing may start it
 # meanwhile, and afterwards it is disabled, unless it was here before us: then it is the administrator's. A policy-rc.d that is
@@ -72,7 +104,7 @@ restore
 new_nginx=
 case "$packages " in *' nginx '*) new_nginx=1 ;; esac
 if [ -n "$new_nginx" ]; then
-  trap restore EXIT
+  trap cleanup EXIT
   trap 'exit 130' INT TERM HUP
   if [ -e $policy ] || [ -L $policy ]; then mv $policy $kept; fi
   cat >$policy <<END
@@ -87,7 +119,13 @@ END
 fi
 # What a package starts must not hold the lock (9).
 # shellcheck disable=SC2086
-apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends $packages 9>&-
+[ -z "$packages" ] || apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends $packages 9>&-
+if [ -n "$backports" ]; then
+  add_backports
+  # shellcheck disable=SC2086
+  apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dir::Etc::sourceparts="$parts" -t "$codename-backports" install --no-install-recommends \
+    $backports 9>&-
+fi
 if [ -n "$new_nginx" ]; then
   if command -v systemctl >/dev/null; then
     systemctl -q disable nginx 2>/dev/null || echo 'portena: nginx could not be disabled; it may take port 80 at the next boot' >&2

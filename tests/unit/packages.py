@@ -93,7 +93,7 @@ def listed():
     """kind -> the alternatives of its lines."""
     found = {"build": [], "run": [], "test": []}
     for line in (TOP / "packaging/packages").read_text().splitlines():
-        kind, names = line.split()
+        kind, names = line.split()[:2]
         found[kind].append(names.split("|"))
     return found
 
