@@ -147,7 +147,7 @@ note_user(const PtInstance *spec, const PtStatus *status, void *data)
   Users *u = data;
 
   (void)status;
-  if (g_strcmp0(spec->image, u->digest) != 0 || !g_hash_table_contains(u->mine, spec->space))
+  if ((g_strcmp0(spec->image, u->digest) != 0 && g_strcmp0(spec->iso, u->digest) != 0) || !g_hash_table_contains(u->mine, spec->space))
     return;
   g_autofree char *name = g_strdup_printf("%s/%s", spec->space, spec->name);
   json_array_append_new(u->list, json_string(name));
@@ -467,6 +467,8 @@ note_used(const PtInstance *spec, const PtStatus *status, void *data)
   (void)status;
   if (spec->image)
     g_hash_table_add(data, g_strdup(spec->image));
+  if (spec->iso)
+    g_hash_table_add(data, g_strdup(spec->iso));
 }
 
 /* What no instance uses and no name leads to. One that comes into use in between is refused by the agent, and stays. */

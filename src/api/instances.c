@@ -7,6 +7,7 @@
 #include "api/auth.h"
 #include "api/bodies.h"
 #include "api/change.h"
+#include "api/disks.h"
 #include "api/handlers.h"
 #include "api/view.h"
 #include "base/clock.h"
@@ -242,7 +243,8 @@ edit(PtSpecChange *c, GError **error)
     c->spec->power = PT_POWER_RUNNING;
   e->asleep = state == PT_RUN_HIBERNATED;
   bool ok = pt_record_patch(&pt_instance_type, c->spec, e->patch, PT_F_LIVE | PT_F_STOPPED, &e->flags, error) &&
-            kind_changed(c, before, e->running, error) && (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
+            kind_changed(c, before, e->running, error) && pt_disks_changed(c->r->api, before, c->spec, error) &&
+            (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
             ((c->spec->disk == before->disk && !c->old_name) || grow_volume(c, error));
   pt_record_free(&pt_instance_type, before);
   return ok;

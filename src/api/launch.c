@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/bodies.h"
+#include "api/disks.h"
 #include "api/handlers.h"
 #include "api/images.h"
 #include "api/instances.h"
@@ -292,7 +293,7 @@ fit_kind(PtInstance *spec, const PtImage *image, const Wanted *w)
 }
 
 static bool
-fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
+fit_image(PtApi *api, PtInstance *spec, const Wanted *w, const json_t *given, GError **error)
 {
   g_autoptr(PtImage) image = pt_image_find_for(api, w->image, w->arch, NULL, error);
 
@@ -306,13 +307,15 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, GError **error)
     return false;
   if (!w->init_given)
     spec->init = image->init;
+  if (!pt_disks_fit(api, spec, image, given, error))
+    return false;
   if (spec->init == PT_INIT_APP && !spec->command && !image->command) {
     PT_SET(error, PT_ERR_INVALID, "command: the image %s names none, so an app of it needs one", w->image);
     return false;
   }
   spec->image = g_strdup(image->digest);
   spec->arch = g_strdup(image->arch);
-  spec->desktop = image->desktop && spec->init == PT_INIT_SYSTEM;
+  spec->desktop = pt_disks_raw(image) || (image->desktop && spec->init == PT_INIT_SYSTEM); /* a pc has a screen */
   return true;
 }
 
@@ -332,7 +335,7 @@ complete(PtRequest *r, PtInstance *spec, const Wanted *w)
 }
 
 static void
-put_volume(PtTxn *txn, const PtInstance *spec)
+put_volume(PtTxn *txn, const PtInstance *spec, const PtImage *image)
 {
   const PtVolume v = {
     .id = spec->volume,
@@ -341,6 +344,7 @@ put_volume(PtTxn *txn, const PtInstance *spec)
     .pool = (char *)"local",
     .instance = spec->name,
     .image = spec->image,
+    .format = pt_disks_raw(image) ? PT_VOLUME_RAW : PT_VOLUME_EXT4,
     .size = spec->disk,
     .owner = spec->owner,
     .epoch = spec->epoch,
@@ -368,7 +372,7 @@ write_all(PtRequest *r, PtInstance *spec, gint64 guard, gint64 last, GError **er
   pt_txn_require(txn, space_key, r->space_revision);
   pt_txn_require(txn, image_key, image_revision);
   pt_guard_write(txn, spec->space, guard, last);
-  put_volume(txn, spec);
+  put_volume(txn, spec, image);
   g_free(spec->op);
   spec->op = pt_ops_begin(r->api->ops, txn, &op);
   g_free(op.id);
@@ -436,7 +440,7 @@ pt_launch(PtRequest *r, GError **error)
   Wanted w = { 0 };
   g_autoptr(PtInstance) spec = parse(r, &w, error);
 
-  if (!spec || !fit_image(r->api, spec, &w, error))
+  if (!spec || !fit_image(r->api, spec, &w, r->json, error))
     return false;
   r->action = g_strdup("launch");
   complete(r, spec, &w);

@@ -91,6 +91,10 @@ bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lo
 bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error);
 void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
 
+/* disks.c */
+bool pt_unit_volume_raw(PtAgent *a, const PtInstance *spec, bool *ret, GError **error); /* whether its root volume is a whole disk */
+bool pt_unit_volume_make(PtAgent *a, const PtInstance *spec, GError **error);           /* exists already: success */
+
 /* sleep.c: as their namesakes of drivers/engine.h */
 bool pt_unit_hibernate(PtAgent *a, const PtInstance *spec, PtSleep *ret, GError **error);
 bool pt_unit_wake(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);

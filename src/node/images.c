@@ -189,7 +189,7 @@ image_users(PtAgent *a, const char *digest, GError **error)
     if (g_strv_length(part) != 4 || strcmp(part[2], "instances") != 0)
       continue;
     g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), NULL);
-    if (json && g_strcmp0(pt_json_str(json, "image", NULL), digest) == 0)
+    if (json && (g_strcmp0(pt_json_str(json, "image", NULL), digest) == 0 || g_strcmp0(pt_json_str(json, "iso", NULL), digest) == 0))
       g_string_append_printf(users, "%s%s/%s", users->len ? ", " : "", part[1], part[3]);
   }
   return all ? g_strdup(users->str) : NULL;
@@ -232,8 +232,12 @@ remove_image(PtAgent *a, const char *digest, GError **error)
   pt_txn_delete(txn, key);
   if (!pt_store_commit(a->store, txn, NULL, error))
     return false;
-  if (unused(a, digest, error) && pt_images_remove(a->images, digest, error))
+  if (unused(a, digest, error) && pt_images_remove(a->images, digest, error)) {
+    g_autoptr(GError) err = NULL;
+    if (!pt_pool_local.forget(a->pool, strchr(digest, ':') + 1, &err)) /* its space is lost until somebody looks, no more */
+      pt_log_warn("node", "%s: the pool's copy of its disk: %s", digest, err->message);
     return true;
+  }
   g_autoptr(PtImage) left = pt_images_get(a->images, digest, NULL);
   if (left)
     put_back(a, e);

@@ -117,6 +117,14 @@ grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
 bool
 pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, char **ret_volume, GError **error)
 {
+  bool raw = false;
+  if (!pt_unit_volume_raw(a, spec, &raw, error))
+    return false;
+  if (raw) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: its disk is an unmodified system's own, and cannot be looked into from here", spec->name);
+    pt_error_hint(error, "start it and use its own tools, or take the disk away:  portena export %s FILE", spec->name);
+    return false;
+  }
   g_autofree char *lower = pt_images_mount(a->images, spec->image, error);
   if (!lower) {
     g_prefix_error(error, "image %s: ", spec->image_name ? spec->image_name : spec->image);
@@ -127,7 +135,7 @@ pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lower, 
   else
     u->image_mounted = g_strdup(spec->image);
   g_autofree char *volume = NULL;
-  if (pt_pool_local.create(a->pool, spec->volume, spec->disk, error) && grow_volume(a, spec, error))
+  if (pt_unit_volume_make(a, spec, error) && grow_volume(a, spec, error))
     volume = pt_pool_local.attach(a->pool, spec->volume, error);
   if (!volume) {
     g_prefix_error(error, "root volume: ");

@@ -3,8 +3,8 @@
  *
  * They are clones of an image's disk. Where images and pool share a file system that can, a clone refers to the image's own blocks.
  * Where they do not (the pool is a file system in a file of its own, mostly), the first clone copies the disk to
- * POOL/templates/disk-<key>, holes left out, and it and all later ones refer to that. The copy has its name only once it is whole and on disk,
- * and goes with the image. */
+ * POOL/templates/disk-<key>, holes left out, and it and all later ones refer to that. The copy has its name only once it is whole and
+ * on disk, and goes with the image. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
