@@ -19,8 +19,8 @@ on_copied(gint64 done, gint64 total, void *data)
   g_autoptr(PtInstance) now = pt_records_get(c->agent->store, key, &pt_instance_type, NULL, NULL);
 
   if (c->spec->op)
-    pt_ops_progress(c->agent->ops, c->spec->op, "Copying the image's disk", total > 0 ? (gint64)((double)done * 900 / (double)total) : -1, done,
-                    total, "bytes");
+    pt_ops_progress(c->agent->ops, c->spec->op, "Copying the image's disk", total > 0 ? (gint64)((double)done * 900 / (double)total) : -1,
+                    done, total, "bytes");
   return now && strcmp(now->id, c->spec->id) == 0 && !now->deleting;
 }
 
@@ -49,7 +49,7 @@ pt_unit_volume_make(PtAgent *a, const PtInstance *spec, GError **error)
     return false;
   Copying copying = { a, spec };
   PtVolumeSource source = { .key = strchr(image->digest, ':') + 1, .report = on_copied, .data = &copying };
-  g_autofree char *file = image->format == PT_FORMAT_DISK ? pt_images_file(a->images, image, error) : NULL;
+  g_autofree char *file = image->format == PT_FORMAT_DISK ? pt_images_file(a->images, image->digest, error) : NULL;
   if (image->format == PT_FORMAT_DISK && !file)
     return false;
   source.file = file;

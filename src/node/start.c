@@ -229,7 +229,7 @@ expose(PtAgent *a, PtUnit *u, const PtInstance *spec, const PtImage *image, Need
     g_prefix_error(error, "image %s: ", spec->image_name ? spec->image_name : spec->image);
     return false;
   }
-  if (pt_pool_local.create(a->pool, spec->volume, spec->disk, error) && grow_volume(a, spec, error))
+  if (pt_unit_volume_make(a, spec, error) && grow_volume(a, spec, error))
     n->volume_file = pt_pool_local.expose(a->pool, spec->volume, (uid_t)u->status->idbase, error);
   if (!n->volume_file) {
     g_prefix_error(error, "root volume: ");

@@ -47,8 +47,8 @@ GPtrArray *pt_images_list(PtImages *images, GError **error);
 PtImage *pt_images_get(PtImages *images, const char *digest, GError **error);
 bool pt_images_remove(PtImages *images, const char *digest, GError **error); /* mounted: CONFLICT; absent is success */
 
-/* The path of its one file on this node (rootfs.erofs, disk.raw), for who opens it without mounting; the caller's. NOT_FOUND. */
-char *pt_images_file(PtImages *images, const PtImage *image, GError **error);
+/* The file of an image on this node, for who opens it himself: its rootfs.erofs or disk.raw. The caller's. NOT_FOUND. */
+char *pt_images_file(PtImages *images, const char *digest, GError **error);
 
 /* Mounts it read-only, once for all its users: RUN/mnt/img/<hex>. The path is the caller's. Counted: one unmount for
  * each mount; the last one really unmounts, after a while. */

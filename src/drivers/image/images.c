@@ -97,18 +97,20 @@ pt_images_list(PtImages *images, GError **error)
 }
 
 char *
-pt_images_file(PtImages *images, const PtImage *image, GError **error)
+pt_images_file(PtImages *images, const char *digest, GError **error)
 {
-  const char *hex = pt_images_hex(image->digest, error);
-  bool disk = image->format == PT_FORMAT_DISK || image->format == PT_FORMAT_ISO;
+  static const char *const names[] = { "rootfs.erofs", "disk.raw" };
+  const char *hex = pt_images_hex(digest, error);
 
-  if (!hex)
-    return NULL;
-  g_autofree char *path = g_build_filename(images->dir, hex, disk ? "disk.raw" : "rootfs.erofs", NULL);
-  if (access(path, R_OK) == 0)
-    return g_steal_pointer(&path);
-  PT_SET(error, PT_ERR_NOT_FOUND, "there is no image %s on this node", image->digest);
-  pt_error_hint(error, "portena image list");
+  for (guint i = 0; hex && i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *path = g_build_filename(images->dir, hex, names[i], NULL);
+    if (access(path, F_OK) == 0)
+      return g_steal_pointer(&path);
+  }
+  if (hex) {
+    PT_SET(error, PT_ERR_NOT_FOUND, "there is no image %s on this node", digest);
+    pt_error_hint(error, "portena image list");
+  }
   return NULL;
 }
 
