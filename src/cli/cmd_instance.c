@@ -151,9 +151,13 @@ state_line(const json_t *i)
   }
   if (strcmp(state, "running") == 0)
     g_string_append(s, pt_json_bool(i, "ready", false) ? ", ready" : ", not ready yet");
+  if (pt_json_int(i, "freed", 0) > 0) {
+    g_autofree char *freed = pt_size_format(pt_json_int(i, "freed", 0));
+    g_string_append_printf(s, ", %s of memory given back", freed);
+  }
   if (step && *step)
     g_string_append_printf(s, " (%s)", step);
-  if (!up && json_is_string(json_object_get(i, "stopped"))) {
+  if (!up && strcmp(state, "hibernated") != 0 && json_is_string(json_object_get(i, "stopped"))) {
     gint64 sig = pt_json_int(i, "exit_signal", 0), code = pt_json_int(i, "exit_code", -1);
     if (sig > 0)
       g_string_append_printf(s, ", ended by signal %" G_GINT64_FORMAT, sig);
