@@ -274,6 +274,8 @@ wake_saved(Pass *p)
 
   if (s->state == PT_RUN_HIBERNATED && s->error && s->generation == p->spec->generation)
     return;
+  if (p->known) /* a predecessor saved it, and was killed before it had tidied up */
+    put_away(p);
   if (s->boot != p->spec->boot && !pt_unit_forget(p->a, p->spec, &err))
     settle(p, PT_RUN_HIBERNATED, err);
   else
