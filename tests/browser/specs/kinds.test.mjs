@@ -122,6 +122,7 @@ spec('a stopped computer changes its kind, and is told what becomes different; a
 spec('a PC’s settings: the disc goes out, the hardware changes, nothing of its inside is asked', { mock: true }, async (page) => {
   await login(page, '#/computer/home/old-office/settings');
   assert.equal(await page.getByLabel('Disc in the drive').inputValue(), 'fedora-42');
+  assert.equal(await page.getByRole('link', { name: 'Terminal', exact: true }).count(), 0, 'nobody looks into it from outside');
   assert.equal(await page.getByLabel('Command').count(), 0);
   await page.getByLabel('Disc in the drive').selectOption('');
   await page.getByLabel('TPM 2.0', { exact: true }).check();
@@ -149,6 +150,10 @@ spec('files of all formats go up, with the format declared and progress', { mock
   await page.getByRole('button', { name: 'Upload' }).click();
   await dialog.getByLabel('File').setInputFiles({ name: 'table.wasm', mimeType: 'application/wasm', buffer: Buffer.from('\0asm') });
   assert.equal(await dialog.getByLabel('What it is').inputValue(), 'program');
+  assert.equal(await dialog.getByLabel('Which file of it is run').count(), 0);
+  await dialog.getByLabel('File').setInputFiles({ name: 'tools.tar.gz', mimeType: 'application/gzip', buffer: Buffer.from('x') });
+  await dialog.getByLabel('What it is').selectOption('program');
+  await dialog.getByLabel('Which file of it is run').fill('bin/tool');
   await dialog.getByLabel('What it is').selectOption('raw');
   await dialog.getByText('machines; each gets a copy').waitFor();
 });

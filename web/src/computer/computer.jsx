@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One computer, to look after it: a head with what can be done, and a page for each matter.
 import { instance, loaded, may, isAdmin } from '../lib/live.js';
+import { isSealed } from '../lib/kinds.js';
 import { href } from '../lib/route.js';
 import { Badges, Button, Empty, Menu, State, Tabs, Note } from '../ui/parts.jsx';
 import { attempt } from '../ui/dialog.jsx';
@@ -17,10 +18,10 @@ import { History } from './history.jsx';
 const Terminal = lazy(() => import('../terminal/terminal.jsx'));
 const TABS = [
   { id: 'overview', text: 'Overview', Page: Overview },
-  { id: 'terminal', text: 'Terminal', Page: (p) => <Terminal {...p} what="exec" key="exec" />, role: 'member' },
+  { id: 'terminal', text: 'Terminal', Page: (p) => <Terminal {...p} what="exec" key="exec" />, role: 'member', inside: true },
   { id: 'console', text: 'Console', Page: (p) => <Terminal {...p} what="console" key="console" />, role: 'member' },
-  { id: 'files', text: 'Files', Page: Files, role: 'member' },
-  { id: 'processes', text: 'Processes', Page: Processes },
+  { id: 'files', text: 'Files', Page: Files, role: 'member', inside: true },
+  { id: 'processes', text: 'Processes', Page: Processes, inside: true },
   { id: 'network', text: 'Network', Page: InstanceNetwork },
   { id: 'settings', text: 'Settings', Page: Settings },
   { id: 'history', text: 'History', Page: History },
@@ -33,7 +34,7 @@ export default function Computer({ args, query }) {
     if (!loaded.value) return null;
     return <Empty icon="screen" title={`There is no ${name} in ${space}`}><p>It may have been deleted or renamed, or you may not see it. <a href="#/">Your computers</a></p></Empty>;
   }
-  const tabs = TABS.filter((t) => !t.role || may(space, t.role));
+  const tabs = TABS.filter((t) => (!t.role || may(space, t.role)) && !(t.inside && isSealed(i)));
   const tab = tabs.find((t) => t.id === id) ?? tabs[0];
   return (
     <>

@@ -26,6 +26,9 @@ export const modelOf = (image) => (['disk', 'iso'].includes(image?.format) ? 'pc
 export const lacksKernel = (images, choice, kind) =>
   kind === 'machine' && modelOf(choice) === 'micro' && !(images ?? []).some((m) => m.format === 'kernel' && !isForeign(m.arch, choice.arch ?? m.arch));
 
+/** An unmodified system on a PC is reached by its screen, its console and its network; nobody looks into it from outside. */
+export const isSealed = (i) => i.kind === 'machine' && i.model === 'pc';
+
 /** Parts of the system itself (kernels) are nobody's computer. */
 export const isPart = (image) => image?.format === 'kernel';
 

@@ -11,7 +11,7 @@ import { Thumbnail, ImagePicture } from '../ui/picture.jsx';
 import { attempt } from '../ui/dialog.jsx';
 import { Desktop } from './desktop.jsx';
 import { instanceMenu } from '../ui/acts.jsx';
-import { KINDS } from '../lib/kinds.js';
+import { KINDS, isSealed } from '../lib/kinds.js';
 import { choices, launchDesktop } from '../lib/launch.js';
 
 const ORDER = { running: 0, starting: 0, paused: 1, hibernated: 1, stopping: 1, failed: 1, stopped: 2 };
@@ -48,7 +48,7 @@ export function open(i) {
   if (i.state === 'stopped') attempt(act(i, 'start'));
   if (i.state === 'paused' || i.state === 'hibernated') attempt(act(i, 'resume'));
   if (i.desktop) return go('desktop', i.space, i.name);
-  return go('computer', i.space, i.name, i.init === 'app' || i.kind === 'process' ? 'console' : 'terminal');
+  return go('computer', i.space, i.name, i.init === 'app' || i.kind === 'process' || isSealed(i) ? 'console' : 'terminal');
 }
 
 function Card({ i, many }) {

@@ -60,20 +60,21 @@ const hintOf = (format) => {
 
 /** The format is what is declared here: a file is never believed about itself. */
 export function Upload({ close, setSending }) {
-  const [form, setForm] = useState({ name: '', format: 'rootfs', size: 0, named: false });
+  const [form, setForm] = useState({ name: '', format: 'rootfs', main: '', size: 0, named: false, tar: false });
   const picker = useRef(null);
+  const inTar = form.format === 'program' && form.tar;
   const chosen = (e) => {
     const f = e.currentTarget.files[0];
     if (!f) return;
     const guess = guessUpload(f.name);
-    setForm({ ...form, format: guess.format, size: f.size, name: form.named && form.name ? form.name : guess.name });
+    setForm({ ...form, format: guess.format, size: f.size, tar: /\.(tar(\.\w+)?|tgz)$/i.test(f.name), name: form.named && form.name ? form.name : guess.name });
   };
   // The dialog closes at once: an upload takes long, and its progress is on the page.
   const submit = async () => {
     const file = picker.current.files[0];
     const job = { name: form.name, done: 0, total: file.size, since: performance.now(), abort: new AbortController() };
     setSending(job);
-    const query = new URLSearchParams({ name: form.name.trim(), format: form.format });
+    const query = new URLSearchParams({ name: form.name.trim(), format: form.format, ...(inTar && form.main.trim() ? { main: form.main.trim() } : {}) });
     attempt(upload('POST', `/v1/images?${query}`, file, { type: typeOf(file), signal: job.abort.signal, onProgress: (done, total) => setSending({ ...job, done, total }) })
       .then((a) => follow(a, `${form.name} is ready.`), (e) => { if (e.name !== 'AbortError') throw e; })
       .finally(() => setSending(null)));
@@ -83,6 +84,7 @@ export function Upload({ close, setSending }) {
       <Field label="File" hint={form.size ? bytes(form.size) : 'A disc (ISO), a disk (qcow2, vmdk, vdi, vhdx, raw, OVA), a root file system, or a program (.wasm, .jar).'}>{(ids) => <input {...ids} type="file" required ref={picker} accept={ACCEPT} onChange={chosen} />}</Field>
       <Field label="Name" required value={form.name} onInput={(e) => setForm({ ...form, name: e.currentTarget.value, named: true })} autoCapitalize="none" spellcheck={false} />
       <Field label="What it is" hint={hintOf(form.format)}>{(ids) => <select {...ids} value={form.format} onChange={(e) => setForm({ ...form, format: e.currentTarget.value })}>{FORMATS.map(([v, t]) => <option key={v} value={v}>{t}</option>)}</select>}</Field>
+      {inTar && <Field label="Which file of it is run" value={form.main} onInput={(e) => setForm({ ...form, main: e.currentTarget.value })} autoCapitalize="none" spellcheck={false} placeholder="bin/tool" />}
     </FormDialog>
   );
 }

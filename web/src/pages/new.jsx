@@ -5,7 +5,7 @@ import { images, isAdmin, recipes, homeSpace, spaceNames, spaces, operations, lo
 import { del } from '../lib/api.js';
 import { go, replace } from '../lib/route.js';
 import { bytes, cpus } from '../lib/format.js';
-import { foreignText, isForeign, kindsOf, KINDS, lacksKernel } from '../lib/kinds.js';
+import { foreignText, isForeign, isSealed, kindsOf, KINDS, lacksKernel } from '../lib/kinds.js';
 import { FRESH, HARDWARE, sizeFor, specOf } from '../lib/spec.js';
 import { SIZES, PRESETS, overQuota } from '../lib/state.js';
 import { choices, launch, launching, suggestName } from '../lib/launch.js';
@@ -55,7 +55,7 @@ export function NewComputer({ query }) {
       const made = await launch(space, choice, spec);
       if (location.hash.startsWith('#/new')) {
         if (made.desktop) go('desktop', made.space, made.name);
-        else go('computer', made.space, made.name, as === 'process' || (more.init || choice.init) === 'app' || made.model === 'pc' ? 'console' : 'terminal');
+        else go('computer', made.space, made.name, as === 'process' || (more.init || choice.init) === 'app' || isSealed(made) ? 'console' : 'terminal');
       }
     } catch (e) {
       setError(e);

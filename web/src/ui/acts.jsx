@@ -7,7 +7,7 @@ import { attempt, confirm, toast } from './dialog.jsx';
 import { go, route } from '../lib/route.js';
 import { bytes } from '../lib/format.js';
 import { keyOf, without } from '../lib/state.js';
-import { offers } from '../lib/kinds.js';
+import { isSealed, offers } from '../lib/kinds.js';
 
 export function askDelete(i) {
   const lost = [`everything on its disk${i.usage?.disk ? ` (${bytes(i.usage.disk)})` : i.disk ? ` (up to ${bytes(i.disk)})` : ''}: files, programs, settings`];
@@ -51,7 +51,7 @@ export function instanceMenu(i) {
   const running = i.state === 'running' && may(i.space, 'member');
   return [
     running && i.desktop && { text: 'Open the desktop', icon: 'screen', act: () => go('desktop', i.space, i.name) },
-    running && { text: 'Terminal', icon: 'terminal', act: () => go('computer', i.space, i.name, 'terminal') },
+    running && !isSealed(i) && { text: 'Terminal', icon: 'terminal', act: () => go('computer', i.space, i.name, 'terminal') },
     { text: 'Details', icon: 'chart', act: () => go('computer', i.space, i.name) },
     ...instanceActs(i),
     may(i.space, 'owner') && { text: 'Settings', icon: 'gear', act: () => go('computer', i.space, i.name, 'settings') },
