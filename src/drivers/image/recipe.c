@@ -166,26 +166,29 @@ load(const char *name, GPtrArray *chain, GString *packages, PtImage *image, GErr
   return true;
 }
 
-/* What comes before mmdebstrap where the image is for another architecture: the jail's user namespace is told how to run it. Packages
- * are unpacked and set up by that architecture's own dpkg and scripts, emulated. mmdebstrap's own look at this is
- * skipped: it asks for arch-test, a package more, and has been answered already. */
-static bool
-emulate(GPtrArray *argv, const PtArch *arch, GError **error)
-{
-  static const char script[] = "mount -t binfmt_misc binfmt_misc " PT_FOREIGN_DIR " && printf %s \"$1\" > " PT_FOREIGN_DIR
-                               "/register && shift && exec \"$@\"";
-  g_autofree char *rule = NULL;
+/* An image for another architecture is made by the same command within images/foreign.sh, which says how. `rule` NULL: its
+ * programs run here as they are, or by a rule of the host's. mmdebstrap's own look at this is skipped: it asks for arch-test, a
+ * package more, and has been answered already. */
+#define FOREIGN "/opt/recipe/foreign.sh"
+#define FOREIGN_PATH "/.native/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-  if (!pt_foreign_rule(arch->name, &rule, error))
-    return false;
-  for (const char *const *a = (const char *const[]){ "sh", "-c", script, "sh", rule, NULL }; rule && *a; a++)
-    add(argv, "%s", *a);
-  return true;
+static void
+add_foreign(GPtrArray *argv, const PtArch *arch, const char *rule)
+{
+  static const char *const hooks[] = { "--extract-hook=sh " FOREIGN " enter \"$1\"", "--essential-hook=sh " FOREIGN " enter \"$1\"",
+                                       "--aptopt=DPkg::Path \"" FOREIGN_PATH "\"" };
+
+  if (arch == pt_arch_host())
+    return;
+  add(argv, "--architectures=%s", arch->debian);
+  add(argv, "--skip=check/qemu");
+  for (guint i = 0; rule && i < G_N_ELEMENTS(hooks); i++)
+    add(argv, "%s", hooks[i]);
 }
 
-/* mmdebstrap, with this machine's way to its mirrors. */
+/* mmdebstrap, with this machine's way to its mirrors. `rule`: as for add_foreign(). */
 static bool
-apt_options(GPtrArray *argv, const PtArch *arch, GError **error)
+apt_options(GPtrArray *argv, const PtArch *arch, const char *rule, GError **error)
 {
   static const char *const fixed[] = {
     "mmdebstrap", "--verbose", "--mode=root", "--format=directory", "--aptopt=Acquire::Languages \"none\"",
@@ -196,12 +199,11 @@ apt_options(GPtrArray *argv, const PtArch *arch, GError **error)
 
   if (!pt_run(dump_argv, NULL, &dump, error))
     return false;
+  for (const char *const *a = (const char *const[]){ "sh", FOREIGN, "start", rule, NULL }; rule && *a; a++)
+    add(argv, "%s", *a);
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
-  if (arch != pt_arch_host()) {
-    add(argv, "--architectures=%s", arch->debian);
-    add(argv, "--skip=check/qemu");
-  }
+  add_foreign(argv, arch, rule);
   g_autoptr(GPtrArray) options = pt_apt_options(dump);
   for (guint i = 0; i < options->len; i++)
     add(argv, "--aptopt=%s", (char *)g_ptr_array_index(options, i));
@@ -219,7 +221,7 @@ sources(GPtrArray *argv, const PtApt *apt, const char *tree)
 }
 
 static GPtrArray *
-command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char *packages, GError **error)
+command(const PtApt *apt, const PtArch *arch, const char *rule, const GPtrArray *chain, const char *packages, GError **error)
 {
   static const char *const fixed[] = {
     "--variant=minbase", "--skip=chroot/mount/sys", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
@@ -229,7 +231,7 @@ command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char
   };
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 
-  if (!emulate(argv, arch, error) || !apt_options(argv, arch, error))
+  if (!apt_options(argv, arch, rule, error))
     return NULL;
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
@@ -243,6 +245,8 @@ command(const PtApt *apt, const PtArch *arch, const GPtrArray *chain, const char
         "\"$1/.finish\"; exit $r",
         name);
   }
+  if (rule)
+    add(argv, "--customize-hook=sh " FOREIGN " leave \"$1\"");
   sources(argv, apt, "/work/root");
   return g_steal_pointer(&argv);
 }
@@ -253,7 +257,7 @@ kernel_command(const PtApt *apt, const PtArch *arch, GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 
-  if (!apt_options(argv, arch, error))
+  if (!apt_options(argv, arch, NULL, error))
     return NULL;
   add(argv, "--variant=custom");
   add(argv, "--skip=chroot/mount");
@@ -278,13 +282,20 @@ explain(const char *recipe, GError **error)
   g_prefix_error(error, "recipe %s: ", recipe);
 }
 
+static void
+add_ro(GPtrArray *options, const char *path, const char *to)
+{
+  add(options, "--ro");
+  add(options, "%s=/opt/%s", path, to);
+}
+
 bool
 pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error)
 {
   g_autoptr(GPtrArray) chain = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GString) packages = g_string_new(NULL);
-  g_autofree char *guest = NULL;
+  g_autofree char *guest = NULL, *rule = NULL;
   Cooking cooking = { .work = w };
 
   if (!pt_images_recipe_help(recipe)) {
@@ -293,22 +304,25 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
     return false;
   }
   bool kernel = pt_images_recipe_format(recipe) == PT_FORMAT_KERNEL;
-  const PtArch *arch = pt_arch_find(image->arch);
+  const PtArch *known = pt_arch_find(image->arch), *arch = known ? known : pt_arch_host();
   g_autoptr(PtApt) apt = pt_apt_read("/", error);
-  if (!apt || !pt_apt_carries(apt->suite, arch->debian, error) || !load(recipe, chain, packages, image, error) ||
+  if (!apt || (arch != pt_arch_host() && !pt_apt_carries(apt->suite, arch->debian, error)) ||
+      (!kernel && !pt_foreign_rule(image->arch, &rule, error)) || !load(recipe, chain, packages, image, error) ||
       (kernel && !(guest = pt_kernel_guest(w->host, arch, error))))
     return false;
-  g_autoptr(GPtrArray) argv = kernel ? kernel_command(apt, arch, error) : command(apt, arch, chain, packages->str, error);
+  g_autoptr(GPtrArray) argv =
+    kernel ? kernel_command(apt, arch, error) : command(apt, arch, rule, chain, packages->str, error);
   if (!argv)
     return false;
   for (guint i = 0; i < chain->len; i++) {
-    g_autofree char *dir = recipe_dir(g_ptr_array_index(chain, i));
-    add(options, "--ro");
-    add(options, "%s=/opt/recipe/%s", dir, (char *)g_ptr_array_index(chain, i));
+    g_autofree char *dir = recipe_dir(g_ptr_array_index(chain, i)), *to = g_strconcat("recipe/", g_ptr_array_index(chain, i), NULL);
+    add_ro(options, dir, to);
   }
-  if (kernel) {
-    add(options, "--ro");
-    add(options, "%s=/opt/guest", guest);
+  if (kernel)
+    add_ro(options, guest, "guest");
+  if (rule) {
+    g_autofree char *script = recipe_dir("foreign.sh");
+    add_ro(options, script, "recipe/foreign.sh");
   }
   /* Scripts that make caches must know which times will be in the image: finish.c. */
   add(options, "--env");
