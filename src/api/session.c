@@ -173,7 +173,7 @@ pt_session_create(PtRequest *r, GError **error)
     ok = attempt(r, b, error);
   }
   if (ok)
-    pt_throttle_succeeded(r->api->throttle, r->login_user);
+    pt_throttle_succeeded(r->api->throttle, r->login_user, r->from);
   pt_record_free(&pt_body_session, b);
   return ok;
 }

@@ -67,20 +67,25 @@ test_throttle(void)
   pt_clock_set(&clock_);
   for (guint i = 0; i < 4; i++)
     pt_throttle_failed(t, "anna", "1.2.3.4");
-  g_assert_cmpuint(pt_throttle_wait(t, "anna", "5.6.7.8"), ==, 0);
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "1.2.3.4"), ==, 0);
   pt_throttle_failed(t, "anna", "1.2.3.4");
-  g_assert_cmpuint(pt_throttle_wait(t, "anna", "5.6.7.8"), ==, 1); /* the name, from wherever */
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "1.2.3.4"), ==, 1);
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "5.6.7.8"), ==, 0); /* she herself, elsewhere */
   g_assert_cmpuint(pt_throttle_wait(t, "bert", "1.2.3.4"), ==, 0);
   now += G_USEC_PER_SEC;
   g_assert_cmpuint(pt_throttle_wait(t, "anna", "1.2.3.4"), ==, 0);
   pt_throttle_failed(t, "anna", "1.2.3.4");
-  g_assert_cmpuint(pt_throttle_wait(t, "anna", "x"), ==, 2);
-  for (guint i = 0; i < 30; i++)
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "1.2.3.4"), ==, 2);
+  for (guint i = 0; i < 10; i++)
     pt_throttle_failed(t, "anna", "1.2.3.4");
-  g_assert_cmpuint(pt_throttle_wait(t, "anna", "x"), ==, 30); /* nobody is locked out */
-  g_assert_cmpuint(pt_throttle_wait(t, "bert", "1.2.3.4"), ==, 900);
-  pt_throttle_succeeded(t, "anna");
-  g_assert_cmpuint(pt_throttle_wait(t, "anna", "x"), ==, 0);
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "1.2.3.4"), ==, 60);
+  g_assert_cmpuint(pt_throttle_wait(t, "bert", "1.2.3.4"), ==, 0);
+  pt_throttle_succeeded(t, "anna", "1.2.3.4");
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "1.2.3.4"), ==, 0);
+  for (guint i = 0; i < 20; i++)
+    pt_throttle_failed(t, "anna", "1.2.3.4");
+  g_assert_cmpuint(pt_throttle_wait(t, "bert", "1.2.3.4"), ==, 900); /* an address that fails whoever it says it is */
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "5.6.7.8"), ==, 0);
   now += 3600 * (gint64)G_USEC_PER_SEC;
   g_assert_cmpuint(pt_throttle_wait(t, "bert", "1.2.3.4"), ==, 0); /* forgotten */
   for (guint i = 0; i < 1000; i++) {                               /* bounded: a flood of names makes no entry stay */
@@ -89,6 +94,36 @@ test_throttle(void)
     now++;
   }
   g_assert_cmpuint(pt_throttle_wait(t, "nobody", "9.9.9.9"), >, 0); /* the busiest entry does */
+  pt_throttle_free(t);
+  pt_clock_set(NULL);
+}
+
+/* Guessing from many addresses at once, a try or two from each. */
+static void
+test_throttle_crowd(void)
+{
+  PtThrottle *t = pt_throttle_new(64);
+
+  now = 1000 * G_USEC_PER_SEC;
+  pt_clock_set(&clock_);
+  pt_throttle_succeeded(t, "anna", "5.6.7.8");
+  pt_throttle_succeeded(t, "anna", "2001:db8:1:2::77");
+  for (guint i = 0; i < 1000; i++) {
+    g_autofree char *from = g_strdup_printf("10.1.%u.%u", i / 250, i % 250);
+    pt_throttle_failed(t, "anna", from);
+    g_assert_cmpuint(pt_throttle_wait(t, "anna", "10.9.9.9"), <=, 30); /* nobody is locked out */
+    now += 1000;
+  }
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "10.9.9.9"), ==, 30);
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "5.6.7.8"), ==, 0);          /* she was here before */
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "2001:db8:1:2:3::4"), ==, 0); /* the same /64 */
+  g_assert_cmpuint(pt_throttle_wait(t, "anna", "2001:db8:1:3::77"), ==, 30);
+  g_assert_cmpuint(pt_throttle_wait(t, "bert", "10.9.9.9"), ==, 0);
+  for (guint i = 0; i < 40; i++) { /* one customer's addresses */
+    g_autofree char *from = g_strdup_printf("2001:db8:7:7::%x", i + 1);
+    pt_throttle_failed(t, "carl", from);
+  }
+  g_assert_cmpuint(pt_throttle_wait(t, "dora", "2001:db8:7:7:ffff::1"), ==, 900);
   pt_throttle_free(t);
   pt_clock_set(NULL);
 }
@@ -238,6 +273,7 @@ main(int argc, char **argv)
   g_test_add_func("/totp/vectors", test_totp_vectors);
   g_test_add_func("/totp/once", test_totp_once);
   g_test_add_func("/throttle", test_throttle);
+  g_test_add_func("/throttle/crowd", test_throttle_crowd);
   g_test_add_func("/gate", test_gate);
   g_test_add_func("/target", test_target);
   g_test_add_func("/credentials", test_credentials);
