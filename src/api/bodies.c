@@ -48,6 +48,12 @@ static const PtField code[] = {
 };
 TYPE(pt_body_code, "code", code, NULL);
 
+typedef PtBodyPassword password_t;
+static const PtField password[] = {
+  PT_STR(PtBodyPassword, password, MAY, PASSWORD_MAX, NULL, "the password of who asks; only root on the server needs none"),
+};
+TYPE(pt_body_password, "password", password, NULL);
+
 typedef PtBodyToken token_t;
 static const PtField token[] = {
   PT_STR(PtBodyToken, name, NEED, 80, NULL, "what it is for"),

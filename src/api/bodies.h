@@ -17,6 +17,10 @@ typedef struct PtBodyCode {
   char *code;
 } PtBodyCode;
 
+typedef struct PtBodyPassword {
+  char *password;
+} PtBodyPassword;
+
 typedef struct PtBodyToken {
   char *name, *expires_in, *scope;
 } PtBodyToken;
@@ -69,5 +73,5 @@ typedef struct PtBodyLaunch { /* beside the user fields of an instance */
   bool start;
 } PtBodyLaunch;
 
-extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_token, pt_body_member,
+extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_password, pt_body_token, pt_body_member,
     pt_body_volume, pt_body_action, pt_body_exec, pt_body_image, pt_body_names, pt_body_launch;

@@ -43,7 +43,7 @@ const PtRoute pt_routes[] = {
   { "DELETE", "/v1/users/{user}", ADMIN, 0, pt_users_delete, .answer = "", .summary = "Delete a user with all tokens and memberships" },
   { "POST", "/v1/users/{user}/totp", SELF, 0, pt_totp_begin, .action = "totp-begin", .answer = "Totp", .summary = "Begin to set up a second factor" },
   { "PUT", "/v1/users/{user}/totp", SELF, BODY, pt_totp_prove, .body = &pt_body_code, .action = "totp-confirm", .answer = "User", .summary = "Prove the second factor; it holds from then on" },
-  { "DELETE", "/v1/users/{user}/totp", SELF, 0, pt_totp_remove, .action = "totp-remove", .answer = "", .summary = "Do without the second factor" },
+  { "DELETE", "/v1/users/{user}/totp", SELF, BODY | PT_R_OPTIONAL, pt_totp_remove, .body = &pt_body_password, .action = "totp-remove", .answer = "", .summary = "Do without the second factor; takes the password of who asks" },
   { "GET", "/v1/users/{user}/tokens", SELF, 0, pt_tokens_get, .answer = "[Token]", .summary = "Sessions and API tokens of a user" },
   { "POST", "/v1/users/{user}/tokens", SELF, BODY | NEW, pt_tokens_create, .body = &pt_body_token, .action = "token-create", .answer = "NewToken", .summary = "Make an API token; its text is shown once" },
   { "DELETE", "/v1/users/{user}/tokens/{id}", SELF, 0, pt_tokens_delete, .action = "token-revoke", .answer = "", .summary = "Revoke a session or token" },

@@ -158,28 +158,38 @@ may_change(PtRequest *r, const PtUser *u, const PtBodyUser *b, GError **error)
   return true;
 }
 
+/* That whoever asks knows the password of `u`, themselves. Guessing is slowed down as it is at the login. */
+static bool
+prove_password(PtRequest *r, const PtUser *u, const char *field, const char *password, GError **error)
+{
+  bool right = false;
+  guint wait = pt_throttle_wait(r->api->throttle, u->name, r->from);
+
+  if (wait > 0) {
+    r->retry_after = wait;
+    PT_SET(error, PT_ERR_RATE, "password: too many attempts that failed\ntry again in %u s", wait);
+    return false;
+  }
+  if (!pt_password_verify(r->api, u->password, password ? password : "", &right, error))
+    return false;
+  if (!right) {
+    pt_throttle_failed(r->api->throttle, u->name, r->from);
+    PT_SET(error, PT_ERR_FORBIDDEN, "%s: it is not the present password", field);
+  }
+  return right;
+}
+
 /* One's own password takes the present one, so that a session left open is not enough to take the account over. */
 static bool
 change_password(PtRequest *r, PtTxn *txn, PtUser *u, const PtBodyUser *b, GError **error)
 {
-  bool self = g_strcmp0(r->who.name, u->name) == 0, right = false;
+  bool self = g_strcmp0(r->who.name, u->name) == 0;
 
   if (!pt_password_check(b->password, error))
     return false;
   if (self) {
-    guint wait = pt_throttle_wait(r->api->throttle, u->name, r->from);
-    if (wait > 0) {
-      r->retry_after = wait;
-      PT_SET(error, PT_ERR_RATE, "password: too many attempts that failed\ntry again in %u s", wait);
+    if (!prove_password(r, u, "current_password", b->current_password, error))
       return false;
-    }
-    if (!pt_password_verify(r->api, u->password, b->current_password ? b->current_password : "", &right, error))
-      return false;
-    if (!right) {
-      pt_throttle_failed(r->api->throttle, u->name, r->from);
-      PT_SET(error, PT_ERR_FORBIDDEN, "current_password: it is not the present password");
-      return false;
-    }
     if (g_strcmp0(b->password, b->current_password) == 0) {
       PT_SET(error, PT_ERR_INVALID, "password: the new one is the present one");
       return false;
@@ -305,6 +315,10 @@ pt_totp_begin(PtRequest *r, GError **error)
     PT_SET(error, PT_ERR_FORBIDDEN, "second factor: only the user can set it up");
     return false;
   }
+  if (u->totp) {
+    PT_SET(error, PT_ERR_CONFLICT, "second factor: there is one already\ntake it off first, with the password: portena user totp --off");
+    return false;
+  }
   pt_random(key, sizeof key);
   g_free(u->totp_pending);
   u->totp_pending = pt_base32(key, sizeof key);
@@ -351,16 +365,41 @@ pt_totp_prove(PtRequest *r, GError **error)
   return ok;
 }
 
-bool
-pt_totp_remove(PtRequest *r, GError **error)
+/* Who asks proves to be there by the own password: a session left open, or a token that leaked, is not enough. Root on the
+ * server has none. */
+static bool
+may_remove(PtRequest *r, const PtUser *u, const char *password, GError **error)
+{
+  if (r->who.root)
+    return true;
+  if (g_strcmp0(r->who.name, u->name) == 0)
+    return prove_password(r, u, "password", password, error);
+  g_autofree char *key = pt_key_user(r->who.name);
+  g_autoptr(PtUser) asker = pt_load(r->api, key, &pt_user_type, "user", NULL, error);
+  return asker && prove_password(r, asker, "password", password, error);
+}
+
+static bool
+totp_remove(PtRequest *r, const char *password, GError **error)
 {
   gint64 revision = 0;
   g_autoptr(PtTxn) txn = pt_txn_new();
   g_autoptr(PtUser) u = load(r, &revision, error);
 
-  if (!u)
+  if (!u || !may_remove(r, u, password, error))
     return false;
   g_clear_pointer(&u->totp, g_free);
   g_clear_pointer(&u->totp_pending, g_free);
   return pt_user_put(r->api, txn, u, revision, NULL, error) && pt_reply_empty(r);
+}
+
+bool
+pt_totp_remove(PtRequest *r, GError **error)
+{
+  PtBodyPassword *b = pt_body_record(r, &pt_body_password, error);
+  bool ok = b && totp_remove(r, b->password, error);
+
+  if (b)
+    pt_record_free(&pt_body_password, b);
+  return ok;
 }

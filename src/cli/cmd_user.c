@@ -260,6 +260,24 @@ enrol_totp(PtCli *cli, const char *path, const char *name, GError **error)
   return told(cli, NULL, name, text);
 }
 
+/* {"password":…} of whoever asks, or {} for root on the server's own machine, who has none. */
+static json_t *
+own_password(PtCli *cli, GError **error)
+{
+  g_autofree char *self = own_name(cli, NULL);
+
+  if (!self)
+    return json_object();
+  char *password = pt_cli_secret(cli, "Your password", error);
+  if (!password)
+    return NULL;
+  json_t *body = json_pack("{s:s}", "password", password);
+  pt_secret_free(password);
+  if (!body)
+    PT_SET(error, PT_ERR_INVALID, "password: it is not valid UTF-8");
+  return body;
+}
+
 static int
 run_totp(PtCli *cli, const PtArgs *args, GError **error)
 {
@@ -270,7 +288,8 @@ run_totp(PtCli *cli, const PtArgs *args, GError **error)
     return -1;
   if (!pt_args_has(args, "off"))
     return enrol_totp(cli, path, self, error);
-  if (!pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
+  g_autoptr(json_t) body = own_password(cli, error);
+  if (!body || !pt_cli_call(cli, "DELETE", path, body, NULL, error))
     return -1;
   g_autofree char *text = g_strdup_printf("%s logs in with the password alone.", self);
   return told(cli, NULL, self, text);

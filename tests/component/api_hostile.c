@@ -102,7 +102,9 @@ static const Bad addresses[] = {
   { "DELETE", SPACE "?force=please", NULL, 400 },
   { "DELETE", SPACE "/members/nobody", NULL, 404 },
   { "GET", "/v1/spaces", "{}", 400 },
-  { "DELETE", "/v1/users/admin/totp", "{}", 400 },
+  { "DELETE", SPACE "/members/nobody", "{}", 400 },
+  { "DELETE", "/v1/users/admin/totp", "{\"code\":\"1\"}", 400 },
+  { "DELETE", "/v1/users/admin/totp", "{\"password\":7}", 400 },
 };
 
 static const Bad bodies[] = {

@@ -286,12 +286,15 @@ test_guessing(void)
     expect(r, 401, "a guess");
   }
   shift = -100; /* the first wait is one second: not yet over */
-  g_autoptr(Reply) slow = ask(&f, NULL, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"correct horse\"}", NULL);
+  g_autoptr(Reply) slow = ask(&f, NULL, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"correct horse\"}", "X-Forwarded-For: 192.0.2.7\r\n");
   expect(slow, 429, "too many guesses");
   g_autofree char *wait = header_of(slow, "Retry-After");
   g_assert_cmpstr(wait, ==, "1");
+  g_autoptr(Reply) elsewhere = ask(&f, NULL, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"correct horse\"}", NULL);
+  expect(elsewhere, 201, "the right user is not held up by a stranger");
   shift = 2 * G_USEC_PER_SEC;
-  g_autoptr(Reply) in = ask(&f, NULL, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"correct horse\"}", NULL);
+  g_autoptr(Reply) in =
+      ask(&f, NULL, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"correct horse\"}", "X-Forwarded-For: 192.0.2.7\r\n");
   expect(in, 201, "after the wait");
   g_autoptr(Reply) audit = ask(&f, f.admin, "GET", "/v1/audit?object=users/admin&limit=20", NULL, NULL);
   expect(audit, 200, "audit");
@@ -353,8 +356,18 @@ test_second_factor(void)
   expect(twice, 401, "the same code again");
   g_autoptr(Reply) bad = ask(&f, NULL, "POST", "/v1/session", "{\"user\":\"admin\",\"password\":\"wrong horse\"}", NULL);
   g_assert_null(json_object_get(bad->json, "code_required")); /* only the right password learns of it */
-  g_autoptr(Reply) off = ask(&f, f.admin, "DELETE", "/v1/users/admin/totp", NULL, NULL);
+  g_autoptr(Reply) anew = ask(&f, f.admin, "POST", "/v1/users/admin/totp", NULL, NULL);
+  expect(anew, 409, "another one is not simply put in its place");
+  g_autoptr(Reply) bare = ask(&f, f.admin, "DELETE", "/v1/users/admin/totp", NULL, NULL);
+  expect(bare, 403, "remove without the password");
+  g_autoptr(Reply) guess = ask(&f, f.admin, "DELETE", "/v1/users/admin/totp", "{\"password\":\"wrong horse\"}", NULL);
+  expect(guess, 403, "remove with a wrong password");
+  g_autoptr(Reply) still = login_with(&f, NULL);
+  expect(still, 401, "it is still in force");
+  g_autoptr(Reply) off = ask(&f, f.admin, "DELETE", "/v1/users/admin/totp", "{\"password\":\"correct horse\"}", NULL);
   expect(off, 204, "remove");
+  g_autoptr(Reply) alone = login_with(&f, NULL);
+  expect(alone, 201, "the password alone");
   fixture_down(&f);
   pt_clock_set(NULL);
 }

@@ -655,6 +655,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     @route("DELETE", "/v1/users/{u}/totp")
     def r_no_totp(self, u):
+        if self.json().get("password") != "correct horse":
+            raise Refusal("forbidden", "password: it is not the present password")
         self.answer(204)
 
     @route("GET", "/v1/users/{u}/tokens")

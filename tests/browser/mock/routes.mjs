@@ -133,7 +133,11 @@ export const routes = [
     c.world.users.get(c.args.U).totp = true;
     return [204];
   }],
-  ['DELETE', '/v1/users/:U/totp', (c) => { c.world.users.get(c.args.U).totp = false; return [204]; }],
+  ['DELETE', '/v1/users/:U/totp', (c) => {
+    if (c.body?.password !== (c.user.password ?? PASSWORD)) throw refuse(403, 'denied', 'that is not your password', 'Type the password you signed in with.');
+    c.world.users.get(c.args.U).totp = false;
+    return [204];
+  }],
   ['GET', '/v1/users/:U/tokens', (c) => list(c.world.tokens.filter((t) => t.user === c.args.U), c)],
   ['POST', '/v1/users/:U/tokens', (c) => {
     const t = { id: `01TOK${c.world.revision()}`, user: c.args.U, kind: 'token', name: c.body.name, scope: c.body.scope ?? 'full', created: new Date().toISOString(), expires: new Date(Date.now() + 90 * 86400e3).toISOString(), last_used: null, last_from: null };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Users, tokens, spaces, images, activity. Against the mock.
 import { readFileSync } from 'node:fs';
-import { spec, login, to, it, assert, shot, until } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, PASSWORD } from './helper.mjs';
 
 async function signIn(page, user, password = 'correct horse') {
   await page.goto(it.url);
@@ -73,6 +73,14 @@ spec('second factor with a QR code, tokens shown once', { mock: true }, async (p
   await page.getByRole('textbox', { name: 'Code' }).fill('123456');
   await page.getByRole('button', { name: 'Turn it on' }).click();
   await page.getByText('On: signing in asks').waitFor();
+  await page.getByRole('button', { name: 'Take it off' }).click();
+  const ask = page.getByRole('dialog');
+  await ask.getByLabel('Your password').fill('a guess');
+  await ask.getByRole('button', { name: 'Take it off' }).click();
+  await ask.getByText('that is not your password').waitFor();
+  await ask.getByLabel('Your password').fill(PASSWORD);
+  await ask.getByRole('button', { name: 'Take it off' }).click();
+  await page.getByRole('button', { name: 'Set it up' }).waitFor();
   await page.getByRole('button', { name: 'New token' }).click();
   await page.getByLabel('Name').fill('backup');
   await page.getByRole('button', { name: 'Make the token' }).click();

@@ -65,6 +65,7 @@ export const get = (path, opts) => request('GET', path, opts);
 export const post = (path, body, opts) => request('POST', path, { ...opts, body: body ?? {} });
 export const put = (path, body, opts) => request('PUT', path, { ...opts, body });
 export const patch = (path, body, opts) => request('PATCH', path, { ...opts, body });
+/** `opts.body`: where an act of deletion takes one. */
 export const del = (path, opts) => request('DELETE', path, opts);
 
 const seg = encodeURIComponent;

@@ -82,7 +82,7 @@ function SecondFactor({ u }) {
       setError(x);
     }
   };
-  const off = () => confirm({ title: 'Take the second factor off?', text: 'From then on your password alone is enough to sign in.', submitText: 'Take it off', act: () => del(path).then(refresh) });
+  const off = () => confirm({ title: 'Take the second factor off?', text: 'From then on your password alone is enough to sign in.', password: true, submitText: 'Take it off', act: (password) => del(path, { body: { password } }).then(refresh) });
   return (
     <section class="panel stack"><h2>Second factor</h2>
       {u.totp ? <><p>On: signing in asks for a code from your authenticator app.</p><Trouble error={error} /><div class="actions"><Button kind="danger" onClick={off}>Take it off</Button></div></>

@@ -50,7 +50,7 @@ function UserMenu({ u, read }) {
     { text: 'Change…', icon: 'edit', act: () => openDialog((close) => <EditUser u={u} close={close} done={read} />) },
     !self && { text: 'New password…', icon: 'key', act: () => openDialog((close) => <NewPassword u={u} close={close} done={read} />) },
     { text: 'Tokens', icon: 'lock', act: () => openDialog((close) => <Dialog wide title={`Tokens of ${u.name}`} onClose={close}><div class="dialog-body"><Tokens user={u.name} /></div></Dialog>) },
-    u.totp && !self && { text: 'Take the second factor off', icon: 'close', act: () => confirm({ title: `Take ${u.name}’s second factor off?`, text: `From then on the password alone is enough. Do it when ${u.name} has lost the phone, and you are sure who asks.`, submitText: 'Take it off', act: () => del(`${userPath(u.name)}/totp`).then(read) }) },
+    u.totp && !self && { text: 'Take the second factor off', icon: 'close', act: () => confirm({ title: `Take ${u.name}’s second factor off?`, text: `From then on the password alone is enough. Do it when ${u.name} has lost the phone, and you are sure who asks.`, password: true, submitText: 'Take it off', act: (password) => del(`${userPath(u.name)}/totp`, { body: { password } }).then(read) }) },
     !self && (u.disabled ? { text: 'Unlock', icon: 'check', act: set({ disabled: false }, `${u.name} can sign in again.`) } : { text: 'Lock', icon: 'lock', act: set({ disabled: true }, `${u.name} can no longer sign in.`) }),
     !self && { text: 'Delete…', icon: 'trash', danger: true, act: () => confirm({ title: `Delete user ${u.name}?`, lost: ['the account, its tokens and its place in spaces (computers and spaces stay)'], name: u.name, submitText: 'Delete', act: () => del(userPath(u.name)).then(read) }) },
   ]} />;

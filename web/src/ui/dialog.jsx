@@ -59,19 +59,23 @@ export function DialogHost() {
   return render ? render(() => { current.value = null; }) : null;
 }
 
-/** Asks before something is lost. With `name`, it must be typed: used where data goes. */
-export function confirm({ title, lost, text, name, submitText, act }) {
-  openDialog((close) => <Confirm {...{ title, lost, text, name, submitText, act, close }} />);
+/** Asks before something is lost. With `name`, it must be typed: used where data goes. With `password`, that of who asks is
+ * wanted, and `act` gets it. */
+export function confirm({ title, lost, text, name, password, submitText, act }) {
+  openDialog((close) => <Confirm {...{ title, lost, text, name, password, submitText, act, close }} />);
 }
 
-function Confirm({ title, lost, text, name, submitText, act, close }) {
+function Confirm({ title, lost, text, name, password, submitText, act, close }) {
   const [typed, setTyped] = useState('');
+  const [secret, setSecret] = useState('');
   return (
-    <FormDialog title={title} submit={act} submitText={submitText} onClose={close} danger disabled={name && typed !== name}>
+    <FormDialog title={title} submit={() => act(secret)} submitText={submitText} onClose={close} danger disabled={name && typed !== name}>
       {text && <p>{text}</p>}
       {lost && <><p>This is lost for good:</p><ul class="lost">{lost.map((l) => <li key={l}>{l}</li>)}</ul></>}
       {name && <Field label={<>Type <b>{name}</b> to go on</>} value={typed} autoComplete="off" spellcheck={false} autoFocus
         onInput={(e) => setTyped(e.currentTarget.value)} />}
+      {password && <Field label="Your password" type="password" required autoComplete="current-password" autoFocus value={secret}
+        onInput={(e) => setSecret(e.currentTarget.value)} />}
     </FormDialog>
   );
 }
