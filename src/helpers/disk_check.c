@@ -137,10 +137,13 @@ check_vhd(const struct disk_file *f, struct disk_error *e)
 static bool
 check_vdi(const struct disk_file *f, struct disk_error *e)
 {
-  unsigned char h[80];
+  unsigned char h[392];
 
   if (!disk_read(f, 0, h, sizeof h) || little(h + 64, 4) != 0xbeda107f)
     return disk_refuse(e, "it is no VDI image");
+  /* QEMU would read what is missing as zeros */
+  if (little(h + 344, 4) + little(h + 388, 4) * little(h + 376, 4) > f->size)
+    return disk_refuse(e, "it is cut off");
   uint64_t type = little(h + 76, 4);
   if (type != 1 && type != 2)
     return disk_refuse(e, "it holds only the differences to another file, its parent");

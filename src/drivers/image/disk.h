@@ -12,7 +12,7 @@ typedef struct PtDiskSource {
   gint64 offset, size; /* where in the file it lies; size 0 = all of it */
 } PtDiskSource;
 
-/* How large the disk in it is. INVALID, also where it is larger than PT_DISK_MAX. */
+/* How large the disk in it is, which is sound as far as its tables say. INVALID, also where it is larger than PT_DISK_MAX. */
 bool pt_disk_size(PtImageWork *w, const PtDiskSource *source, gint64 *ret_bytes, GError **error);
 
 /* Writes the disk as `format` into the new file `output`, which is the caller's to remove when it fails. Zeros become holes. The step

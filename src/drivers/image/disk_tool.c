@@ -23,6 +23,7 @@
 #define RESERVE (G_GINT64_CONSTANT(512) << 20)  /* of the host's disk that stays free */
 #define LOOK_EVERY (100 * 1000)                 /* µs */
 #define CONVERT_TIME (G_GINT64_CONSTANT(6) * 3600 * G_USEC_PER_SEC)
+#define CHECK_TIME (G_GINT64_CONSTANT(600) * G_USEC_PER_SEC)
 #define INSPECT_TIME (60 * G_USEC_PER_SEC)
 
 /* "json:{…}" of the disk at /in. */
@@ -59,6 +60,26 @@ judge(const PtDiskSource *s, GError **error)
                             : "it is damaged, or not of the format that was said; nothing was changed");
 }
 
+/* Whether its tables are sound: qemu-img would read what is cut off as zeros, and say nothing. Clusters that nothing refers to are no
+ * damage (3), and formats without tables cannot be checked (63). */
+static bool
+check(PtImageWork *w, const PtDiskSource *s, const char *const *options, const char *what, GError **error)
+{
+  static const char script[] = "qemu-img check -q \"$1\"; s=$?; [ $s = 0 ] || [ $s = 3 ] || [ $s = 63 ] || exit $s";
+  const char *argv[] = { "sh", "-c", script, "sh", what, NULL };
+  g_autoptr(GError) err = NULL;
+
+  if (pt_image_work_run(w, &(PtJailRun){ .options = options, .argv = argv, .timeout = CHECK_TIME }, NULL, &err))
+    return true;
+  if (pt_error_code(err) != PT_ERR_INTERNAL) {
+    g_propagate_error(error, g_steal_pointer(&err));
+    return false;
+  }
+  PT_SET(error, PT_ERR_INVALID, "%s: it is damaged or cut off: its tables do not fit together", s->path);
+  pt_error_hint(error, "nothing was changed; where the original is, qemu-img check says more");
+  return false;
+}
+
 bool
 pt_disk_size(PtImageWork *w, const PtDiskSource *s, gint64 *ret_bytes, GError **error)
 {
@@ -85,7 +106,7 @@ pt_disk_size(PtImageWork *w, const PtDiskSource *s, gint64 *ret_bytes, GError **
     return false;
   }
   *ret_bytes = bytes;
-  return true;
+  return strcmp(s->format, "raw") == 0 || check(w, s, options, what, error);
 }
 
 /* ---- the thread that watches ---- */
