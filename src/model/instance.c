@@ -123,7 +123,7 @@ static const PtField fields[] = {
   PT_SIZE(PtInstance, io_write, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may write to disk; 0 is no limit."),
   PT_INT(PtInstance, priority, PT_LIVE, 1, 1000, "Its share of cpu and disk when there is not enough; 100 is normal."),
   PT_STRINGS(PtInstance, command, PT_STOPPED, MAX_WORDS, NULL,
-             "What runs in it instead of the image's own command or init."),
+             "What runs in it instead of the image's own command or init; of a process, the arguments of its program."),
   PT_MAP(PtInstance, env, PT_STOPPED, MAX_ENV, pt_check_env, "Variables of its environment."),
   PT_STR(PtInstance, cwd, PT_STOPPED, 4095, pt_check_path, "Directory the command starts in."),
   PT_STR(PtInstance, user, PT_STOPPED, 65, pt_check_guest_user,
