@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logging in, moving about, by mouse, by keyboard, on a phone; accessibility; what is loaded. Mock and real.
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { spec, login, to, it, assert, shot, until, real, USER } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, flaws, real, USER } from './helper.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const PAGES = ['#/', '#/new', '#/spaces', '#/images', '#/users', '#/account', '#/activity', '#/server'];
 const MORE = real ? [] : ['#/space/home', '#/space/home/network', '#/space/home/processes', '#/space/home/disks', '#/computer/home/studio', '#/computer/home/studio/terminal', '#/computer/home/studio/console', '#/computer/home/studio/files?path=/home/user', '#/computer/home/studio/processes', '#/computer/home/studio/network', '#/computer/home/studio/settings', '#/computer/home/attic/settings', '#/computer/home/old-office/settings', '#/computer/home/charts/network', '#/computer/home/studio/history', '#/desktop/home/studio', '#/desktop/home/attic', '#/nowhere'];
 
@@ -87,9 +84,7 @@ for (const theme of ['light', 'dark']) {
   spec(`accessibility of every page, ${theme}`, { context: { colorScheme: theme, reducedMotion: 'reduce' } }, async (page) => {
     const problems = [];
     const look = async (name) => {
-      await page.evaluate(axe);
-      const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
-      for (const v of found.violations) problems.push(`${name}: ${v.id} (${v.impact}) ${v.nodes.slice(0, 2).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join('; ')}`);
+      for (const flaw of await flaws(page)) problems.push(`${name}: ${flaw}`);
     };
     await page.goto(it.url);
     await page.getByRole('heading', { name: /^Sign in/ }).waitFor();

@@ -5,7 +5,8 @@
 import { chromium } from 'playwright-core';
 import { after, test as nodeTest } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { ARGS, CHROMIUM } from '../browser.mjs';
 import { startMock } from '../mock.mjs';
 
@@ -107,4 +108,12 @@ export const canvas = (page) => page.evaluate(() => {
 });
 
 export const drawn = (page) => until(async () => ((await canvas(page))?.colors ?? 0) > 8, 'the desktop is drawn');
+let axe = null;
+/** What axe finds wrong with the page as it stands, one sentence each. */
+export async function flaws(page) {
+  axe ??= readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
+  return found.violations.map((v) => `${v.id} (${v.impact}) ${v.nodes.slice(0, 2).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join('; ')}`);
+}
 export { assert };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers, machines, programs, foreign architectures: what a person sees of them. Against the mock.
-import { spec, login, to, it, assert, shot, until } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, flaws } from './helper.mjs';
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const made = (name) => until(() => it.mock.world.instances.get(`home/${name}`), `${name} is made`);
@@ -48,6 +48,8 @@ spec('a disc: an empty disk, started from the disc; a TPM and secure boot where 
   assert.ok(await page.getByLabel('Secure boot').isDisabled(), 'secure boot is UEFI’s');
   await page.getByLabel('Firmware').selectOption('uefi');
   await page.getByLabel('Disk and network card').selectOption('emulated');
+  await page.getByText('More: name').click();
+  assert.deepEqual(await flaws(page), [], 'all of the form is for everyone');
   await shot(page, 'new-disc');
   await page.getByRole('button', { name: 'Start and open' }).click();
   const i = await made('fedora-42');
@@ -113,6 +115,7 @@ spec('a stopped computer changes its kind, and is told what becomes different; a
   await page.getByRole('radio', { name: /^Machine/ }).check();
   await page.getByText('All files, its name, its address and who may use it stay.').waitFor();
   await shot(page, 'kind-switch');
+  assert.deepEqual(await flaws(page), []);
   await page.getByRole('button', { name: 'Save' }).click();
   await until(() => it.mock.world.instances.get('home/attic').kind === 'machine', 'it is a machine');
   await page.getByRole('heading', { name: 'Machine', exact: true }).waitFor();
@@ -143,6 +146,7 @@ spec('files of all formats go up, with the format declared and progress', { mock
   assert.equal(await dialog.getByLabel('What it is').inputValue(), 'iso');
   await dialog.getByText('start with an empty disk and this disc in the drive').waitFor();
   await shot(page, 'upload-iso');
+  assert.deepEqual(await flaws(page), []);
   await dialog.getByRole('button', { name: 'Upload' }).click();
   await page.getByRole('progressbar').first().waitFor();
   await page.getByText('rescue-disc is ready.').waitFor();
