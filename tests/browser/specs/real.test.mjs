@@ -154,3 +154,27 @@ spec('it is deleted, by its name', { real: true }, async (page) => {
   await dialog.getByRole('button', { name: 'Delete', exact: true }).click();
   await until(async () => (await ask(page, 'GET', path)).status === 404, 'it is gone');
 });
+
+// One WASI program that writes a line: assembled from text once, 190 bytes.
+const PROGRAM = 'AGFzbQEAAAABDAJgBH9/f38Bf2AAAAIjARZ3YXNpX3NuYXBzaG90X3ByZXZpZXcxCGZkX3dyaXRlAAADAgEBBQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAEKDwENAEEBQQBBAUEIEAAaCwsoAgBBAAsIEAAAABUAAAAAQRALFWhlbGxvIGZyb20gYSBwcm9ncmFtCg==';
+
+spec('a program is uploaded, runs in its sandbox without a network, and what it wrote is on its console', { real: true }, async (page) => {
+  const name = `program-${process.pid}`;
+  await login(page, '#/images');
+  await page.getByRole('button', { name: 'Upload' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Upload an image' });
+  await dialog.getByLabel('File').setInputFiles({ name: `${name}.wasm`, mimeType: 'application/wasm', buffer: Buffer.from(PROGRAM, 'base64') });
+  await dialog.getByRole('button', { name: 'Upload' }).click();
+  await page.getByText(`${name} is ready.`).waitFor();
+  await page.getByRole('row', { name: new RegExp(`${name}.*WebAssembly program`) }).getByRole('link', { name: 'Use' }).click();
+  await page.getByText('A program runs by itself in a sandbox').waitFor();
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await until(() => page.url().endsWith(`#/computer/${SPACE}/${name}/console`), 'its console opens');
+  const instance = `/v1/spaces/${SPACE}/instances/${name}`;
+  await until(async () => (await ask(page, 'GET', `${instance}/logs`)).text.includes('hello from a program'), 'what it wrote');
+  const made = JSON.parse((await ask(page, 'GET', instance)).text);
+  assert.deepEqual([made.kind, made.offline], ['process', true]);
+  await shot(page, 'real-program');
+  assert.ok((await ask(page, 'DELETE', `${instance}?force=true&wait=30`)).status < 300);
+  await until(async () => (await ask(page, 'DELETE', `/v1/images/${name}`)).status < 300, 'its image goes too');
+});
