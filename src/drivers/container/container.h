@@ -62,13 +62,15 @@ void pt_jail_device(json_t *linux_json, const char *path);
 json_t *pt_jail_seccomp(void);
 /* A path of the node below a running jail's root, "vm/qmp"; the caller's. What is there belongs to the jail. */
 char *pt_jail_path(const PtContainers *c, const char *id, const char *below);
-/* pt_container_exec() of a program of the node in the jail itself: as the jail's root, without any capability. `env` ("NAME=VALUE", may
- * be NULL) is added to a small clean one. Of `exec` only tty and size count. */
+/* The path of one of our own helpers on the node; the caller's. */
+char *pt_jail_helper(const PtContainers *c, const char *name);
+/* pt_container_exec() of a program of the node in the jail itself: as the jail's root, without any capability. `env` is all
+ * its environment, "NAME=VALUE"; NULL = a small clean one. Of `exec` only tty and size count. */
 int pt_jail_exec(PtContainers *c, const PtInstance *spec, const char *const *args, const char *const *env, const PtExec *exec,
                  GError **error);
 /* A connection to the Unix stream socket `below` of the jail; NOT_FOUND where nobody listens, INVALID where it is something else. */
 int pt_jail_connect(PtContainers *c, const char *id, const char *below, GError **error);
-/* An OCI process object for a jail: the jail's root, no capability. A new reference. */
+/* An OCI process object for a jail: the jail's root, no capability; `env` as above. A new reference. */
 json_t *pt_jail_process(const char *const *args, const char *const *env, bool tty);
 
 /* Appends a mount to an OCI "mounts" array; `options` divided by commas. */

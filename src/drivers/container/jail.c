@@ -18,6 +18,12 @@ pt_jail_path(const PtContainers *c, const char *id, const char *below)
   return g_build_filename(c->host->run, "mnt", "root", id, below, NULL);
 }
 
+char *
+pt_jail_helper(const PtContainers *c, const char *name)
+{
+  return g_build_filename(c->host->libexec, name, NULL);
+}
+
 static json_t *
 strings(const char *const *list)
 {
@@ -32,10 +38,8 @@ json_t *
 pt_jail_process(const char *const *args, const char *const *env, bool tty)
 {
   static const char *const always[] = { "PATH=/usr/sbin:/usr/bin", "HOME=/", "LANG=C.UTF-8", "TERM=xterm-256color", NULL };
-  json_t *all = strings(always);
+  json_t *all = strings(env ? env : always);
 
-  for (; env && *env; env++)
-    json_array_append_new(all, json_string(*env));
   return json_pack("{s:b, s:{s:i, s:i}, s:o, s:o, s:s, s:b, s:{s:[], s:[], s:[], s:[], s:[]}}", "terminal", tty, "user", "uid", 0, "gid",
                    0, "args", strings(args), "env", all, "cwd", "/", "noNewPrivileges", 1, "capabilities", "bounding", "effective",
                    "permitted", "inheritable", "ambient");

@@ -15,7 +15,7 @@
 static const char *const beside_usr[] = { "bin", "sbin", "lib", "lib32", "lib64", "libx32" };
 
 /* Helpers that run inside, each bound alone: where they are installed is none of the jail's business. */
-static const char *const helpers[] = { "portena-vmm" };
+static const char *const helpers[] = { "portena-vmm", "portena-guestctl" };
 
 typedef struct Tree {
   const PtContainerStart *start;

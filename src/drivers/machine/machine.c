@@ -39,9 +39,26 @@ machine_limits(PtContainers *c, const char *id, const PtInstance *spec, GError *
   return pt_container_limits(c, id, &limits, error);
 }
 
+static int
+machine_desktop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
+{
+  (void)spec;
+  return pt_machine_connect(c, id, image->desktop_socket, error);
+}
+
+static GPtrArray *
+machine_processes(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
+{
+  (void)spec;
+  return pt_machine_ps(c, id, error);
+}
+
 const PtEngine pt_engine_machine = {
   .raw = true,
   .start = machine_start,
   .stop = machine_stop,
   .limits = machine_limits,
+  .exec = pt_machine_exec,
+  .desktop = machine_desktop,
+  .processes = machine_processes,
 };

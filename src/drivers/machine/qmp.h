@@ -3,8 +3,8 @@
 /* A client of QMP (QEMU's docs/interop/qmp-spec.rst) over a stream socket. Blocking with deadlines; one thread at a time per PtQmp.
  *
  * QEMU is not trusted: its guest may have taken it over. A message is one line of at most PT_JSON_MAX_BYTES, strict JSON; what is
- * neither the answer that is waited for nor an event, an answer that takes too long, and an end of the stream break the connection, and every
- * later call fails at once with what broke it. Whatever an answer holds is the caller's to look at with the same distrust.
+ * neither the answer that is waited for nor an event, an answer that takes too long, and an end of the stream break the connection,
+ * and every later call fails at once with what broke it. Whatever an answer holds is the caller's to look at with the same distrust.
  *
  * Errors: UNREACHABLE (QEMU is gone), TIMEOUT (it does not answer), INTERNAL (what it says is no QMP; or QEMU's own error, with its
  * words), NOT_FOUND (its DeviceNotFound), UNSUPPORTED (its CommandNotFound). */
