@@ -255,7 +255,7 @@ register_images(PtAgent *a)
     if ((!image->names || !*image->names) && image->source) {
       g_strfreev(image->names);
       image->names = g_new0(char *, 2);
-      image->names[0] = pt_image_derive_name(image->source);
+      image->names[0] = pt_image_derive_name(image->source, image->arch);
     }
     g_autofree char *key = pt_key_image(image->digest);
     pt_records_write(a->store, key, 0, &pt_image_type, image, NULL); /* STALE: it has one */

@@ -102,7 +102,7 @@ bool pt_unit_saved(PtAgent *a, const PtInstance *spec); /* false too where its e
 bool pt_unit_forget(PtAgent *a, const PtInstance *spec, GError **error);
 
 /* images.c */
-char *pt_image_derive_name(const char *source);
+char *pt_image_derive_name(const char *source, const char *arch);
 
 /* spaces.c */
 void pt_agent_space_check(PtAgent *a, const char *space); /* deletion, and networks nobody needs */

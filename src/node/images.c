@@ -34,9 +34,9 @@ on_progress(const char *step, gint64 permille, gint64 done, gint64 total, const 
 }
 
 /* What an image is called unless told otherwise: "recipe:desktop" → "desktop", "docker://host/library/alpine:3.20" →
- * "alpine:3.20", "rootfs:/x/web.tar.gz" → "web". */
+ * "alpine:3.20", "rootfs:/x/web.tar.gz" → "web"; one for a foreign architecture has that behind it. */
 char *
-pt_image_derive_name(const char *source)
+pt_image_derive_name(const char *source, const char *arch)
 {
   const char *colon = strchr(source, ':');
   const char *rest = colon ? colon + 1 : source;
@@ -51,7 +51,7 @@ pt_image_derive_name(const char *source)
   if (g_str_has_prefix(source, "rootfs:") || g_str_has_prefix(source, "program:") ||
       g_str_has_prefix(source, "docker-archive:") || g_str_has_prefix(source, "oci-archive:"))
     base[strcspn(base, ".")] = '\0';
-  return g_strdup(base);
+  return pt_arch_image_name(base, arch);
 }
 
 /* Takes `name` from every other image; what has no name left stays, and is prune's. */
@@ -134,8 +134,7 @@ job_run(gpointer data)
   if (j->unlink)
     hide_upload(j, image, &err);
   if (image) {
-    g_autofree char *plain = pt_image_derive_name(j->source);
-    g_autofree char *name = j->name ? g_strdup(j->name) : pt_arch_image_name(plain, image->arch);
+    g_autofree char *name = j->name ? g_strdup(j->name) : pt_image_derive_name(j->source, image->arch);
     bool ok = false;
     for (int i = 0; i < 5 && !ok; i++) { /* another build may have renamed at the same moment */
       g_clear_error(&err);

@@ -5,9 +5,20 @@
 
 #include "drivers/engine.h"
 
+/* What a machine of model micro of one architecture is for QEMU. */
+typedef struct PtMachineBoard {
+  const char *arch;    /* "x86_64" */
+  const char *program; /* "/usr/bin/qemu-system-x86_64" */
+  const char *machine; /* of -machine */
+  const char *cpu;     /* of -cpu, under TCG */
+  const char *bios;    /* what starts the kernel; NULL: QEMU itself */
+  const char *append;  /* the kernel's arguments */
+} PtMachineBoard;
+
 /* What a machine is made of once every default is settled. Strings are borrowed from the start's spec and image, or constant. */
 typedef struct PtMachinePlan {
   const PtInstance *spec;
+  const PtMachineBoard *board;
   const char *program; /* "/usr/bin/qemu-system-x86_64" */
   guint cpus;
   gint64 memory;       /* bytes of the guest */
@@ -33,7 +44,8 @@ gint64 pt_machine_memory(const PtInstance *spec);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
 PtInstance pt_machine_limits(const PtInstance *spec);
 
-/* ---- args.c: QEMU's command line. New, NULL-ended ---- */
+/* ---- args.c: QEMU's command line. New, NULL-ended. The board for an architecture; NULL where there is none ---- */
+const PtMachineBoard *pt_machine_board(const char *arch);
 char **pt_machine_args(const PtMachinePlan *plan);
 
 /* ---- initrd.c: the kernel image's initrd with the guest's /config behind it (base/guest.h) ---- */
