@@ -37,3 +37,11 @@ test('parsePorts', () => {
   assert.throws(() => f.parsePorts('0:80'), /no port/);
   assert.throws(() => f.parsePorts('70000:80'), /no port/);
 });
+
+test('a terminal’s output as text', () => {
+  const cases = [
+    ['\x1b[32mok\x1b[0m started\r\n\x1b]0;title\x07\x1b[2Jx\n', 'ok started\nx\n'], ['10 %\r50 %\rdone\n', 'done\n'], ['last\r', 'last'], ['a\tb\x00\x08c', 'a\tbc'],
+    ['\x1b(Bplain \x1bP1$r\x1b\\text', 'plain text'], ['grüße 漢字 😀', 'grüße 漢字 😀'], ['\x9b31mred', '31mred'], ['\x1b]8;;http://x\x1b\\link', 'link'], ['', ''],
+  ];
+  for (const [raw, want] of cases) assert.equal(f.plainText(raw), want, JSON.stringify(raw));
+});

@@ -86,6 +86,17 @@ spec('a program has no network unless it is allowed', { mock: true }, async (pag
   await until(() => it.mock.world.instances.get('home/charts').offline === false, 'it is allowed');
 });
 
+spec('what a program wrote is there after it has ended, with how it ended', { mock: true }, async (page) => {
+  Object.assign(it.mock.world.instances.get('home/charts'), { state: 'stopped', ready: false, exit_code: 3, usage: null });
+  await login(page, '#/computer/home/charts/console');
+  await page.getByText('It ended with exit code 3. This is what it wrote last.').waitFor();
+  await page.getByRole('region', { name: 'Last output of charts' }).getByText('Started Portena desktop.').waitFor();
+  assert.deepEqual(await flaws(page), []);
+  await shot(page, 'last-words');
+  await page.getByRole('button', { name: 'Start', exact: true }).last().click();
+  await page.locator('.page-head .state').getByText('running').waitFor();
+});
+
 spec('another architecture is said to be emulated and slower, before it is chosen and after', { mock: true }, async (page) => {
   await login(page, '#/new');
   await page.getByRole('radio', { name: /arm-lab.*ARM 64/ }).check();

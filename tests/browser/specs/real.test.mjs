@@ -174,6 +174,8 @@ spec('a program is uploaded, runs in its sandbox without a network, and what it 
   await until(async () => (await ask(page, 'GET', `${instance}/logs`)).text.includes('hello from a program'), 'what it wrote');
   const made = JSON.parse((await ask(page, 'GET', instance)).text);
   assert.deepEqual([made.kind, made.offline], ['process', true]);
+  await page.getByText('It has ended. This is what it wrote last.').waitFor();
+  await page.getByRole('region', { name: `Last output of ${name}` }).getByText('hello from a program').waitFor();
   await shot(page, 'real-program');
   assert.ok((await ask(page, 'DELETE', `${instance}?force=true&wait=30`)).status < 300);
   await until(async () => (await ask(page, 'DELETE', `/v1/images/${name}`)).status < 300, 'its image goes too');

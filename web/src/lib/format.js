@@ -156,3 +156,8 @@ export function freeName(base, taken) {
   while (used.has(`${base}-${n}`)) n++;
   return `${base}-${n}`;
 }
+
+/** A terminal's output as text: without what moves the cursor or colours, and of a line drawn over and over the last. */
+export const plainText = (s) => String(s)
+  .replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])/g, '')
+  .replace(/\r+\n/g, '\n').replace(/[^\n]*\r(?=[^\n])/g, '').replace(/[^\t\n\x20-\x7e\xa0-\u{10ffff}]/gu, '');

@@ -6,6 +6,7 @@ import { FitAddon } from '@xterm/addon-fit';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { streamUrl } from '../lib/api.js';
 import { backoff, stateWords } from '../lib/state.js';
+import { LastWords } from './last.jsx';
 import { Button, Empty } from '../ui/parts.jsx';
 import { attempt } from '../ui/dialog.jsx';
 import { act } from '../lib/live.js';
@@ -13,6 +14,8 @@ import { adoptStyles, releaseStyles } from './style.js';
 
 const THEME = { background: '#0d1312', foreground: '#dfe7e4', cursor: '#59cdbf', cursorAccent: '#0d1312', selectionBackground: '#2b5a54', black: '#1d2624', red: '#ff8a80', green: '#7ddc98', yellow: '#ecc66b', blue: '#7db7ff', magenta: '#d5a6ff', cyan: '#6fdccf', white: '#dfe7e4', brightBlack: '#7d8b86', brightRed: '#ffaba3', brightGreen: '#a3ebb6', brightYellow: '#f7dc96', brightBlue: '#a9d0ff', brightMagenta: '#e6c8ff', brightCyan: '#a0ede3', brightWhite: '#ffffff' };
 const KEYS = [['Esc', '\x1b'], ['Tab', '\t'], ['Ctrl-C', '\x03'], ['Ctrl-D', '\x04'], ['Ctrl-Z', '\x1a'], ['↑', '\x1b[A'], ['↓', '\x1b[B'], ['←', '\x1b[D'], ['→', '\x1b[C']];
+
+const endText = (who, code, signal) => (signal ? `${who} was ended by signal ${signal}.` : code ? `${who} ended with exit code ${code}.` : `${who} has ended.`);
 
 /** Connects `term` to a stream; `onEnd(text, final)` once. Answers { send, close }. */
 function connect(i, what, term, onOpen, onEnd) {
@@ -31,7 +34,7 @@ function connect(i, what, term, onOpen, onEnd) {
     if (typeof m.data !== 'string') return term.write(new Uint8Array(m.data));
     const t = JSON.parse(m.data);
     if (t.error) ended = [[t.error.detail, t.error.hint].filter(Boolean).join(' '), true];
-    else if ('exit' in t) ended = [t.signal ? `The shell was ended by signal ${t.signal}.` : t.exit ? `The shell ended with exit code ${t.exit}.` : 'The shell has ended.', true];
+    else if ('exit' in t) ended = [endText(what === 'exec' ? 'The shell' : i.name, t.exit, t.signal), true];
     return undefined;
   };
   ws.onclose = () => onEnd(...(ended ?? [opened ? 'The connection was lost.' : 'It could not be connected.', false]));
@@ -110,6 +113,7 @@ export default function TerminalPage({ i, what }) {
   }, [running, i.id, round]);
 
   const halted = i.state === 'paused' || i.state === 'hibernated';
+  if (!running && what === 'console' && !halted) return <LastWords i={i} />;
   if (!running)
     return <Empty icon="terminal" title={`${i.name} is ${stateWords(i).word}`}><p>The {what === 'exec' ? 'terminal' : 'console'} is here when it runs.</p>
       <Button kind="primary" icon="play" onClick={() => attempt(act(i, halted ? 'resume' : 'start'))}>{halted ? 'Resume' : 'Start'}</Button></Empty>;
