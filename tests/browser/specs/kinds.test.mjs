@@ -93,7 +93,7 @@ spec('what a program wrote is there after it has ended, with how it ended', { mo
   await page.getByRole('region', { name: 'Last output of charts' }).getByText('Started Portena desktop.').waitFor();
   assert.deepEqual(await flaws(page), []);
   await shot(page, 'last-words');
-  await page.getByRole('button', { name: 'Start', exact: true }).last().click();
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
   await page.locator('.page-head .state').getByText('running').waitFor();
 });
 

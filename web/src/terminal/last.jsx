@@ -15,12 +15,13 @@ export function LastWords({ i }) {
     return () => { gone = true; };
   }, [i.id, i.state, i.stopped]);
   if (text == null) return null;
-  const start = may(i.space, 'member') && <Button kind="primary" icon="play" onClick={() => attempt(act(i, 'start'))}>Start</Button>;
-  if (!text) return <Empty icon="terminal" title={`${i.name} is off`}><p>The console is here when it runs.</p>{start}</Empty>;
+  if (!text)
+    return <Empty icon="terminal" title={`${i.name} is off`}><p>The console is here when it runs.</p>
+      {may(i.space, 'member') && <Button kind="primary" icon="play" onClick={() => attempt(act(i, 'start'))}>Start</Button>}</Empty>;
   const how = i.exit_signal > 0 ? `It was ended by signal ${i.exit_signal}.` : i.exit_code > 0 ? `It ended with exit code ${i.exit_code}.` : 'It has ended.';
   return (
     <>
-      <div class="section-head"><p>{how} This is what it wrote last.</p>{start}</div>
+      <p class="before-last">{how} This is what it wrote last.</p>
       <div class="term-box last" tabIndex="0" role="region" aria-label={`Last output of ${i.name}`}><pre class="console-text">{text}</pre></div>
     </>
   );
