@@ -25,6 +25,8 @@ typedef struct PtEngine {
   GPtrArray *(*processes)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
   /* NULL where a running guest's tree cannot be held by a descriptor. */
   int (*root)(PtContainers *c, const char *id, GError **error);
+  /* Where `root` is NULL: a request to the agent in the guest, pt_guest_call() (drivers/machine/agent.h). */
+  struct PtGuestCall *(*call)(PtContainers *c, const PtInstance *spec, const char *lines, GError **error);
 
   /* Hibernation. NULL, all four or the last two: it cannot, or saves nothing. */
 

@@ -9,7 +9,9 @@
  * secret stands in an argument.
  *
  * request is started by portenad, with all it needs: 0 is what the request reads and 1 what it writes, 3 the connected port,
- * 4 the request's lines, 5 where the answers go (as lines). It takes the ids ID and gives up all else before it reads a byte. */
+ * 4 the request's lines, 5 where the answers go (as lines); what else is open, a lock, is held until it ends. It takes the ids ID and
+ * gives up all else before it reads a byte. When nobody takes its output any more, it ends. What a put reads is a socket: who has written
+ * all shuts it down for writing, and who closes it, or dies, has not. */
 #include "helpers/guestctl.h"
 
 #include <errno.h>
@@ -260,7 +262,8 @@ run_exec(int argc, char **argv)
 static void
 set_end(void)
 {
-  c.want = strncmp(lines, "do=put\n", 7) == 0 || strncmp(lines, "do=get\n", 7) == 0 ? 2 : 1;
+  c.whole = strncmp(lines, "do=put\n", 7) == 0;
+  c.want = c.whole || strncmp(lines, "do=get\n", 7) == 0 ? 2 : 1;
   c.exits = strncmp(lines, "do=connect\n", 11) == 0;
 }
 
@@ -291,8 +294,7 @@ run_request(const char *id)
   while (!c.ended) {
     if (!ctl_turn(&c, -1, -1))
       return 1;
-    /* The other side of a connection that has hung up wants nothing more of it. */
-    if (c.exits && c.in_over && c.fd[CTL_OUT] < 0)
+    if (c.fd[CTL_OUT] < 0)
       return 0;
   }
   flush();

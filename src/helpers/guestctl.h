@@ -18,6 +18,7 @@ struct ctl {
   bool tty;
   bool in_over, ended;          /* the end of IN was sent; a last answer has come */
   bool welcomed;
+  bool whole;                   /* IN is a socket whose closing is no end, but a breaking off */
   unsigned char nonce[PT_GUEST_NONCE];
   unsigned char from[2 * PT_GUEST_FRAME_MAX], to[4 * PT_GUEST_FRAME_MAX];
   size_t from_n, to_at, to_n;

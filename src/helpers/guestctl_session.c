@@ -229,21 +229,25 @@ in_room(const struct ctl *c)
   return c->fd[CTL_IN] >= 0 && c->welcomed && !c->in_over && !c->ended && c->to_n < PT_GUEST_FRAME_MAX ? n : 0;
 }
 
-static void
+static bool
 from_in(struct ctl *c)
 {
   unsigned char buf[PT_GUEST_DATA_MAX];
+  struct pollfd p = { .fd = c->fd[CTL_IN], .events = POLLIN };
   size_t room = in_room(c);
   ssize_t n = room ? read(c->fd[CTL_IN], buf, room) : -1;
 
   if (!room || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-    return;
+    return true;
   if (n <= 0) {
+    if (c->whole && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR)) /* shut down for writing alone it has not hung up */
+      return false;
     c->in_over = true;
     n = 0;
   }
   c->window -= (uint32_t)n;
   ctl_send(c, PT_GUEST_IN, buf, (size_t)n);
+  return true;
 }
 
 static void
@@ -300,8 +304,8 @@ ctl_turn(struct ctl *c, int signals, int timeout_ms)
     return errno == EINTR;
   if ((p[0].revents & POLLOUT && !to_port(c)) || (p[0].revents & (POLLIN | POLLHUP | POLLERR) && !from_port(c)))
     return false;
-  if (p[2].revents)
-    from_in(c);
+  if (p[2].revents && !from_in(c))
+    return false;
   for (int k = CTL_OUT; k < CTL_N; k++)
     if (p[2 + k].revents)
       to_out(c, k);

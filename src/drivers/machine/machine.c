@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "drivers/engine.h"
+#include "drivers/machine/agent.h"
 #include "drivers/machine/internal.h"
 
 #define JAIL_BYTES ((gint64)72 << 20) /* the initrd and the sockets; what is not used costs nothing */
@@ -61,4 +62,5 @@ const PtEngine pt_engine_machine = {
   .exec = pt_machine_exec,
   .desktop = machine_desktop,
   .processes = machine_processes,
+  .call = pt_guest_call,
 };
