@@ -38,6 +38,8 @@ static const PtEngine process_engine = {
   .desktop = container_desktop, /* no program has one, and so none is asked for it */
   .processes = container_processes,
   .root = pt_container_root,
+  .hibernate = pt_container_hibernate,
+  .wake = pt_container_wake,
 };
 
 const PtEngine *

@@ -183,7 +183,7 @@ spec('parts of the system are no images to use, and are shown to administrators 
   assert.equal(await page.getByRole('radio', { name: /kernel/ }).count(), 0);
 });
 
-spec('hibernated: said so, woken by opening its desktop', { mock: true }, async (page) => {
+spec('hibernated: said so, woken by opening its desktop or its terminal', { mock: true }, async (page) => {
   const i = () => it.mock.world.instances.get('home/studio');
   i().actions = ['stop', 'restart'];
   await login(page, '#/computer/home/studio');
@@ -200,6 +200,12 @@ spec('hibernated: said so, woken by opening its desktop', { mock: true }, async 
   await page.getByRole('link', { name: 'Wake and open studio, hibernated' }).waitFor();
   await to(page, '#/desktop/home/studio');
   await until(() => i().state === 'running', 'opening its desktop woke it');
+  await to(page, '#/computer/home/studio');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Hibernate' }).click();
+  await until(() => i().state === 'hibernated', 'it is again');
+  await to(page, '#/computer/home/studio/terminal');
+  await until(() => i().state === 'running', 'opening its terminal woke it');
 });
 
 spec('on a phone the form, the images and a PC’s settings fit and their targets are big', { mock: true, context: PHONE }, async (page) => {

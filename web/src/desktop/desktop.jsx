@@ -226,7 +226,7 @@ function Notice({ session, i, space, name }) {
   if (i.desktop === false) return box(`${name} has no desktop`, 'Use its terminal instead.', <Button kind="primary" href={href('computer', space, name, 'terminal')}>Open the terminal</Button>);
   if (!slow) return null;
   if (i.state === 'stopping') return box(`${name} is shutting down`, 'A moment.');
-  if (i.state === 'starting') return box(`${name} is starting`, i.step || 'A moment.');
+  if (i.state === 'starting') return i.step === 'waking' ? box(`${name} is waking`, 'What was open is there in a moment.') : box(`${name} is starting`, i.step || 'A moment.');
   if (link.value === 'lost') return box('The connection is lost', 'Nothing is lost on your computer: it goes on. This page connects again by itself.', leave);
   if (phase === 'connected') return box(`${name} is starting`, 'Its desktop comes in a moment.');
   if (phase === 'retrying') return box('Connecting again', 'The desktop goes on as you left it.', leave);

@@ -57,6 +57,11 @@ export default function TerminalPage({ i, what }) {
   const tries = useRef(0);
   const running = i.state === 'running' || i.state === 'stopping' || (i.state === 'starting' && what === 'console');
 
+  // Whoever opens it wants to work: a hibernated one is woken. One that falls asleep under an open page is left to sleep.
+  useEffect(() => {
+    if (i.state === 'hibernated') attempt(act(i, 'resume'));
+  }, [i.id]);
+
   useEffect(() => {
     if (!running) return undefined;
     adoptStyles();
