@@ -199,6 +199,26 @@ def test_stop_and_restart(d, swap):
     d.is_clean_but("web")
 
 
+def test_program(d, swap, tmp_path):
+    """A process of one program, whose limits and jail are others."""
+    program = tmp_path / "counter"
+    program.write_text("#!/bin/sh\nn=0; while :; do n=$((n + 1)); echo $n; sleep 0.05; done\n")
+    program.chmod(0o755)
+    d.cli("launch", program, "count", "--disk", "64MiB", "--memory", "64MiB")
+
+    def said():
+        return d.cli("logs", "count").stdout.split()
+    wait_for("it counts", lambda: len(said()) > 2)
+    d.cli("hibernate", "count")
+    assert state(d, "count") == "hibernated"
+    stood = said()
+    assert said() == stood
+    d.cli("resume", "count")
+    wait_for("it counts on", lambda: len(said()) > len(stood) + 2)
+    numbers = [int(n) for n in said()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_lost_with_the_host(d, swap):
     """Its memory was in swap. What is not to be started with the node stays stopped."""
     d.cli("launch", "debian", "back", "--wait")
