@@ -214,6 +214,11 @@ pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, G
 
   if (!spec->ports || spec->ports->len == 0)
     return true;
+  if (spec->offline) {
+    PT_SET(error, PT_ERR_INVALID, "ports: none can be published of an instance without a network\n"
+                                  "give it one first:  portena set %s offline=false", spec->name);
+    return false;
+  }
   for (guint i = 0; !r->who.admin && i < spec->ports->len; i++) {
     const PtPort *p = g_ptr_array_index(spec->ports, i);
     if (!reserved(p->listen) || had(before, p))
@@ -281,7 +286,8 @@ parse(PtRequest *r, Wanted *w, GError **error)
   return g_steal_pointer(&spec);
 }
 
-/* What was not said is what the image is for: a program runs as a process, and a process has no network unless asked for. */
+/* What was not said is what the image is for: a program runs as a process, and a process has no network unless one
+ * is asked for, by name or by a port of it. */
 static void
 fit_kind(PtInstance *spec, const PtImage *image, const Wanted *w)
 {
@@ -289,7 +295,7 @@ fit_kind(PtInstance *spec, const PtImage *image, const Wanted *w)
     if (!g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind]))
       spec->kind = kind;
   if (spec->kind == PT_KIND_PROCESS && !w->offline_given)
-    spec->offline = true;
+    spec->offline = !spec->ports || spec->ports->len == 0;
 }
 
 static bool

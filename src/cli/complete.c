@@ -155,6 +155,10 @@ offer_argument(const Completion *c, char kind)
     offer_listed(c, "/v1/spaces", "name");
     break;
   case 'r':
+    if (c->word[0] == '.' || c->word[0] == '/') { /* a program here */
+      puts(":files");
+      break;
+    }
     offer_listed(c, "/v1/images/recipes", "name");
     offer_listed(c, "/v1/images", "names");
     break;

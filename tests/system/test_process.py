@@ -170,6 +170,10 @@ def test_network(shared, programs, name):
     client, said = run(shared, "program/probe", name + "-o", "get", i["address"])
     assert (client["exit_code"], said) == (1, "")
     assert shared.cli("exec", name, "--", "cat", "/etc/resolv.conf").stdout.count("nameserver") == 1
+    # a published port asks for a network too
+    post = {"name": name + "-p", "image": "program/probe", "disk": "64MiB", "start": False, "ports": [{"listen": 17000, "to": 7000}]}
+    refused = shared.api("POST", "/v1/spaces/home/instances?wait=30", {**post, "offline": True})
+    assert refused.status == 400 and "offline=false" in refused.body.decode(), refused.body
 
 
 def test_limits(shared, programs, name):
