@@ -159,20 +159,10 @@ leave_stopped(PtAgent *a, const PtEntry *e)
 
 /* RUN/booted holds the boot that RUN was last used in. On a disk, RUN can be of an earlier one: nothing in it is alive then,
  * and what ran there was lost with the host. */
-static char *
-this_boot(void)
-{
-  char *id = NULL;
-
-  if (!g_file_get_contents("/proc/sys/kernel/random/boot_id", &id, NULL, NULL))
-    return g_strdup("unknown");
-  return g_strchomp(id);
-}
-
 static bool
 node_has_started(PtAgent *a, const char *marker)
 {
-  g_autofree char *now = this_boot(), *then = NULL;
+  g_autofree char *now = pt_boot_id(), *then = NULL;
 
   if (g_file_get_contents(marker, &then, NULL, NULL) && strcmp(then, now) == 0)
     return false;
@@ -271,7 +261,7 @@ take_over(PtAgent *a, gint64 *ret_revision, GError **error)
   g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GHashTable) spaces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL), *boot = this_boot();
+  g_autofree char *marker = g_build_filename(a->host->run, "booted", NULL), *boot = pt_boot_id();
   bool node_started = node_has_started(a, marker);
 
   for (guint i = 0; i < all->len; i++) {

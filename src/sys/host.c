@@ -309,3 +309,13 @@ pt_host_enter_mounts(const char *run, bool *ret_adopted, GError **error)
   return pt_umount(UNIFIED, error) &&
          pt_mount("cgroup2", own, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, error);
 }
+
+char *
+pt_boot_id(void)
+{
+  char *id = NULL;
+
+  if (!g_file_get_contents("/proc/sys/kernel/random/boot_id", &id, NULL, NULL))
+    return g_strdup("unknown");
+  return g_strchomp(id);
+}

@@ -34,6 +34,9 @@ PtHost *pt_host_new(const char *state, const char *run, const char *libexec, con
 void pt_host_free(PtHost *h);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtHost, pt_host_free)
 
+/* Tells one run of the kernel from another; "unknown" where it does not say. The caller's. */
+char *pt_boot_id(void);
+
 /* Remounts the cgroup2 tree, with all options it has, so that moving a process into a group does not wait for an RCU grace
  * period. It is a property of the whole host and stays after us: only where the administrator lets us tune the host. */
 void pt_host_favour_moves(const PtHost *h);

@@ -156,6 +156,12 @@ pt_containers_close(PtContainers *c)
   g_free(c);
 }
 
+const PtHost *
+pt_containers_host(const PtContainers *c)
+{
+  return c->host;
+}
+
 static void
 add_names(const char *path, GHashTable *ids)
 {

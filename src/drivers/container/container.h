@@ -120,6 +120,7 @@ struct PtExec {
 /* Finds crun and proves that it can start something. Adopts monitors that run; the caller asks state() of each. What lives
  * without a monitor is killed, so that it holds no volume any more: call it before pools are opened. */
 PtContainers *pt_containers_open(const PtHost *host, GError **error);
+const PtHost *pt_containers_host(const PtContainers *c);
 void pt_containers_close(PtContainers *c);
 GPtrArray *pt_containers_list(PtContainers *c, GError **error); /* ids (char *) with anything of theirs on this node */
 

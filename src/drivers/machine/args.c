@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* QEMU's command line, and nothing else: a function of the plan. What is in it was measured under TCG with QEMU 10.
  *
- * On x86_64 the model micro is q35 with qboot in place of a BIOS: it starts the kernel 0.1 s later than the board "microvm" and, unlike it, has
- * PCI with hot-plugging and timers that a kernel can calibrate on a loaded host. */
+ * On x86_64 the model micro is q35 with qboot in place of a BIOS: it starts the kernel 0.1 s later than the board "microvm" and,
+ * unlike it, has PCI with hot-plugging and timers that a kernel can calibrate on a loaded host. */
 #include <string.h>
 
 #include "base/guest.h"
@@ -14,9 +14,11 @@
  * emulation. Pointer authentication is emulated in software, and an aarch64 guest that uses it takes seven times as long to boot. */
 #define KERNEL_ARGS "loglevel=4 panic=-1"
 static const PtMachineBoard boards[] = {
-  { "x86_64", "/usr/bin/qemu-system-x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off", "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
+  { "x86_64", "/usr/bin/qemu-system-x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off",
+    "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
     "console=ttyS0 " KERNEL_ARGS " tsc=reliable no_timer_check" },
-  { "aarch64", "/usr/bin/qemu-system-aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS },
+  { "aarch64", "/usr/bin/qemu-system-aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL,
+    "console=ttyAMA0 " KERNEL_ARGS },
   { "riscv64", "/usr/bin/qemu-system-riscv64", "virt,usb=off,acpi=off", "max", "default", "console=ttyS0 " KERNEL_ARGS },
 };
 
@@ -47,7 +49,9 @@ board(Args *a, const PtMachinePlan *p)
 {
   add(a, "-name", "guest=%s,debug-threads=on", p->spec->name);
   add(a, "-uuid", "%s", p->uuid);
-  add(a, "-machine", "%s,dump-guest-core=off,memory-backend=ram", p->board->machine);
+  /* A board is named before its first comma; one that was hibernated has to come back as it was. */
+  add(a, "-machine", "%s%s,dump-guest-core=off,memory-backend=ram", p->version ? p->version : "",
+      p->version ? p->board->machine + strcspn(p->board->machine, ",") : p->board->machine);
   if (p->kvm) {
     add(a, "-accel", "kvm");
     add(a, "-cpu", "host");
@@ -125,6 +129,10 @@ pt_machine_args(const PtMachinePlan *p)
   disks(a);
   ports(a);
   monitors(a);
+  if (p->resume) {
+    add(a, "-incoming", "defer");
+    g_ptr_array_add(a, g_strdup("-S"));
+  }
   if (p->network) {
     add(a, "-netdev", "tap,id=net,ifname=%s,script=no,downscript=no,vhost=off", PT_ENGINE_TAP);
     add(a, "-device", "virtio-net-pci,id=net0,netdev=net,mac=%s,romfile=", p->spec->mac);

@@ -25,6 +25,8 @@ typedef struct PtMachinePlan {
   bool kvm;
   bool network;        /* a tap named PT_ENGINE_TAP is there */
   char uuid[37];       /* RFC 9562's form */
+  bool resume;         /* QEMU waits for the memory of one that was hibernated */
+  char *version;       /* its board by the full name; NULL = the newest. The plan's own */
 } PtMachinePlan;
 
 /* Numbers of the descriptors that portena-vmm gives QEMU. */
@@ -39,6 +41,8 @@ typedef struct PtMachinePlan {
 
 /* ---- plan.c ---- */
 bool pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error);
+void pt_machine_plan_clear(PtMachinePlan *plan);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PtMachinePlan, pt_machine_plan_clear)
 /* Bytes of a guest of this instance: what it asks for, else the default. */
 gint64 pt_machine_memory(const PtInstance *spec);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
@@ -66,6 +70,16 @@ GPtrArray *pt_machine_ps_parse(GString *text); /* which it changes */
 
 /* ---- exec.c ---- */
 int pt_machine_exec(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);
+
+/* ---- save.c: hibernation; the members of PtEngine ---- */
+bool pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error);
+bool pt_machine_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
+bool pt_machine_saved(PtContainers *c, const char *id);
+bool pt_machine_forget(PtContainers *c, const char *id, GError **error);
+/* What a running machine is made of, for as long as it runs; and what a hibernated one was, into `plan`. */
+char *pt_machine_plan_path(const PtHost *host, const char *id);
+bool pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error);
+bool pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error);
 
 /* ---- jail.c: PtContainerStart's `describe` ---- */
 json_t *pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **error);

@@ -134,9 +134,9 @@ pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **
 {
   g_autoptr(json_t) mounts = json_array();
   const Tree t = { start, jail, mounts };
-  PtMachinePlan plan;
+  g_auto(PtMachinePlan) plan = { 0 };
 
-  if (!pt_machine_plan(start, jail->host, &plan, error))
+  if (!pt_machine_plan(start, jail->host, &plan, error) || !pt_machine_plan_write(&plan, jail->host, error))
     return NULL;
   const char *u = jail->uuid;
   g_snprintf(plan.uuid, sizeof plan.uuid, "%.8s-%.4s-%.4s-%.4s-%.12s", u, u + 8, u + 12, u + 16, u + 20);

@@ -20,7 +20,12 @@ machine_start(PtContainers *c, const PtContainerStart *start, GError **error)
   s.bare = true;
   s.bare_size = JAIL_BYTES;
   s.limits = &limits;
-  return pt_container_start(c, &s, error);
+  if (!pt_container_start(c, &s, error))
+    return false;
+  if (!start->resume || pt_machine_wake(c, start->spec->id, start->spec, start->image, error))
+    return true;
+  pt_container_stop(c, start->spec->id, NULL, NULL, 0, NULL, NULL);
+  return false;
 }
 
 /* Our own first process takes SIGTERM, whatever the image's would. */
@@ -63,4 +68,8 @@ const PtEngine pt_engine_machine = {
   .desktop = machine_desktop,
   .processes = machine_processes,
   .call = pt_guest_call,
+  .hibernate = pt_machine_hibernate,
+  .wake = pt_machine_wake,
+  .saved = pt_machine_saved,
+  .forget = pt_machine_forget,
 };

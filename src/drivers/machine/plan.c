@@ -32,6 +32,12 @@ pt_machine_limits(const PtInstance *spec)
   return limits;
 }
 
+void
+pt_machine_plan_clear(PtMachinePlan *plan)
+{
+  g_clear_pointer(&plan->version, g_free);
+}
+
 static bool
 check_kernel(const PtContainerStart *start, const PtArch *arch, GError **error)
 {
@@ -79,5 +85,6 @@ pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan
     pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
     return false;
   }
-  return check_board(ret, arch, name, error) && check_kernel(start, arch, error);
+  return check_board(ret, arch, name, error) && check_kernel(start, arch, error) &&
+         (!start->resume || pt_machine_plan_resume(ret, host, error));
 }

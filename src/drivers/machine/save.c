@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Hibernation of a machine: what it holds in memory goes into a file beside its console history, and QEMU ends.
+ *
+ *   running -> stopped in QEMU -> migrated into memory.part -> memory.new -> QEMU ends; on the disk -> memory   (hibernate)
+ *   QEMU waits -> migrated in from memory -> memory is gone -> the guest goes on                                (resume, by a start)
+ *
+ * QEMU never sees the file's name: it gets a descriptor. The format is QEMU's "mapped-ram" (docs/devel/migration/mapped-ram): each
+ * page has its place in the file, and pages of zeroes take none. `memory` is there only while it is whole and nothing has run since;
+ * memory.plan says what the machine was made of, which the QEMU that goes on has to have too. A disk takes its time, and nobody
+ * need wait for it: memory.new is whole in the page cache and as good as memory until the host restarts, which memory.plan's
+ * "boot" tells; a thread writes it out and gives it its last name.
+ *
+ * Whoever finds QEMU standing still with `memory` present, because portenad was killed in between, calls wake(): whichever of the
+ * two it was cut off in, the guest is let go on from what QEMU has, after `memory` is gone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "drivers/machine/internal.h"
+#include "drivers/machine/qmp.h"
+#include "sys/cgroup.h"
+
+#define ANSWER (10 * G_USEC_PER_SEC)
+#define STALLED (60 * G_USEC_PER_SEC) /* without a byte more: something is wrong */
+#define POLL_USEC 3000
+#define FDSET 1
+#define FILE_OF_SET "file:/dev/fdset/1"
+#define BANDWIDTH ((gint64)1 << 40) /* bytes a second: unlimited; QEMU means it for networks */
+#define SPARE ((gint64)64 << 20) /* of the disk stays free */
+
+static char *
+saved_path(const PtHost *host, const char *id, const char *file)
+{
+  return g_build_filename(host->state, "instances", id, file, NULL);
+}
+
+char *
+pt_machine_plan_path(const PtHost *host, const char *id)
+{
+  return g_build_filename(host->run, "monitor", id, "plan", NULL);
+}
+
+/* ---- what the machine was made of ---- */
+
+bool
+pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error)
+{
+  g_autofree char *path = pt_machine_plan_path(host, plan->spec->id);
+  g_autoptr(json_t) json = json_pack("{s:I, s:I, s:b, s:b}", "cpus", (json_int_t)plan->cpus, "memory", (json_int_t)plan->memory, "kvm",
+                                     plan->kvm, "network", plan->network);
+  g_autofree char *text = pt_json_dump(json);
+
+  return g_file_set_contents(path, text, -1, error);
+}
+
+bool
+pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error)
+{
+  g_autofree char *path = saved_path(host, plan->spec->id, "memory.plan"), *text = NULL;
+  gsize size;
+
+  if (!g_file_get_contents(path, &text, &size, error))
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(text, size, error);
+  if (!json)
+    return false;
+  plan->resume = true;
+  plan->cpus = (guint)CLAMP(pt_json_int(json, "cpus", 1), 1, 1024);
+  plan->memory = pt_json_int(json, "memory", plan->memory);
+  plan->kvm = pt_json_bool(json, "kvm", false);
+  plan->version = g_strdup(pt_json_str(json, "board", NULL));
+  if (pt_json_bool(json, "network", false) == plan->network)
+    return true;
+  PT_SET(error, PT_ERR_CONFLICT, "offline: it has been changed since the machine was hibernated");
+  pt_error_hint(error, "set it back, or give up what it held in memory:  portena stop %s", plan->spec->name);
+  return false;
+}
+
+/* The board by its full name: "q35" may be another one after an upgrade of QEMU. The name is QEMU's word, so it is looked at. */
+static char *
+board_of(PtQmp *q, GError **error)
+{
+  g_autoptr(json_t) type =
+    pt_qmp_run(q, "qom-get", json_pack("{s:s, s:s}", "path", "/machine", "property", "type"), ANSWER, error);
+  const char *text = type ? json_string_value(type) : NULL;
+
+  if (!type)
+    return NULL;
+  if (text && g_regex_match_simple("^[a-z0-9.-]{1,40}-machine$", text, 0, 0))
+    return g_strndup(text, strlen(text) - strlen("-machine"));
+  PT_SET(error, PT_ERR_INTERNAL, "QEMU does not say which machine it is");
+  return NULL;
+}
+
+/* Beside the memory, with what only the running QEMU knows. */
+static bool
+keep_plan(const PtHost *host, const char *id, PtQmp *q, GError **error)
+{
+  g_autofree char *from = pt_machine_plan_path(host, id), *to = saved_path(host, id, "memory.plan"), *text = NULL;
+  g_autofree char *board = board_of(q, error);
+  gsize size;
+
+  if (!board || !g_file_get_contents(from, &text, &size, error))
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(text, size, error);
+  if (!json)
+    return false;
+  g_autofree char *boot = pt_boot_id();
+  json_object_set_new(json, "board", json_string(board));
+  json_object_set_new(json, "boot", json_string(boot));
+  g_autofree char *all = pt_json_dump(json);
+  return g_file_set_contents_full(to, all, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error);
+}
+
+/* ---- QEMU ---- */
+
+/* One that was just started makes its socket first. */
+static PtQmp *
+open_qmp(PtContainers *c, const char *id, GError **error)
+{
+  gint64 end = pt_mono() + ANSWER;
+
+  for (;;) {
+    g_autoptr(GError) err = NULL;
+    PtContainerState state;
+    int fd = pt_jail_connect(c, id, "vm/qmp", &err);
+
+    if (fd >= 0)
+      return pt_qmp_open(fd, ANSWER, error);
+    if (pt_mono() > end || !pt_container_state(c, id, &state, NULL) || !state.running) {
+      g_propagate_error(error, g_steal_pointer(&err));
+      return NULL;
+    }
+    g_usleep(POLL_USEC);
+  }
+}
+
+static bool
+prepare_transfer(PtQmp *q, int fd, GError **error)
+{
+  json_t *caps = json_pack("[{s:s, s:b}]", "capability", "mapped-ram", "state", 1);
+
+  return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", FDSET), fd, ANSWER, error) &&
+         pt_qmp_do(q, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", caps), ANSWER, error) &&
+         pt_qmp_do(q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)BANDWIDTH), ANSWER, error);
+}
+
+static bool
+status_is(json_t *answer, const char *status)
+{
+  return strcmp(pt_json_str(answer, "status", ""), status) == 0;
+}
+
+/* Until the transfer has ended; it may take as long as it goes on. */
+static bool
+wait_transfer(PtQmp *q, GError **error)
+{
+  gint64 moved = -1, since = pt_mono();
+
+  for (;;) {
+    g_autoptr(json_t) m = pt_qmp_run(q, "query-migrate", NULL, ANSWER, error);
+    if (!m)
+      return false;
+    if (status_is(m, "completed"))
+      return true;
+    gint64 now = pt_json_int(json_object_get(m, "ram"), "transferred", 0);
+    if (now != moved) {
+      moved = now;
+      since = pt_mono();
+    }
+    bool failed = status_is(m, "failed") || status_is(m, "cancelled");
+    if (failed || pt_mono() - since > STALLED) {
+      g_autofree char *why = pt_text_safe(pt_json_str(m, "error-desc", failed ? "no reason given" : "it does not go on"), 300);
+      PT_SET(error, PT_ERR_INTERNAL, "its memory could not be transferred: %s", why);
+      return false;
+    }
+    g_usleep(POLL_USEC);
+  }
+}
+
+/* ---- hibernate ---- */
+
+static bool
+room(const PtHost *host, const char *id, gint64 *ret_memory, GError **error)
+{
+  struct statvfs vfs;
+  PtCgroupUse use = { 0 };
+
+  if (!pt_cgroup_use(host, id, &use, error))
+    return false;
+  *ret_memory = use.memory;
+  if (statvfs(host->state, &vfs) < 0) {
+    pt_error_errno(error, errno, "%s", host->state);
+    return false;
+  }
+  if ((gint64)(vfs.f_bavail * vfs.f_frsize) >= use.memory + SPARE)
+    return true;
+  g_autofree char *need = pt_size_format(use.memory + SPARE);
+  PT_SET(error, PT_ERR_NO_SPACE, "%s has no room for what it holds in memory, up to %s", host->state, need);
+  pt_error_hint(error, "it runs on; free space there, or pause it");
+  return false;
+}
+
+/* One memory.new on its way to the disk. */
+typedef struct Writing {
+  int fd, dir;
+} Writing;
+
+/* Where the disk fails, memory.new stays what it is. Whoever resumes meanwhile takes the file away, in the order that leaves this
+ * rename nothing to do. */
+static gpointer
+write_out(gpointer data)
+{
+  Writing *w = data;
+
+  if (fsync(w->fd) == 0 && renameat(w->dir, "memory.new", w->dir, "memory") == 0)
+    fsync(w->dir);
+  close(w->fd);
+  close(w->dir);
+  g_free(w);
+  return NULL;
+}
+
+static bool
+settle_file(const PtHost *host, const char *id, int fd, GError **error)
+{
+  g_autofree char *dir = saved_path(host, id, NULL);
+  Writing *w = g_new(Writing, 1);
+
+  w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  w->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (w->fd >= 0 && w->dir >= 0 && renameat(w->dir, "memory.part", w->dir, "memory.new") == 0) {
+    g_thread_unref(g_thread_new("memory", write_out, w));
+    return true;
+  }
+  pt_error_errno(error, errno, "%s", dir);
+  if (w->fd >= 0)
+    close(w->fd);
+  if (w->dir >= 0)
+    close(w->dir);
+  g_free(w);
+  return false;
+}
+
+static bool
+save(const PtHost *host, const char *id, PtQmp *q, GError **error)
+{
+  g_autofree char *part = saved_path(host, id, "memory.part");
+  int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  if (fd < 0) {
+    pt_error_errno(error, errno, "%s", part);
+    return false;
+  }
+  bool ok = keep_plan(host, id, q, error) && prepare_transfer(q, fd, error) && pt_qmp_do(q, "stop", NULL, ANSWER, error) &&
+            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", FILE_OF_SET), ANSWER, error) && wait_transfer(q, error) &&
+            settle_file(host, id, fd, error);
+  close(fd);
+  return ok;
+}
+
+bool
+pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error)
+{
+  const PtHost *host = pt_containers_host(c);
+  bool was = pt_cgroup_frozen(host, id);
+
+  *ret = (PtSleep){ .durable = true };
+  if (!room(host, id, &ret->freed, error) || (was && !pt_container_pause(c, id, false, error)))
+    return false;
+  g_autoptr(PtQmp) q = open_qmp(c, id, error);
+  bool ok = q && save(host, id, q, error);
+  if (!ok) {
+    pt_machine_forget(c, id, NULL);
+    if (q)
+      pt_qmp_do(q, "cont", NULL, ANSWER, NULL); /* QEMU may be gone: then its end is what will be told */
+    if (was)
+      pt_container_pause(c, id, true, NULL);
+    return false;
+  }
+  pt_qmp_do(q, "quit", NULL, ANSWER, NULL);
+  return pt_container_stop(c, id, spec, image, 0, NULL, error);
+}
+
+/* ---- resume ---- */
+
+/* From here on nothing is saved any more. */
+static bool
+use_up(const PtHost *host, const char *id, GError **error)
+{
+  g_autofree char *dir = saved_path(host, id, NULL);
+  int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool ok = d >= 0 && (unlinkat(d, "memory.new", 0) == 0 || errno == ENOENT) && (unlinkat(d, "memory", 0) == 0 || errno == ENOENT) &&
+            fsync(d) == 0;
+
+  if (!ok)
+    pt_error_errno(error, errno, "%s", dir);
+  if (d >= 0)
+    close(d);
+  return ok;
+}
+
+static bool
+bring_in(const PtHost *host, const char *id, PtQmp *q, GError **error)
+{
+  g_autofree char *path = saved_path(host, id, "memory"), *fresh = saved_path(host, id, "memory.new");
+  int fd = open(fresh, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+  if (fd < 0) /* written out by now */
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) {
+    pt_error_errno(error, errno, "%s", path);
+    return false;
+  }
+  bool ok = prepare_transfer(q, fd, error) &&
+            pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", FILE_OF_SET), ANSWER, error);
+  close(fd);
+  return ok;
+}
+
+/* QEMU waits for a memory, is at it, or stands still with one. */
+static bool
+go_on(const PtHost *host, const char *id, PtQmp *q, GError **error)
+{
+  g_autoptr(json_t) status = pt_qmp_run(q, "query-status", NULL, ANSWER, error);
+  g_autoptr(json_t) transfer = status ? pt_qmp_run(q, "query-migrate", NULL, ANSWER, error) : NULL;
+
+  if (!transfer)
+    return false;
+  if (status_is(status, "inmigrate")) {
+    bool begun = json_object_get(transfer, "status") && !status_is(transfer, "none");
+    if ((!begun && !bring_in(host, id, q, error)) || !wait_transfer(q, error))
+      return false;
+  } else if (!status_is(status, "running") && (status_is(transfer, "active") || status_is(transfer, "setup"))) {
+    pt_qmp_do(q, "migrate_cancel", NULL, ANSWER, NULL); /* a hibernation that was cut off */
+  }
+  return use_up(host, id, error) && pt_qmp_do(q, "cont", NULL, ANSWER, error);
+}
+
+bool
+pt_machine_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
+{
+  const PtHost *host = pt_containers_host(c);
+  g_autoptr(PtQmp) q = open_qmp(c, id, error);
+
+  (void)spec;
+  (void)image;
+  if (!q || !go_on(host, id, q, error))
+    return false;
+  return pt_machine_forget(c, id, error);
+}
+
+/* Whether memory.new was made since the host started. */
+static bool
+of_this_boot(const PtHost *host, const char *id)
+{
+  g_autofree char *path = saved_path(host, id, "memory.plan"), *text = NULL, *boot = pt_boot_id();
+  gsize size;
+
+  if (!g_file_get_contents(path, &text, &size, NULL))
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(text, size, NULL);
+  return json && strcmp(pt_json_str(json, "boot", ""), boot) == 0;
+}
+
+bool
+pt_machine_saved(PtContainers *c, const char *id)
+{
+  const PtHost *host = pt_containers_host(c);
+  g_autofree char *path = saved_path(host, id, "memory"), *fresh = saved_path(host, id, "memory.new");
+
+  return access(path, F_OK) == 0 || (access(fresh, F_OK) == 0 && of_this_boot(host, id));
+}
+
+bool
+pt_machine_forget(PtContainers *c, const char *id, GError **error)
+{
+  static const char *const files[] = { "memory.part", "memory.new", "memory", "memory.plan" };
+
+  for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+    g_autofree char *path = saved_path(pt_containers_host(c), id, files[i]);
+    if (unlink(path) < 0 && errno != ENOENT) {
+      pt_error_errno(error, errno, "%s", path);
+      return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hibernated machines: what they hold in memory is in a file and QEMU is gone; they go on from there after a killed daemon and after a restart
+of the host, once and not twice."""
+import os
+import re
+import signal
+
+import pytest
+from daemon import Daemon, wait_for
+from test_robust import power_cut
+
+# Says, twice a second, a word that it holds in memory alone, and how often it has said it.
+TELLER = "w=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \\n'); i=0; while :; do i=$((i+1)); echo \"word $w $i\"; sleep 0.5; done"
+
+
+@pytest.fixture
+def d():
+    one = Daemon("msleep").start()
+    yield one
+    one.destroy()
+
+
+def last(d):
+    said = re.findall(r"word ([0-9a-f]{16}) (\d+)", d.cli("logs", "m", "--raw").stdout)
+    return (said[-1][0], int(said[-1][1])) if said else None
+
+
+def test_a_machine_goes_on_from_its_memory(d):
+    d.cli("launch", "debian", "m", "--kind", "machine", "--init", "app", "--memory", "256M", "--", "/bin/sh", "-c", TELLER)
+    word, count = wait_for("it talks", lambda: last(d), 120)
+    memory = d.state / "instances" / d.instance("m")["id"]
+
+    def files():
+        return sorted(p.name for p in memory.iterdir() if p.name.startswith("memory"))
+
+    def hibernated():
+        i = d.instance("m")
+        assert (i["state"], i["error"]) == ("hibernated", None)
+        assert not any("qemu" in text for text in d.processes().values())
+        assert all(p.stat().st_mode & 0o777 == 0o600 and p.stat().st_uid == 0 for p in memory.iterdir() if p.name.startswith("memory"))
+
+    def goes_on(since):
+        wait_for("it goes on", lambda: (last(d) or ("", 0))[1] > since, 60)
+        assert last(d)[0] == word, "another memory"
+        assert files() == [], "it could go on twice"
+
+    d.cli("hibernate", "m")
+    hibernated()
+    count = last(d)[1]
+    d.cli("resume", "m")
+    goes_on(count)
+
+    # portenad dies while it sleeps, and the one after it finds it so.
+    d.cli("hibernate", "m")
+    count = last(d)[1]
+    d.kill()
+    d.start()
+    hibernated()
+    d.cli("resume", "m")
+    goes_on(count)
+
+    # The host restarts: only what is on the disk is left.
+    d.cli("hibernate", "m")
+    wait_for("it is on the disk", lambda: files() == ["memory", "memory.plan"], 60)
+    count = last(d)[1]
+    power_cut(d)
+    d.start()
+    hibernated()
+    d.cli("resume", "m")
+    goes_on(count)
+
+    # QEMU is killed: what was saved before is long gone, and nothing pretends otherwise.
+    pid = next(pid for pid, text in d.processes().items() if "qemu-system" in text and "portena-vmm" not in text)
+    os.kill(pid, signal.SIGKILL)
+    wait_for("it is said to have ended", lambda: d.instance("m")["state"] in ("stopped", "failed"), 30)
+    assert files() == []
+
+    # Stopping a hibernated one gives up what it held.
+    d.cli("start", "m")
+    wait_for("it talks anew", lambda: (last(d) or ("", 0))[0] not in ("", word), 120)
+    d.cli("hibernate", "m")
+    d.cli("stop", "m")
+    assert d.instance("m")["state"] == "stopped" and files() == []
+    d.cli("delete", "m")
+    d.is_clean()
