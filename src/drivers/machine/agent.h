@@ -2,8 +2,8 @@
 #pragma once
 /* Requests to the agent in a machine's guest (base/guest.h), of the kind that somebody waits for: files. Nothing that the guest says is
  * parsed here but lines: its frames are read by portena-guestctl, which holds no right. Blocking, with a deadline on everything; any
- * thread, several at once. Errors: NOT_FOUND, INVALID, … as the guest says; CONFLICT where all the ways in are in use; UNREACHABLE where it does
- * not answer. */
+ * thread, several at once. Errors: NOT_FOUND, INVALID, … as the guest says; CONFLICT where all the ways in are in use; UNREACHABLE
+ * where it does not answer. */
 #include "drivers/container/container.h"
 
 /* A request that is being done. */
