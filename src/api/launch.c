@@ -309,6 +309,7 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, const json_t *given, GE
   g_autofree char *other = pt_arch_image_name(w->image, w->arch);
   spec->image_name = g_strdup(image->names && g_strv_contains((const char *const *)image->names, other) ? other : w->image);
   fit_kind(spec, image, w);
+  spec->arch = g_strdup(image->arch);
   if (!pt_kind_check(spec, image, error))
     return false;
   if (!w->init_given)
@@ -320,7 +321,6 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, const json_t *given, GE
     return false;
   }
   spec->image = g_strdup(image->digest);
-  spec->arch = g_strdup(image->arch);
   spec->desktop = pt_disks_raw(image) || (image->desktop && spec->init == PT_INIT_SYSTEM); /* a pc has a screen */
   return true;
 }

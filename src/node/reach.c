@@ -2,11 +2,13 @@
 /* What only the node that runs an instance can do for a request: streams, logs, processes, files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "node/agent_impl.h"
+#include "sys/arch.h"
 #include "sys/guest.h"
 #include "sys/mounts.h"
 
@@ -49,10 +51,30 @@ runs(PtAgent *a, const PtInstance *spec, GError **error)
   return false;
 }
 
+/* The image's architecture, where it is not the node's: a container's programs are emulated one by one, a machine as a whole. */
+static bool
+runs_arch(const PtInstance *spec, GError **error)
+{
+  const PtArch *arch = pt_arch_find(spec->arch);
+  g_autofree char *rule = NULL;
+
+  if (!spec->arch || strcmp(spec->arch, pt_arch_host()->name) == 0)
+    return true;
+  if (spec->kind == PT_KIND_CONTAINER)
+    return pt_foreign_rule(spec->arch, &rule, error);
+  if (spec->kind == PT_KIND_MACHINE && arch && arch->machines && spec->model == PT_MODEL_MICRO)
+    return true;
+  if (spec->kind == PT_KIND_PROCESS && pt_arch_native(arch))
+    return true;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "this node, which is %s, cannot run one of %s like that", pt_arch_host()->name, spec->arch);
+  pt_error_hint(error, "run it as a container%s: --kind container", arch && arch->machines ? ", or as a machine of model micro" : "");
+  return false;
+}
+
 bool
 pt_agent_runs_kind(const PtInstance *spec, GError **error)
 {
-  return pt_engine_of(spec, error) != NULL;
+  return pt_engine_of(spec, error) != NULL && runs_arch(spec, error);
 }
 
 int

@@ -15,6 +15,7 @@ typedef struct PtArch {
   const char *debian;  /* "arm64" */
   const char *qemu;    /* qemu-NAME and qemu-system-NAME */
   const char *package; /* Debian's, of qemu-system-NAME */
+  bool machines;       /* there is a board for it: drivers/machine/args.c */
   guint8 bits;         /* 32, 64 */
   bool big_endian;
   guint8 machine;      /* e_machine in ELF */

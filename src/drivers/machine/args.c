@@ -14,12 +14,10 @@
  * emulation. Pointer authentication is emulated in software, and an aarch64 guest that uses it takes seven times as long to boot. */
 #define KERNEL_ARGS "loglevel=4 panic=-1"
 static const PtMachineBoard boards[] = {
-  { "x86_64", "/usr/bin/qemu-system-x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off",
-    "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
+  { "x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off", "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
     "console=ttyS0 " KERNEL_ARGS " tsc=reliable no_timer_check" },
-  { "aarch64", "/usr/bin/qemu-system-aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL,
-    "console=ttyAMA0 " KERNEL_ARGS },
-  { "riscv64", "/usr/bin/qemu-system-riscv64", "virt,usb=off,acpi=off", "max", "default", "console=ttyS0 " KERNEL_ARGS },
+  { "aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS },
+  { "riscv64", "virt,usb=off,acpi=off", "max", "default", "console=ttyS0 " KERNEL_ARGS },
 };
 
 const PtMachineBoard *

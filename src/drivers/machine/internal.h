@@ -8,7 +8,6 @@
 /* What a machine of model micro of one architecture is for QEMU. */
 typedef struct PtMachineBoard {
   const char *arch;    /* "x86_64" */
-  const char *program; /* "/usr/bin/qemu-system-x86_64" */
   const char *machine; /* of -machine */
   const char *cpu;     /* of -cpu, under TCG */
   const char *bios;    /* what starts the kernel; NULL: QEMU itself */
@@ -19,7 +18,7 @@ typedef struct PtMachineBoard {
 typedef struct PtMachinePlan {
   const PtInstance *spec;
   const PtMachineBoard *board;
-  const char *program; /* "/usr/bin/qemu-system-x86_64" */
+  char program[48];    /* "/usr/bin/qemu-system-x86_64" */
   guint cpus;
   gint64 memory;       /* bytes of the guest */
   bool kvm;

@@ -78,8 +78,9 @@ pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan
   const PtArch *arch = pt_arch_find(name);
   const PtMachineBoard *board = arch ? pt_machine_board(arch->name) : NULL;
 
-  *ret = (PtMachinePlan){ .spec = spec, .board = board, .program = board ? board->program : NULL,
+  *ret = (PtMachinePlan){ .spec = spec, .board = board,
                           .cpus = (guint)CLAMP(cpus, 1, CPUS_MAX), .memory = pt_machine_memory(spec), .network = start->plug != NULL };
+  g_snprintf(ret->program, sizeof ret->program, "/usr/bin/qemu-system-%s", arch ? arch->qemu : "");
   if (ret->memory < MEMORY_MIN) {
     PT_SET(error, PT_ERR_INVALID, "memory: a machine needs 128 MiB at least");
     pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
