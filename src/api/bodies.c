@@ -129,6 +129,15 @@ static const PtField image[] = {
 };
 TYPE(pt_body_image, "image", image, NULL);
 
+const char *const pt_export_format_names[] = { "qcow2", "raw", "vmdk", "vdi", "vhdx", "vhd", "ova", "iso", NULL };
+G_STATIC_ASSERT(G_N_ELEMENTS(pt_export_format_names) == PT_N_EXPORTS + 1);
+
+typedef PtBodyExport export_t;
+static const PtField export[] = {
+  PT_ENUM(PtBodyExport, format, NEED, pt_export_format_names, "what the file shall be"),
+};
+TYPE(pt_body_export, "export", export, NULL);
+
 typedef PtBodyNames names_t;
 static const PtField names[] = {
   PT_STRINGS(PtBodyNames, names, NEED, 16, pt_check_image_name, "all names it shall have"),

@@ -64,6 +64,23 @@ typedef struct PtBodyImage {
   char *source, *name, *arch;
 } PtBodyImage;
 
+typedef enum {
+  PT_EXPORT_QCOW2,
+  PT_EXPORT_RAW,
+  PT_EXPORT_VMDK,
+  PT_EXPORT_VDI,
+  PT_EXPORT_VHDX,
+  PT_EXPORT_VHD,
+  PT_EXPORT_OVA,
+  PT_EXPORT_ISO,
+  PT_N_EXPORTS
+} PtExportFormat;
+extern const char *const pt_export_format_names[];
+
+typedef struct PtBodyExport {
+  int format; /* PtExportFormat */
+} PtBodyExport;
+
 typedef struct PtBodyNames {
   char **names;
 } PtBodyNames;
@@ -74,4 +91,4 @@ typedef struct PtBodyLaunch { /* beside the user fields of an instance */
 } PtBodyLaunch;
 
 extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_password, pt_body_token, pt_body_member,
-    pt_body_volume, pt_body_action, pt_body_exec, pt_body_image, pt_body_names, pt_body_launch;
+    pt_body_volume, pt_body_action, pt_body_exec, pt_body_image, pt_body_export, pt_body_names, pt_body_launch;

@@ -69,6 +69,10 @@ PT_HANDLER(pt_images_prune);
 PT_HANDLER(pt_images_get_one);
 PT_HANDLER(pt_images_change);
 PT_HANDLER(pt_images_delete);
+PT_HANDLER(pt_images_export_post);
+PT_HANDLER(pt_instances_export_post);
+PT_HANDLER(pt_exports_get);
+PT_HANDLER(pt_exports_delete);
 
 PT_HANDLER(pt_operations_list);
 PT_HANDLER(pt_operations_get);

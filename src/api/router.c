@@ -87,6 +87,11 @@ const PtRoute pt_routes[] = {
   { "PATCH", "/v1/images/{ref}", ADMIN, BODY, pt_images_change, .body = &pt_body_names, .action = "rename", .answer = "Image", .summary = "Change an image's names" },
   { "DELETE", "/v1/images/{ref}", ADMIN, 0, pt_images_delete, .answer = "", .summary = "Remove an image; refused while instances use it" },
 
+  { "POST", "/v1/images/{ref}/exports", ADMIN, BODY | OP, pt_images_export_post, .body = &pt_body_export, .action = "export", .answer = "Accepted", .summary = "Make a file of a disk image, to be fetched; its id is the operation's" },
+  { "POST", I "/exports", OWNER, BODY | OP, pt_instances_export_post, .body = &pt_body_export, .action = "export", .answer = "Accepted", .summary = "Make a file of a stopped pc's disk, to be fetched; its id is the operation's" },
+  { "GET", "/v1/exports/{id}", USER, PT_R_AUDIT, pt_exports_get, .answer = "application/octet-stream", .summary = "Fetch an export that one has begun; it stays for an hour" },
+  { "DELETE", "/v1/exports/{id}", USER, 0, pt_exports_delete, .action = "export-remove", .answer = "", .summary = "Remove an export that was fetched" },
+
   { "GET", "/v1/operations", USER, 0, pt_operations_list, .answer = "[Operation]", .summary = "Operations, newest first" },
   { "GET", "/v1/operations/{id}", USER, 0, pt_operations_get, .query = "wait", .answer = "Operation", .summary = "One operation; waits for its end if asked to" },
   { "DELETE", "/v1/operations/{id}", USER, 0, pt_operations_cancel, .query = "wait", .action = "cancel", .answer = "Operation", .summary = "Cancel an operation" },

@@ -15,6 +15,7 @@ static const struct {
   { "Spaces and what is in them", pt_cmds_space },
   { NULL, pt_cmds_network },
   { "Images", pt_cmds_image },
+  { NULL, pt_cmds_export },
   { "People", pt_cmds_user },
   { "What happens", pt_cmds_watch },
   { "Servers", pt_cmds_server },

@@ -11,9 +11,8 @@
 #include "base/error.h"
 #include "cli/progress.h"
 
-/* A disk is what its name says, and never what is in it: a guest has written that. */
-static const char *
-disk_format(const char *file)
+const char *
+pt_upload_disk_format(const char *file)
 {
   static const char *const known[][2] = { { ".qcow2", "qcow2" }, { ".raw", "raw" }, { ".vmdk", "vmdk" },
                                           { ".vdi", "vdi" },     { ".vhd", "vhd" }, { ".vhdx", "vhdx" },
@@ -30,7 +29,7 @@ const char *
 pt_upload_format(const char *file)
 {
   static const struct { const char *magic; gsize size; } magics[] = { { "\177ELF", 4 }, { "\0asm", 4 }, { "PK\3\4", 4 }, { "#!", 2 } };
-  const char *disk = disk_format(file);
+  const char *disk = pt_upload_disk_format(file);
   char head[4] = { 0 };
   struct stat st;
   int fd = strcmp(file, "-") == 0 ? -1 : open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

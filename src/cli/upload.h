@@ -3,6 +3,8 @@
 /* Files of this machine that become images on the server. */
 #include "cli/cli.h"
 
+/* The format of a disk, by the end of its file's name and never by what is in it: a guest has written that. NULL where it says none. */
+const char *pt_upload_disk_format(const char *file);
 /* What the server is to take a file for: a disk ("qcow2", …) by its name's end; "program" where its first bytes are those of ELF,
  * WebAssembly, a Java archive or a script, and for directories; else "rootfs", a tarball, as standard input ("-") is. Constant. */
 const char *pt_upload_format(const char *file);

@@ -330,6 +330,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   a->net = a->containers ? pt_net_bridge.open(host, error) : NULL;
   a->pool = a->net ? pt_pool_local.open(host, error) : NULL;
   a->images = a->pool ? pt_images_open(host, error) : NULL;
+  pt_exports_sweep(a, true);
   if (!a->images || !put_node(a, error) || !take_over(a, &revision, error))
     goto failed;
   a->watcher = g_thread_new("watcher", watcher_run, a);

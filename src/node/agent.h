@@ -28,6 +28,11 @@ bool pt_agent_drain(PtAgent *a, GError **error);
  * (NULL: one derived from the source) and ends the operation. An image that had the name loses it. `unlink`,
  * if not NULL, is an uploaded file that is removed afterwards. */
 void pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *name, const char *arch, const char *unlink);
+/* Makes a file of a disk in the background, for operation `op`, and ends that: of the image `digest`, or, where that is NULL, of the
+ * stopped instance `name` of `space`. Its place is asked for by the operation's id; it goes an hour after it was last asked for. */
+void pt_agent_export(PtAgent *a, const char *op, const char *format, const char *digest, const char *space, const char *name);
+/* The caller's; the format is constant. NOT_FOUND. */
+char *pt_agent_export_file(PtAgent *a, const char *op, const char **ret_format, GError **error);
 /* Removes record and file; CONFLICT names the instances that use it. */
 bool pt_agent_image_remove(PtAgent *a, const char *digest, GError **error);
 bool pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error);

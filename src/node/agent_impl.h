@@ -95,6 +95,9 @@ void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
 bool pt_unit_volume_raw(PtAgent *a, const PtInstance *spec, bool *ret, GError **error); /* whether its root volume is a whole disk */
 bool pt_unit_volume_make(PtAgent *a, const PtInstance *spec, GError **error);           /* exists already: success */
 
+/* exports.c */
+void pt_exports_sweep(PtAgent *a, bool all); /* removes those that nobody has fetched for an hour, or all */
+
 /* sleep.c: as their namesakes of drivers/engine.h */
 bool pt_unit_hibernate(PtAgent *a, const PtInstance *spec, PtSleep *ret, GError **error);
 bool pt_unit_wake(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* image-make STATE RUN LIBEXEC make SOURCE | list | remove DIGEST | mount DIGEST: the image driver by hand, for test_image.py.
+/* image-make STATE RUN LIBEXEC make SOURCE | list | remove DIGEST | mount DIGEST | export DISK FORMAT FILE: the image driver by hand, for test_image.py.
  *
  * "make" prints a line of JSON for each report of progress and at last the manifest; SIGUSR1 cancels it. An error goes to
  * stderr as "CODE: text", exit status 1. */
@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "drivers/image/image.h"
+#include "drivers/image/export.h"
 
 static GCancellable *cancel;
 
@@ -42,8 +42,12 @@ show(const PtImage *image)
 }
 
 static int
-act(PtImages *images, const char *verb, const char *what, GError **error)
+act(PtImages *images, const char *verb, const char *what, char **more, GError **error)
 {
+  if (strcmp(verb, "export") == 0) {
+    PtExport e = { .disk = what, .name = "box <&> one", .os = "Test & OS", .cpu = 1500, .memory = 768 << 20 };
+    return more[0] && more[1] && pt_images_export(images, &e, more[0], more[1], on_progress, NULL, cancel, error) ? 0 : 1;
+  }
   if (strcmp(verb, "make") == 0) {
     g_autoptr(PtImage) image = pt_images_make(images, what, NULL, on_progress, NULL, cancel, error);
     if (image)
@@ -80,7 +84,7 @@ main(int argc, char **argv)
   sigprocmask(SIG_BLOCK, &set, NULL);
   g_thread_unref(g_thread_new("signal", wait_signal, &set));
   PtImages *images = pt_images_open(&host, &err);
-  int rc = images ? act(images, argv[4], argc > 5 ? argv[5] : "", &err) : 1;
+  int rc = images ? act(images, argv[4], argc > 5 ? argv[5] : "", argc > 6 ? argv + 6 : argv + argc, &err) : 1;
   pt_images_close(images);
   if (err)
     fprintf(stderr, "%s: %s\n", pt_err_name(pt_error_code(err)), err->message);

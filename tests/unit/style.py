@@ -17,9 +17,9 @@ TABLES = {"src/api/router.c"}  # a line a route
 SHARED = {"/home", "/opt", "/root", "/srv", "/tmp", "/usr/src", "/var/lib", "/var/tmp"}  # no machine's own
 HERE = re.compile("|".join(re.escape(str(p)) + r"(?![\w-])" for p in (TOP, TOP.parent, pathlib.Path.cwd())
                            if len(p.parts) > 2 and str(p) not in SHARED) or "(?!)")
-# Reserved for examples (RFC 2606, 6761), one word, an address; or a project that is named on purpose.
+# Reserved for examples (RFC 2606, 6761), one word, an address; or a project that is named on purpose, or part of a format.
 HOSTS = re.compile(r"([a-z0-9-]+|[\d.]+|.*\.(example|invalid|test|localhost)|example\.(com|org|net)|server\.evil|"
-                   r"(www\.)?apache\.org|(\w+\.)*debian\.(org|net)|(\w+\.)*kernel\.org|github\.com|docker\.io)", re.I)
+                   r"(www\.)?apache\.org|(\w+\.)*debian\.(org|net)|(\w+\.)*kernel\.org|github\.com|docker\.io|schemas\.dmtf\.org|www\.vmware\.com)", re.I)
 
 
 def tracked():

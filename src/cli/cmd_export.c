@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/* export: disks of machines and images to files that other hypervisors take. The server makes the file, we fetch it and let it go there. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/operation.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/upload.h"
+
+typedef struct Sink {
+  int fd;
+  gint64 done;
+  const char *name;
+  PtProgress *progress;
+} Sink;
+
+/* Zeros become holes: most of a disk is empty. */
+static bool
+write_sink(void *data, const void *bytes, gsize size, GError **error)
+{
+  Sink *s = data;
+  const char *p = bytes;
+  bool zero = size > 0 && p[0] == '\0' && memcmp(p, p + 1, size - 1) == 0;
+
+  for (gsize left = zero ? 0 : size; left > 0;) {
+    gssize n = pwrite(s->fd, p, left, (off_t)(s->done + (gint64)(size - left)));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0) {
+      pt_error_errno(error, errno, "%s", s->name);
+      return false;
+    }
+    p += n;
+    left -= (gsize)n;
+  }
+  s->done += (gint64)size;
+  pt_progress_set(s->progress, -1, s->done, 0, "bytes", NULL);
+  return true;
+}
+
+static bool
+fetch(PtCli *cli, const char *path, const char *temp, const char *file, gint64 *ret_bytes, GError **error)
+{
+  g_autofree char *title = g_strdup_printf("Fetching %s", file);
+  g_autoptr(PtProgress) progress = pt_progress_new(cli, title);
+  Sink s = { .fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), .name = file, .progress = progress };
+  PtClientRequest r = { .method = "GET", .path = path, .sink = write_sink, .sink_data = &s, .timeout = 120 * G_USEC_PER_SEC };
+  PtTransport *way = s.fd < 0 ? NULL : pt_cli_transport(cli, error);
+
+  if (s.fd < 0) {
+    pt_error_errno(error, errno, "%s", temp);
+    return false;
+  }
+  g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
+  bool ok = reply && pt_client_reply_check(reply, error);
+  if (ok && (ftruncate(s.fd, (off_t)s.done) != 0 || fsync(s.fd) != 0)) {
+    pt_error_errno(error, errno, "%s", file);
+    ok = false;
+  }
+  close(s.fd);
+  *ret_bytes = s.done;
+  return ok;
+}
+
+/* Begins at `path`, waits, fetches, and tells the server that it need not keep it. */
+static int
+run(PtCli *cli, const PtArgs *args, const char *path, GError **error)
+{
+  const char *what = pt_args_nth(args, 0), *file = pt_args_nth(args, 1), *given = pt_args_get(args, "format");
+  const char *format = given ? given : pt_upload_disk_format(file);
+  g_autoptr(json_t) body = json_pack("{s:s?}", "format", format), answer = NULL, op = NULL, gone = NULL;
+  g_autofree char *title = g_strdup_printf("Exporting %s", what), *temp = g_strconcat(file, ".part", NULL);
+  gint64 bytes = 0;
+
+  if (!format) {
+    PT_SET(error, PT_ERR_INVALID, "export: the name %s does not say what it is to be", file);
+    pt_error_hint(error, "end it in .ova, .qcow2, .vmdk, .vdi, .vhdx, .vhd, .raw or .iso, or say --format");
+    return -1;
+  }
+  if (!pt_cli_call(cli, "POST", path, body, &answer, error) || !pt_operation_wait(cli, answer, title, 0, &op, error))
+    return -1;
+  const char *result = pt_json_str(op ? op : answer, "result", "");
+  g_autofree char *url = g_str_has_prefix(result, "exports/") ? pt_client_path("/v1/exports/%s", result + 8) : NULL;
+  if (!url) {
+    PT_SET(error, PT_ERR_INTERNAL, "export: the server's answer names no file");
+    return -1;
+  }
+  bool ok = fetch(cli, url, temp, file, &bytes, error);
+  if (ok && rename(temp, file) != 0) {
+    pt_error_errno(error, errno, "%s", file);
+    ok = false;
+  }
+  if (!ok) {
+    if (!error || !*error || pt_error_code(*error) != PT_ERR_CONFLICT) /* that one was there before us */
+      unlink(temp);
+    return -1;
+  }
+  pt_cli_call(cli, "DELETE", url, NULL, &gone, NULL); /* else it goes by itself, in an hour */
+  g_autofree char *size = pt_size_format(bytes), *safe = pt_safe(file);
+  if (cli->json)
+    pt_print_json(cli, op ? op : answer);
+  else if (cli->quiet)
+    pt_say("%s", safe);
+  else
+    pt_say("%s: %s, %s.", safe, format, size);
+  return 0;
+}
+
+static int
+run_export(PtCli *cli, const PtArgs *args, GError **error)
+{
+  PtTarget t = { 0 };
+
+  if (!pt_target_parse(cli, pt_args_nth(args, 0), &t, error))
+    return -1;
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/instances/%s/exports", t.space, t.name);
+  int status = run(cli, args, path, error);
+  pt_target_clear(&t);
+  return status;
+}
+
+static int
+run_image_export(PtCli *cli, const PtArgs *args, GError **error)
+{
+  g_autofree char *path = pt_client_path("/v1/images/%s/exports", pt_args_nth(args, 0));
+
+  return run(cli, args, path, error);
+}
+
+static const PtOption options[] = {
+  { "format", 0, "FORMAT", "ova, qcow2, vmdk, vdi, vhdx, vhd, raw, iso (by the file's name)", false },
+  { NULL, 0, NULL, NULL, false },
+};
+#define TEXT                                                                                                                     \
+  "The file's name says what it becomes: an OVA is what VirtualBox and VMware import whole, the others are the disk alone; iso is " \
+  "for discs."
+
+const PtCommand pt_cmds_export[] = {
+  { .name = "export",
+    .args = "NAME FILE",
+    .summary = "Take the disk of a stopped pc away in a file",
+    .options = options,
+    .min = 2,
+    .max = 2,
+    .completes = "if",
+    .run = run_export,
+    .text = TEXT,
+    .examples = { { "portena export office office.ova", "for VirtualBox or VMware" },
+                  { "portena export office disk --format qcow2", "for QEMU" } } },
+  { .name = "image export",
+    .args = "IMAGE FILE",
+    .summary = "Take the disk of an image away in a file",
+    .options = options,
+    .min = 2,
+    .max = 2,
+    .completes = "mf",
+    .run = run_image_export,
+    .text = TEXT,
+    .examples = { { "portena image export windows windows.vhdx", "for Hyper-V" },
+                  { "portena image export setup setup.iso", "a disc" } } },
+  { NULL },
+};
