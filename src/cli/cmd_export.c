@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* export: disks of machines and images to files that other hypervisors take. The server makes the file, we fetch it and let it go there. */
+#include "cli/export.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -126,44 +128,32 @@ run_export(PtCli *cli, const PtArgs *args, GError **error)
   return status;
 }
 
-static int
-run_image_export(PtCli *cli, const PtArgs *args, GError **error)
+int
+pt_image_export(PtCli *cli, const PtArgs *args, GError **error)
 {
   g_autofree char *path = pt_client_path("/v1/images/%s/exports", pt_args_nth(args, 0));
 
   return run(cli, args, path, error);
 }
 
-static const PtOption options[] = {
+const PtOption pt_export_options[] = {
   { "format", 0, "FORMAT", "ova, qcow2, vmdk, vdi, vhdx, vhd, raw, iso (by the file's name)", false },
   { NULL, 0, NULL, NULL, false },
 };
-#define TEXT                                                                                                                     \
-  "The file's name says what it becomes: an OVA is what VirtualBox and VMware import whole, the others are the disk alone; iso is " \
-  "for discs."
+const char pt_export_text[] = "The file's name says what it becomes: an OVA is what VirtualBox and VMware import whole, the others are the "
+                              "disk alone; iso is for discs.";
 
 const PtCommand pt_cmds_export[] = {
   { .name = "export",
     .args = "NAME FILE",
     .summary = "Take the disk of a stopped pc away in a file",
-    .options = options,
+    .options = pt_export_options,
     .min = 2,
     .max = 2,
     .completes = "if",
     .run = run_export,
-    .text = TEXT,
+    .text = pt_export_text,
     .examples = { { "portena export office office.ova", "for VirtualBox or VMware" },
                   { "portena export office disk --format qcow2", "for QEMU" } } },
-  { .name = "image export",
-    .args = "IMAGE FILE",
-    .summary = "Take the disk of an image away in a file",
-    .options = options,
-    .min = 2,
-    .max = 2,
-    .completes = "mf",
-    .run = run_image_export,
-    .text = TEXT,
-    .examples = { { "portena image export windows windows.vhdx", "for Hyper-V" },
-                  { "portena image export setup setup.iso", "a disc" } } },
   { NULL },
 };

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/export.h"
 #include "cli/launch.h"
 #include "cli/operation.h"
 #include "cli/output.h"
@@ -489,6 +490,17 @@ const PtCommand pt_cmds_image[] = {
             "that runs it as a process; on the server it is program:PATH[:MAIN].",
     .examples = { { "portena image import docker://alpine:3.20 alpine", "from a registry" },
                   { "portena image import machine.ova mine", "from a file here, told by its name" } } },
+  { .name = "image export",
+    .args = "IMAGE FILE",
+    .summary = "Take the disk of an image away in a file",
+    .options = pt_export_options,
+    .min = 2,
+    .max = 2,
+    .completes = "mf",
+    .run = pt_image_export,
+    .text = pt_export_text,
+    .examples = { { "portena image export windows windows.vhdx", "for Hyper-V" },
+                  { "portena image export setup setup.iso", "a disc" } } },
   { .name = "image delete",
     .alias = "image rm",
     .args = "IMAGE…",

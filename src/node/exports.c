@@ -159,7 +159,8 @@ job_run(gpointer data)
   pt_exports_sweep(a, false);
   bool ok = pt_dir_make(dir, 0700, &err);
   if (ok && waiting(a) >= AT_ONCE) {
-    PT_SET(&err, PT_ERR_CONFLICT, "%d exports are waiting to be fetched\nfetch them, or try again in an hour, when they are removed", AT_ONCE);
+    PT_SET(&err, PT_ERR_CONFLICT, "%d exports are waiting to be fetched", AT_ONCE);
+    pt_error_hint(&err, "fetch them, or try again in an hour, when they are removed");
     ok = false;
   }
   ok = ok && (j->digest ? export_image(j, to, cancel, &err) : export_instance(j, to, cancel, &err));

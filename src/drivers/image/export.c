@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* From a raw disk to what leaves the node. The disk is foreign, so qemu-img converts it in the jail, as a raw one that it need not parse; a raw
- * copy and an OVA's frame around the disk need no parser, and are made here. */
+/* From a raw disk to what leaves the node. The disk is foreign, so qemu-img converts it in the jail, as a raw one that it need not parse; a
+ * raw copy and an OVA's frame around the disk need no parser, and are made here. */
 #include "drivers/image/export.h"
 
 #include <errno.h>

@@ -25,5 +25,5 @@ char *pt_ovf_format(const PtExport *what, const char *file, gint64 bytes, gint64
 /* A name that any file system and hypervisor takes. New. */
 char *pt_export_name(const char *name);
 /* Writes the archive: descriptor, manifest, disk. `report` as that of pt_sparse_copy(). */
-bool pt_ova_write(int to, const PtExport *what, int disk, gint64 capacity, bool (*report)(gint64 done, gint64 total, void *data), void *data,
-                  GError **error);
+bool pt_ova_write(int to, const PtExport *what, int disk, gint64 capacity, bool (*report)(gint64 done, gint64 total, void *data),
+                  void *data, GError **error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* OVA, as VirtualBox and VMware take it: an OVF 1.1 descriptor (DMTF DSP0243) for VMware's hardware family vmx-10 with an AHCI controller and
- * an e1000 card, which both know and every system has drivers for; a manifest of SHA-256 sums; the disk as a stream-optimised VMDK; in
+/* OVA, as VirtualBox and VMware take it: an OVF 1.1 descriptor (DMTF DSP0243) for VMware's hardware family vmx-10 with an AHCI controller
+ * and an e1000 card, which both know and every system has drivers for; a manifest of SHA-256 sums; the disk as a stream-optimised VMDK; in
  * an ustar archive, in this order. The manifest's length is known before its sums are, so the disk is read once. */
 #include <errno.h>
 #include <stdio.h>
@@ -191,11 +191,11 @@ put_disk(int to, int disk, gint64 total, bool (*report)(gint64, gint64, void *),
 }
 
 bool
-pt_ova_write(int to, const PtExport *what, int disk, gint64 capacity, bool (*report)(gint64 done, gint64 total, void *data), void *data,
-             GError **error)
+pt_ova_write(int to, const PtExport *what, int disk, gint64 capacity, bool (*report)(gint64 done, gint64 total, void *data),
+             void *data, GError **error)
 {
-  g_autofree char *name = pt_export_name(what->name), *ovf_name = g_strconcat(name, ".ovf", NULL), *mf_name = g_strconcat(name, ".mf", NULL),
-                  *disk_name = g_strconcat(name, "-disk1.vmdk", NULL), *none = g_strnfill(64, '0');
+  g_autofree char *name = pt_export_name(what->name), *ovf_name = g_strconcat(name, ".ovf", NULL),
+                  *mf_name = g_strconcat(name, ".mf", NULL), *disk_name = g_strconcat(name, "-disk1.vmdk", NULL), *none = g_strnfill(64, '0');
   static const char end[2 * BLOCK];
   struct stat st;
 
