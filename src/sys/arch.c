@@ -189,10 +189,10 @@ host_has_rule(const PtArch *arch)
 bool
 pt_foreign_rule(const char *name, char **ret_rule, GError **error)
 {
-  const PtArch *arch = pt_arch_find(name), *host = pt_arch_host();
+  const PtArch *arch = name ? pt_arch_find(name) : NULL, *host = pt_arch_host();
 
   *ret_rule = NULL;
-  if (pt_arch_native(arch) || strcmp(name, host->name) == 0)
+  if (!name || pt_arch_native(arch) || strcmp(name, host->name) == 0)
     return true;
   g_autofree char *path = arch ? interpreter(arch) : NULL;
   if (!arch) {

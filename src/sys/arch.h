@@ -37,7 +37,7 @@ char *pt_arch_image_name(const char *name, const char *arch);
 
 /* Whether programs of `arch` can be run in a user namespace here. *ret_rule is the line for its binfmt_misc, the caller's; NULL where
  * none is needed: they are native, or the host itself has a rule that holds in every container (all that kernels before 6.7
- * know). UNSUPPORTED, with what to install. May block a moment, the first time. */
+ * know). UNSUPPORTED, with what to install. May block a moment, the first time. `arch` NULL: the node's own. */
 bool pt_foreign_rule(const char *arch, char **ret_rule, GError **error);
 /* Writes the rule into the binfmt_misc that is mounted in the tree of process `pid`, which has not run anything of the guest's yet.
  * The emulator is opened here and now, on the node, by the node's path: it need not be in the guest. */
