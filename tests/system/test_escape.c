@@ -357,6 +357,7 @@ powers(Bed *bed, void *data)
     "dmesg",
     "ls /run/host/notify/..something",
     "test $(cat /proc/self/uid_map | wc -l) != 1",
+    "bash -c 'for i in $(seq 300); do exec {fd}<>/dev/ptmx || exit 1; done'", /* all of the node's terminals */
     "kill -0 2147483",
     NULL,
   };

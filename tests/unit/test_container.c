@@ -183,6 +183,23 @@ has_string(const json_t *list, const char *want)
   return false;
 }
 
+static const char *
+mount_options(const json_t *config, const char *where)
+{
+  const json_t *list = json_object_get(config, "mounts");
+  static char text[512];
+
+  *text = 0;
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *m = json_array_get(list, i), *options = json_object_get(m, "options");
+    for (size_t k = 0; g_strcmp0(json_string_value(json_object_get(m, "destination")), where) == 0 && k < json_array_size(options); k++) {
+      g_strlcat(text, json_string_value(json_array_get(options, k)), sizeof text);
+      g_strlcat(text, ",", sizeof text);
+    }
+  }
+  return text;
+}
+
 static bool
 has_mount(const json_t *config, const char *where)
 {
@@ -221,6 +238,7 @@ test_config(void)
     g_autoptr(json_t) c = pt_config_build(&in, &error);
     g_assert_no_error(error);
     g_assert_false(has_mount(c, PT_FOREIGN_DIR));
+    g_assert_nonnull(strstr(mount_options(c, "/dev/pts"), "max=256,"));
     in.rule = ":a rule";
     g_autoptr(json_t) foreign = pt_config_build(&in, &error);
     g_assert_true(has_mount(foreign, PT_FOREIGN_DIR));

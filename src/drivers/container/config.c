@@ -132,7 +132,8 @@ mounts(const PtConfigInput *in)
 
   pt_jail_mount(l, "/proc", "proc", "proc", "nosuid,noexec,nodev");
   pt_jail_mount(l, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
-  pt_jail_mount(l, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
+  /* max: of the node's kernel.pty.max (4096), one guest must not take what the others need */
+  pt_jail_mount(l, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5,max=256");
   pt_jail_mount(l, "/dev/shm", "tmpfs", "shm", "nosuid,nodev,mode=1777");
   pt_jail_mount(l, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
   pt_jail_mount(l, "/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro");

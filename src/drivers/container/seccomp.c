@@ -4,6 +4,9 @@
  * userfaultfd, handles of files, modules and kexec, exotic socket families. An app also may not make namespaces or mounts: it
  * has no business with the kernel's larger surface behind them.
  *
+ * On x86 `socketcall` keeps the family behind a pointer that a filter cannot follow. libseccomp answers a rule on socket()'s
+ * argument there with the same errno for all of socketcall's socket(), which tests/system/test_escape.c watches.
+ *
  * ENOSYS where a program then falls back to something older; EPERM elsewhere. A foreign ABI (x32) is killed by libseccomp. */
 #include <errno.h>
 #include <sched.h>
