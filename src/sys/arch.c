@@ -243,7 +243,7 @@ pt_foreign_enter(pid_t pid, const char *rule, GError **error)
 
   g_snprintf(path, sizeof path, "/proc/%d/root", (int)pid);
   int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, PT_FOREIGN_DIR "/register" + 1, &how, sizeof how);
+  int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, &(PT_FOREIGN_DIR "/register")[1], &how, sizeof how);
   bool ok = fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == BINFMTFS_MAGIC;
 
   /* Should something else lie there, it is not written to. */
