@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* portena-vmm [--agent=FD] [--qmp=FD] [--ready=qmp] -- QEMU…: the first process of a machine's jail.
+/* portena-vmm [--agent=FD] [--qmp=FD] [--ready=qmp] [--tpm=DIR] -- QEMU…: the first process of a machine's jail.
  *
  * Theory of operation. It starts QEMU as its child and shares its console with it: QEMU's standard streams are the pty that the
  * monitor keeps, so what QEMU complains of stands in the history too. Two socket pairs are made; QEMU's ends get the numbers FD, which
  * its command line names: one is the guest's port 0, where the agent says that it is up and how its command ended, the other is QMP.
- * Neither has a name, so nobody else in the jail can take it.
+ * Neither has a name, so nobody else in the jail can take it. A TPM is swtpm, which keeps its state in DIR and listens at /vm/tpm; it ends
+ * with us.
  *
  *   started -> QEMU runs -> (agent says so, or QMP with --ready=qmp) READY=1 to the monitor -> … -> QEMU ends -> the guest's exit status
  *                  '-> SIGTERM: the agent is asked to shut down, else ACPI's power button is pressed
@@ -25,15 +26,19 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NOTIFY "/run/host/notify"
 #define FD_MIN 10 /* of QEMU's ends: above whatever is open */
 #define FD_MAX 63
 #define SEND_MSEC 2000
+#define TPM_SOCKET "/vm/tpm"
+#define TPM_TRIES 500 /* of 10 ms */
 
 struct vmm v = { .agent = -1, .qmp = -1 };
 static pid_t qemu;
+static const char *tpm;
 
 static void
 complain(const char *what)
@@ -140,6 +145,32 @@ start(char **argv, int agent_number, int qmp_number)
   _exit(127);
 }
 
+/* swtpm(8); QEMU finds its socket there, so it is waited for. */
+static bool
+start_tpm(void)
+{
+  char state[256] = "dir=";
+  const char *const argv[] = { "/usr/bin/swtpm", "socket", "--tpm2", "--tpmstate", state, "--ctrl", "type=unixio,path=" TPM_SOCKET,
+                               "--flags", "startup-clear", NULL };
+  const struct timespec moment = { .tv_nsec = 10000000 };
+  sigset_t none;
+
+  if (strlen(tpm) > 200)
+    return false;
+  strcat(state, tpm);
+  pid_t pid = fork();
+  if (pid == 0) {
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    execv(argv[0], (char *const *)argv);
+    _exit(127);
+  }
+  for (int i = 0; pid > 0 && i < TPM_TRIES && access(TPM_SOCKET, F_OK) < 0; i++)
+    nanosleep(&moment, NULL);
+  return pid > 0 && access(TPM_SOCKET, F_OK) == 0;
+}
+
 static int
 parse_number(const char *text)
 {
@@ -159,6 +190,8 @@ parse(char **argv, int *ret_agent, int *ret_qmp)
       *ret_agent = parse_number(*argv + 8);
     else if (strncmp(*argv, "--qmp=", 6) == 0)
       *ret_qmp = parse_number(*argv + 6);
+    else if (strncmp(*argv, "--tpm=/", 7) == 0)
+      tpm = *argv + 6;
     else if (strcmp(*argv, "--ready=qmp") == 0)
       v.ready_by_qmp = true;
     else
@@ -221,7 +254,7 @@ main(int argc, char **argv)
   sigset_t set;
 
   if (!command) {
-    complain("usage: portena-vmm [--agent=FD] [--qmp=FD] [--ready=qmp] -- QEMU...");
+    complain("usage: portena-vmm [--agent=FD] [--qmp=FD] [--ready=qmp] [--tpm=DIR] -- QEMU...");
     return 2;
   }
   sigemptyset(&set);
@@ -232,6 +265,10 @@ main(int argc, char **argv)
   sigaddset(&set, SIGPIPE);
   sigprocmask(SIG_BLOCK, &set, NULL);
   int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (tpm && !start_tpm()) {
+    complain("the TPM did not start");
+    return 1;
+  }
   qemu = signals < 0 ? -1 : start(command, agent, qmp);
   if (qemu < 0) {
     complain("QEMU could not be started");

@@ -104,7 +104,8 @@ pt_agent_desktop(PtAgent *a, const PtInstance *spec, GError **error)
 
   if (!engine || !runs(a, spec, error) || !(image = pt_agent_image(a, spec->image, error)))
     return -1;
-  if (!image->desktop || !image->desktop_socket) {
+  bool screen = spec->kind == PT_KIND_MACHINE && spec->model == PT_MODEL_PC;
+  if (!screen && (!image->desktop || !image->desktop_socket)) {
     PT_SET(error, PT_ERR_CONFLICT, "%s: its image %s has no desktop\nuse its terminal:  portena shell %s", spec->name,
            spec->image_name ? spec->image_name : spec->image, spec->name);
     return -1;

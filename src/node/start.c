@@ -182,6 +182,7 @@ take_idbase(PtAgent *a)
 typedef struct Needs {
   char *lower, *volume;           /* mounted */
   char *image_file, *volume_file; /* or as they are */
+  char *iso_file;                 /* of the disc in the drive */
   char *kernel;                   /* mounted */
   char *kernel_digest;
 } Needs;
@@ -195,6 +196,7 @@ needs_clear(PtAgent *a, Needs *n)
   g_free(n->volume);
   g_free(n->image_file);
   g_free(n->volume_file);
+  g_free(n->iso_file);
   g_free(n->kernel);
   g_free(n->kernel_digest);
 }
@@ -236,6 +238,10 @@ expose(PtAgent *a, PtUnit *u, const PtInstance *spec, const PtImage *image, Need
     return false;
   }
   u->attached = true;
+  if (spec->iso && !(n->iso_file = pt_images_file(a->images, spec->iso, error))) {
+    g_prefix_error(error, "disc %s: ", spec->iso_name ? spec->iso_name : spec->iso);
+    return false;
+  }
   return find_kernel(a, image->arch, n, error);
 }
 
@@ -261,7 +267,7 @@ start_with(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, 
     return false;
   Plug p = { a, spec, space_id, u->status->idbase };
   PtContainerStart start = { .spec = spec, .image = image, .lower = n->lower, .volume = n->volume, .idbase = u->status->idbase,
-                             .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel,
+                             .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel, .iso_file = n->iso_file,
                              .subnet = space->subnet, .prefix6 = space->prefix6,
                              .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
                              .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };

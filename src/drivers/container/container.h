@@ -47,10 +47,12 @@ struct PtContainerStart {
    * bytes, 0 = 1 MiB. */
   bool bare;
   gint64 bare_size;
+  bool bare_devices; /* device nodes in it can be opened */
   const PtInstance *limits; /* what its group may take; NULL = the spec's */
   /* For a machine's guest, which sets up its network itself: the space's subnet and prefix, or NULL; and the mounted image of
    * format kernel, or NULL. */
   const char *subnet, *prefix6, *kernel;
+  const char *iso_file; /* of the disc in its drive, or NULL */
 };
 
 /* The "linux" object of a jail of this instance: group, all seven namespaces, ids, a device group that lets nothing in but

@@ -90,7 +90,7 @@ pt_ct_mount_bare(const PtContainers *c, const PtContainerStart *start, GError **
                                              ",gid=%" G_GINT64_FORMAT, start->bare_size ? start->bare_size / 1024 + 1 : 1024,
                                              start->idbase, start->idbase);
 
-  return pt_mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options, error);
+  return pt_mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NOEXEC | (start->bare_devices ? 0 : MS_NODEV), options, error);
 }
 
 bool

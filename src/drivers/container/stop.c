@@ -201,7 +201,9 @@ remove_history(const PtContainers *c, const char *id, GError **error)
 
   if (fd < 0)
     return true;
-  bool ok = pt_path_remove(fd, "console.log", false, error) && pt_path_remove(fd, "console.log.1", false, error);
+  /* machine: what a machine's firmware and TPM keep (drivers/machine) */
+  bool ok = pt_path_remove(fd, "console.log", false, error) && pt_path_remove(fd, "console.log.1", false, error) &&
+            pt_path_remove(fd, "machine", true, error);
   close(fd);
   if (ok && rmdir(dir) < 0 && errno != ENOTEMPTY && errno != ENOENT) {
     pt_error_errno(error, errno, "%s", dir);

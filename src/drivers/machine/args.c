@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* QEMU's command line, and nothing else: a function of the plan. What is in it was measured under TCG with QEMU 10.
+/* QEMU's command line, and nothing else: a function of the plan. What is in it was measured under TCG with QEMU 10. A pc's is in args_pc.c.
  *
  * On x86_64 the model micro is q35 with qboot in place of a BIOS: it starts the kernel 0.1 s later than the board "microvm" and,
  * unlike it, has PCI with hot-plugging and timers that a kernel can calibrate on a loaded host. */
@@ -8,6 +8,7 @@
 #include "base/guest.h"
 #include "drivers/machine/internal.h"
 
+#define PC_OPTIONS ",usb=off,vmport=off"
 #define TCG_CODE_MIB 128 /* translated code kept; guests of a usual size use less */
 
 /* Boards of the model micro. A kernel's last arguments on x86 are for a guest without a clock source that it trusts under
@@ -29,10 +30,8 @@ pt_machine_board(const char *arch)
   return NULL;
 }
 
-typedef GPtrArray Args;
-
-static void G_GNUC_PRINTF(3, 4)
-add(Args *a, const char *option, const char *format, ...)
+void
+pt_machine_add(GPtrArray *a, const char *option, const char *format, ...)
 {
   va_list list;
 
@@ -42,14 +41,18 @@ add(Args *a, const char *option, const char *format, ...)
   va_end(list);
 }
 
+#define add pt_machine_add
+typedef GPtrArray Args;
+
 static void
 board(Args *a, const PtMachinePlan *p)
 {
   add(a, "-name", "guest=%s,debug-threads=on", p->spec->name);
   add(a, "-uuid", "%s", p->uuid);
+  const char *options = p->pc ? PC_OPTIONS : p->board->machine + strcspn(p->board->machine, ",");
   /* A board is named before its first comma; one that was hibernated has to come back as it was. */
-  add(a, "-machine", "%s%s,dump-guest-core=off,memory-backend=ram", p->version ? p->version : "",
-      p->version ? p->board->machine + strcspn(p->board->machine, ",") : p->board->machine);
+  g_autofree char *board = g_strndup(p->board->machine, strcspn(p->board->machine, ","));
+  add(a, "-machine", "%s%s%s,dump-guest-core=off,memory-backend=ram", p->version ? p->version : board, options, p->secure ? ",smm=on" : "");
   if (p->kvm) {
     add(a, "-accel", "kvm");
     add(a, "-cpu", "host");
@@ -74,7 +77,7 @@ kernel(Args *a, const PtMachineBoard *b)
 }
 
 static void
-disks(Args *a)
+micro_disks(Args *a)
 {
   add(a, "-blockdev",
       "{\"driver\":\"raw\",\"node-name\":\"image\",\"read-only\":true,"
@@ -91,8 +94,6 @@ disks(Args *a)
 static void
 ports(Args *a)
 {
-  add(a, "-chardev", "stdio,id=console,signal=off");
-  add(a, "-serial", "chardev:console");
   add(a, "-device", "virtio-serial-pci,id=ports,max_ports=%d", PT_GUEST_PORTS + 1);
   for (int i = 0; i < PT_GUEST_PORTS; i++) {
     if (i == 0)
@@ -106,10 +107,23 @@ ports(Args *a)
 static void
 monitors(Args *a)
 {
+  add(a, "-chardev", "stdio,id=console,signal=off");
+  add(a, "-serial", "chardev:console");
   add(a, "-chardev", "socket,id=vmm,fd=%d", PT_MACHINE_QMP_FD);
   add(a, "-mon", "chardev=vmm,mode=control");
   add(a, "-chardev", "socket,id=qmp,path=/vm/qmp,server=on,wait=off");
   add(a, "-mon", "chardev=qmp,mode=control");
+}
+
+static void
+micro(Args *a, const PtMachinePlan *p)
+{
+  add(a, "-display", "none");
+  kernel(a, p->board);
+  micro_disks(a);
+  ports(a);
+  if (p->network)
+    add(a, "-device", "virtio-net-pci,id=net0,netdev=net,mac=%s,romfile=", p->spec->mac);
 }
 
 char **
@@ -121,20 +135,18 @@ pt_machine_args(const PtMachinePlan *p)
   g_ptr_array_add(a, g_strdup("-nodefaults"));
   g_ptr_array_add(a, g_strdup("-no-user-config"));
   add(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-  add(a, "-display", "none");
   board(a, p);
-  kernel(a, p->board);
-  disks(a);
-  ports(a);
   monitors(a);
   if (p->resume) {
     add(a, "-incoming", "defer");
     g_ptr_array_add(a, g_strdup("-S"));
   }
-  if (p->network) {
+  if (p->network)
     add(a, "-netdev", "tap,id=net,ifname=%s,script=no,downscript=no,vhost=off", PT_ENGINE_TAP);
-    add(a, "-device", "virtio-net-pci,id=net0,netdev=net,mac=%s,romfile=", p->spec->mac);
-  }
+  if (p->pc)
+    pt_machine_args_pc(a, p);
+  else
+    micro(a, p);
   add(a, "-object", "rng-builtin,id=random");
   add(a, "-device", "virtio-rng-pci,rng=random");
   add(a, "-device", "virtio-balloon-pci,id=balloon,free-page-reporting=on");

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "drivers/engine.h"
+#include "drivers/machine/machine.h"
 
 /* What a machine of model micro of one architecture is for QEMU. */
 typedef struct PtMachineBoard {
@@ -23,12 +24,19 @@ typedef struct PtMachinePlan {
   gint64 memory;       /* bytes of the guest */
   bool kvm;
   bool network;        /* a tap named PT_ENGINE_TAP is there */
+  bool pc;             /* of model pc, with: */
+  const char *code, *vars; /* UEFI's program and its empty variables; NULL = BIOS */
+  bool secure;         /* UEFI with secure boot */
+  bool tpm;
+  bool emulated;       /* hardware that any system knows */
+  bool iso, seed;      /* discs in its drives */
   char uuid[37];       /* RFC 9562's form */
   bool resume;         /* QEMU waits for the memory of one that was hibernated */
   char *version;       /* its board by the full name; NULL = the newest. The plan's own */
 } PtMachinePlan;
 
 /* Numbers of the descriptors that portena-vmm gives QEMU. */
+#define PT_MACHINE_SWTPM "/usr/bin/swtpm"
 #define PT_MACHINE_AGENT_FD 10
 #define PT_MACHINE_QMP_FD 11
 /* Where things are inside the jail. */
@@ -37,6 +45,9 @@ typedef struct PtMachinePlan {
 #define PT_MACHINE_KERNEL "/kernel"
 #define PT_MACHINE_INITRD "/initrd"
 #define PT_MACHINE_HELPERS "/helpers"
+#define PT_MACHINE_ISO "/iso"
+#define PT_MACHINE_SEED "/seed"
+#define PT_MACHINE_KEPT "/kept" /* STATE/instances/<id>/machine: the firmware's variables, the TPM's state */
 
 /* ---- plan.c ---- */
 bool pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error);
@@ -47,9 +58,12 @@ gint64 pt_machine_memory(const PtInstance *spec);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
 PtInstance pt_machine_limits(const PtInstance *spec);
 
-/* ---- args.c: QEMU's command line. New, NULL-ended. The board for an architecture; NULL where there is none ---- */
+/* ---- args.c, args_pc.c: QEMU's command line. New, NULL-ended. The board for an architecture; NULL where there is none ---- */
 const PtMachineBoard *pt_machine_board(const char *arch);
 char **pt_machine_args(const PtMachinePlan *plan);
+void pt_machine_add(GPtrArray *args, const char *option, const char *format, ...) G_GNUC_PRINTF(3, 4);
+void pt_machine_args_pc(GPtrArray *args, const PtMachinePlan *plan);
+const char *pt_machine_vars(const PtMachinePlan *plan); /* the name of the file of the firmware's variables */
 
 /* ---- initrd.c: the kernel image's initrd with the guest's /config behind it (base/guest.h) ---- */
 char *pt_machine_config(const PtContainerStart *start, const char *uuid);

@@ -2,13 +2,17 @@
 /* The jail of a machine: what QEMU may see of the node. Its tree is the node's /usr (QEMU, its firmware, the C library), read-only,
  * and the very files that belong to this machine. It is root of its own range of ids without a capability, so a QEMU that its
  * guest has taken over can do less than an app in a container. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/guest.h"
 #include "drivers/machine/internal.h"
+#include "drivers/machine/seed.h"
 #include "sys/path.h"
 
 /* What stands beside /usr: links into it where the two are one (file-hierarchy(7)), else directories of their own. */
@@ -105,12 +109,86 @@ own_tree(const Tree *t, GError **error)
 }
 
 static bool
-machine_tree(const Tree *t, GError **error)
+micro_tree(const Tree *t, GError **error)
 {
   return bind(t, t->start->image_file, PT_MACHINE_IMAGE, "bind,ro,nosuid,nodev,noexec", error) &&
-         bind(t, t->start->volume_file, PT_MACHINE_VOLUME, "bind,rw,nosuid,nodev,noexec", error) &&
          bind(t, t->start->kernel, PT_MACHINE_KERNEL, "bind,ro,nosuid,nodev,noexec", error) &&
          pt_machine_initrd(t->start, t->jail, PT_MACHINE_INITRD, error);
+}
+
+/* A new file owned by the jail's root, once; what is there is the guest's by now. */
+static bool
+keep_vars(const Tree *t, const PtMachinePlan *plan, int dir, GError **error)
+{
+  uid_t owner = (uid_t)t->start->idbase;
+  const char *name = pt_machine_vars(plan);
+  g_autofree char *text = NULL;
+  struct stat st;
+  gsize size;
+
+  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    return true;
+  return g_file_get_contents(plan->vars, &text, &size, error) && pt_path_write(dir, name, text, size, 0600, owner, owner, error);
+}
+
+/* What survives a stop beside the volume. */
+static bool
+kept_tree(const Tree *t, const PtMachinePlan *plan, GError **error)
+{
+  g_autofree char *own = g_build_filename(t->jail->host->state, "instances", t->start->spec->id, NULL);
+  g_autofree char *kept = g_build_filename(own, "machine", NULL);
+  uid_t owner = (uid_t)t->start->idbase;
+  int dir = open(own, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  bool ok = dir >= 0 && pt_path_mkdir(dir, "machine", 0700, owner, owner, error) &&
+            (!plan->tpm || pt_path_mkdir(dir, "machine/tpm", 0700, owner, owner, error));
+  if (dir >= 0)
+    close(dir);
+  else
+    pt_error_errno(error, errno, "%s", own);
+  dir = ok ? open(kept, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+  ok = dir >= 0 && (!plan->code || keep_vars(t, plan, dir, error));
+  if (dir >= 0)
+    close(dir);
+  return ok && bind(t, kept, PT_MACHINE_KEPT, "bind,rw,nosuid,nodev,noexec", error);
+}
+
+static bool
+seed_tree(const Tree *t, GError **error)
+{
+  g_autofree char *dir = g_path_get_dirname(t->jail->notify), *seed = pt_seed_make(t->start->spec, dir, error);
+
+  if (!seed)
+    return false;
+  if (chown(seed, (uid_t)t->start->idbase, (gid_t)t->start->idbase) == 0) /* in a directory that nobody else writes to */
+    return bind(t, seed, PT_MACHINE_SEED, "bind,ro,nosuid,nodev,noexec", error);
+  pt_error_errno(error, errno, "%s", seed);
+  return false;
+}
+
+static bool
+pc_tree(const Tree *t, const PtMachinePlan *plan, GError **error)
+{
+  return kept_tree(t, plan, error) && (!plan->seed || seed_tree(t, error)) &&
+         (!plan->iso || bind(t, t->start->iso_file, PT_MACHINE_ISO, "bind,ro,nosuid,nodev,noexec", error));
+}
+
+/* The node's own /dev/kvm is often for one group alone: the jail gets a node of its own. */
+static bool
+kvm_device(const Tree *t, json_t *linux_json, GError **error)
+{
+  g_autofree char *path = g_build_filename(t->jail->rootfs, "kvm", NULL);
+  uid_t owner = (uid_t)t->start->idbase;
+  struct stat st;
+
+  if (stat("/dev/kvm", &st) < 0 || mknod(path, S_IFCHR | 0600, st.st_rdev) < 0 || lchown(path, owner, owner) < 0) {
+    pt_error_errno(error, errno, "/dev/kvm");
+    return false;
+  }
+  pt_jail_mount(t->mounts, "/dev/kvm", "bind", path, "bind,rw,nosuid,noexec");
+  json_array_append_new(json_object_get(json_object_get(linux_json, "resources"), "devices"),
+                        json_pack("{s:b, s:s, s:s, s:i, s:i}", "allow", 1, "type", "c", "access", "rwm", "major",
+                                  (int)major(st.st_rdev), "minor", (int)minor(st.st_rdev)));
+  return true;
 }
 
 static json_t *
@@ -120,7 +198,12 @@ first_process(const PtMachinePlan *plan)
   g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
 
   g_ptr_array_add(args, g_strdup(PT_MACHINE_HELPERS "/portena-vmm"));
-  g_ptr_array_add(args, g_strdup_printf("--agent=%d", PT_MACHINE_AGENT_FD));
+  if (plan->pc)
+    g_ptr_array_add(args, g_strdup("--ready=qmp"));
+  else
+    g_ptr_array_add(args, g_strdup_printf("--agent=%d", PT_MACHINE_AGENT_FD));
+  if (plan->tpm)
+    g_ptr_array_add(args, g_strdup("--tpm=" PT_MACHINE_KEPT "/tpm"));
   g_ptr_array_add(args, g_strdup_printf("--qmp=%d", PT_MACHINE_QMP_FD));
   g_ptr_array_add(args, g_strdup("--"));
   for (char **q = qemu; *q; q++)
@@ -140,14 +223,16 @@ pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **
     return NULL;
   const char *u = jail->uuid;
   g_snprintf(plan.uuid, sizeof plan.uuid, "%.8s-%.4s-%.4s-%.4s-%.12s", u, u + 8, u + 12, u + 16, u + 20);
-  if (!system_tree(&t, error) || !own_tree(&t, error) || !machine_tree(&t, error))
+  if (!system_tree(&t, error) || !own_tree(&t, error) ||
+      !bind(&t, start->volume_file, PT_MACHINE_VOLUME, "bind,rw,nosuid,nodev,noexec", error) ||
+      !(plan.pc ? pc_tree(&t, &plan, error) : micro_tree(&t, error)))
     return NULL;
-  json_t *l = pt_jail_linux(jail->host, start);
+  g_autoptr(json_t) l = pt_jail_linux(jail->host, start);
   json_object_set_new(l, "seccomp", pt_jail_seccomp());
   pt_jail_device(l, "/dev/net/tun");
-  if (plan.kvm)
-    pt_jail_device(l, "/dev/kvm");
-  json_t *config = json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:O, s:o}", "ociVersion", "1.0.0", "process", first_process(&plan), "root",
+  if (plan.kvm && !kvm_device(&t, l, error))
+    return NULL;
+  json_t *config = json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:O, s:O}", "ociVersion", "1.0.0", "process", first_process(&plan), "root",
                              "path", jail->rootfs, "readonly", 1, "hostname", start->spec->name, "mounts", mounts, "linux", l);
   if (!config)
     PT_SET(error, PT_ERR_INVALID, "a path, argument or variable of it is not UTF-8");

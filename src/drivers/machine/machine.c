@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Machines: QEMU in a jail of the container driver's making, with portena-vmm as its first process (jail.c, args.c, helpers/vmm.c).
  * Where the guest has our agent, what is asked of it goes through portena-guestctl, which runs in the jail too. */
-#include <string.h>
+#include "drivers/machine/machine.h"
 
-#include "base/error.h"
-#include "drivers/engine.h"
 #include "drivers/machine/agent.h"
 #include "drivers/machine/internal.h"
 
@@ -19,6 +17,7 @@ machine_start(PtContainers *c, const PtContainerStart *start, GError **error)
   s.describe = pt_machine_describe;
   s.bare = true;
   s.bare_size = JAIL_BYTES;
+  s.bare_devices = true;
   s.limits = &limits;
   if (!pt_container_start(c, &s, error))
     return false;
@@ -45,11 +44,18 @@ machine_limits(PtContainers *c, const char *id, const PtInstance *spec, GError *
   return pt_container_limits(c, id, &limits, error);
 }
 
+PtQmp *
+pt_machine_qmp(PtContainers *c, const char *id, gint64 timeout, GError **error)
+{
+  int fd = pt_jail_connect(c, id, "vm/qmp", error);
+
+  return fd < 0 ? NULL : pt_qmp_open(fd, timeout, error);
+}
+
 static int
 machine_desktop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
 {
-  (void)spec;
-  return pt_machine_connect(c, id, image->desktop_socket, error);
+  return spec->model == PT_MODEL_PC ? pt_jail_connect(c, id, "vm/vnc", error) : pt_machine_connect(c, id, image->desktop_socket, error);
 }
 
 static GPtrArray *

@@ -41,7 +41,7 @@ pt_machine_plan_clear(PtMachinePlan *plan)
 static bool
 check_kernel(const PtContainerStart *start, const PtArch *arch, GError **error)
 {
-  if (start->kernel)
+  if (start->kernel || start->spec->model != PT_MODEL_MICRO)
     return true;
   if (arch == pt_arch_host()) {
     PT_SET(error, PT_ERR_NOT_FOUND, "there is no kernel for machines of model micro on this node");
@@ -69,6 +69,68 @@ check_board(const PtMachinePlan *plan, const PtArch *arch, const char *name, GEr
   return false;
 }
 
+/* UEFI as Debian builds it (package ovmf): the program, and its variables as they are at first. */
+static bool
+choose_firmware(PtMachinePlan *p, GError **error)
+{
+  const PtInstance *spec = p->spec;
+
+  if (spec->firmware != PT_FIRMWARE_UEFI)
+    return true;
+  p->secure = spec->secure_boot;
+  p->code = p->secure ? "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd" : "/usr/share/OVMF/OVMF_CODE_4M.fd";
+  p->vars = p->secure ? "/usr/share/OVMF/OVMF_VARS_4M.ms.fd" : "/usr/share/OVMF/OVMF_VARS_4M.fd";
+  if (access(p->code, R_OK) == 0 && access(p->vars, R_OK) == 0)
+    return true;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "%s: is not there, so there is no UEFI", p->code);
+  pt_error_hint(error, "install it: apt install --no-install-recommends ovmf; or:  portena set %s firmware=bios", spec->name);
+  return false;
+}
+
+static bool
+choose_pc(const PtContainerStart *start, PtMachinePlan *p, const PtArch *arch, GError **error)
+{
+  const PtInstance *spec = start->spec;
+
+  if (start->image->format != PT_FORMAT_DISK && start->image->format != PT_FORMAT_ISO) {
+    PT_SET(error, PT_ERR_INVALID, "model: a pc starts a system's own disk or disc, and %s is neither",
+           spec->image_name ? spec->image_name : "its image");
+    pt_error_hint(error, "it runs with the kernel of ours:  portena set %s model=micro", spec->name);
+    return false;
+  }
+  if (strcmp(arch->name, "x86_64") != 0) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "model: a pc has a processor of x86_64, and %s is for %s",
+           spec->image_name ? spec->image_name : "its image", arch->name);
+    return false;
+  }
+  p->pc = true;
+  p->emulated = spec->hardware == PT_HARDWARE_EMULATED;
+  p->iso = start->iso_file != NULL;
+  p->seed = spec->user_data || (spec->ssh_keys && *spec->ssh_keys) ||
+            (start->image->format == PT_FORMAT_DISK && access("/usr/bin/xorriso", X_OK) == 0);
+  p->tpm = spec->tpm;
+  if (p->tpm && access(PT_MACHINE_SWTPM, X_OK) < 0) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: is not there, so there is no TPM", PT_MACHINE_SWTPM);
+    pt_error_hint(error, "install it: apt install --no-install-recommends swtpm; or:  portena set %s tpm=false", spec->name);
+    return false;
+  }
+  return choose_firmware(p, error);
+}
+
+static bool
+choose_accel(const PtContainerStart *start, PtMachinePlan *p, const PtArch *arch, GError **error)
+{
+  if (arch != pt_arch_host() && start->spec->accel == PT_ACCEL_KVM) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "accel: KVM runs no machine for %s on this node", arch->name);
+    pt_error_hint(error, "let it be emulated:  portena set %s accel=auto", start->spec->name);
+    return false;
+  }
+  if (start->spec->accel == PT_ACCEL_TCG || arch != pt_arch_host())
+    return true;
+  p->kvm = pt_machine_kvm(start->kernel, start->spec->accel == PT_ACCEL_KVM ? error : NULL);
+  return p->kvm || start->spec->accel == PT_ACCEL_AUTO;
+}
+
 bool
 pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error)
 {
@@ -86,6 +148,6 @@ pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan
     pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
     return false;
   }
-  return check_board(ret, arch, name, error) && check_kernel(start, arch, error) &&
-         (!start->resume || pt_machine_plan_resume(ret, host, error));
+  return check_board(ret, arch, name, error) && check_kernel(start, arch, error) && choose_accel(start, ret, arch, error) &&
+         (spec->model != PT_MODEL_PC || choose_pc(start, ret, arch, error)) && (!start->resume || pt_machine_plan_resume(ret, host, error));
 }
