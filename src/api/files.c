@@ -4,6 +4,8 @@
  *
  * A stopped instance's tree is mounted for as long as its root is held, and it cannot start meanwhile; so the root is let go
  * as soon as may be: for a running one at once after the open, for a stopped one when the transfer is over. */
+#include "api/files.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "api/handlers.h"
 #include "api/instances.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -22,7 +23,6 @@
 
 #define IDS 65536
 #define NOBODY 65534
-#define ENTRIES_MAX 50000
 #define TARGET_MAX 4095
 #define MEMORY_UNSAID (4 << 20) /* for an upload into memory that does not say its size */
 #define MEMORY_KNOWN 10000
@@ -30,8 +30,9 @@
 typedef struct Tree {
   PtAgent *agent;
   PtInstance *spec;
-  int root; /* -1 = let go */
+  int root; /* -1 = let go, or it is reached through its agent */
   gint64 idbase;
+  bool calls; /* a machine that runs: files_guest.c */
 } Tree;
 
 static void
@@ -49,9 +50,10 @@ tree_open(PtRequest *r, Tree *t, GError **error)
   t->agent = r->api->agent;
   t->root = -1;
   t->spec = pt_instance_load(r, NULL, NULL, error);
-  if (t->spec)
+  t->calls = t->spec && pt_agent_calls(t->agent, t->spec);
+  if (t->spec && !t->calls)
     t->root = pt_agent_root(t->agent, t->spec, &t->idbase, error);
-  return t->root >= 0;
+  return t->root >= 0 || t->calls;
 }
 
 static const char *
@@ -218,14 +220,14 @@ read_names(int fd, const char *path, GPtrArray *names, GError **error)
     close(fd);
     return false;
   }
-  while ((e = readdir(dir)) && names->len <= ENTRIES_MAX) {
+  while ((e = readdir(dir)) && names->len <= PT_FILES_ENTRIES_MAX) {
     if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
       g_ptr_array_add(names, g_strdup(e->d_name));
   }
   closedir(dir);
-  if (names->len <= ENTRIES_MAX)
+  if (names->len <= PT_FILES_ENTRIES_MAX)
     return true;
-  PT_SET(error, PT_ERR_TOO_LARGE, "%s: has more than %d entries", path, ENTRIES_MAX);
+  PT_SET(error, PT_ERR_TOO_LARGE, "%s: has more than %d entries", path, PT_FILES_ENTRIES_MAX);
   return false;
 }
 
@@ -257,6 +259,9 @@ get(PtRequest *r, Tree *t, const char *path, bool follow, GError **error)
 {
   struct stat st;
   char target[TARGET_MAX + 1];
+
+  if (t->calls)
+    return pt_files_guest_get(r, t->spec, path, follow, error);
   int at = pt_path_open(t->root, path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0, 0, error);
 
   if (at < 0)
@@ -299,10 +304,12 @@ pt_files_get(PtRequest *r, GError **error)
 typedef struct {
   Tree tree;
   PtPathWrite write;
+  PtGuestCall *call; /* in place of it, for a machine that runs */
   const char *path, *type;
   mode_t mode;
   uid_t uid; /* on the host */
   gid_t gid;
+  bool parents;
 } Put;
 
 static void
@@ -311,6 +318,7 @@ put_free(void *data)
   Put *p = data;
 
   pt_path_write_abort(&p->write);
+  pt_guest_call_free(p->call);
   tree_clear(&p->tree);
   g_free(p);
 }
@@ -395,30 +403,52 @@ text_file(void)
   return memfd_create("target", MFD_CLOEXEC);
 }
 
+static PtFilesPut
+guest_put(const Put *p, const char *target)
+{
+  return (PtFilesPut){ .path = p->path, .target = target, .mode = p->mode, .uid = p->uid, .gid = p->gid, .parents = p->parents };
+}
+
+/* The file that the body is written to. */
+static bool
+open_upload(PtRequest *r, Put *p, GError **error)
+{
+  if (p->tree.calls) {
+    const PtFilesPut put = guest_put(p, NULL);
+
+    p->call = pt_files_guest_write(r, p->tree.spec, &put, error);
+    r->upload_fd = p->call ? fcntl(p->call->in, F_DUPFD_CLOEXEC, 0) : -1;
+    return p->call != NULL;
+  }
+  if (!pt_path_write_begin(&p->write, p->tree.root, p->path, p->uid, p->gid, error) ||
+      (p->tree.idbase != 0 && in_memory(p->write.fd) && !memory_take(r, p->tree.spec, &r->upload_max, error)))
+    return false;
+  r->upload_fd = fcntl(p->write.fd, F_DUPFD_CLOEXEC, 0);
+  if (p->tree.idbase != 0) /* running: the open directory is enough */
+    tree_clear(&p->tree);
+  return true;
+}
+
 bool
 pt_files_upload(PtRequest *r, GError **error)
 {
   Put *p = g_new0(Put, 1);
-  bool parents = false;
 
   p->write.fd = p->write.dir = p->tree.root = -1;
   r->upload_data = p;
   r->upload_free = put_free;
   p->path = path_of(r, error);
   if (!p->path || !tree_open(r, &p->tree, error) || !put_options(r, p, error) ||
-      !pt_query_bool(r, "parents", false, &parents, error) || (parents && !make_parents(p, error)))
+      !pt_query_bool(r, "parents", false, &p->parents, error) || (p->parents && !p->tree.calls && !make_parents(p, error)))
     return false;
   bool file = strcmp(p->type, "file") == 0;
-  if (file && !pt_path_write_begin(&p->write, p->tree.root, p->path, p->uid, p->gid, error))
-    return false;
   r->upload_max = file ? p->tree.spec->disk : strcmp(p->type, "symlink") == 0 ? TARGET_MAX : 1;
-  if (file && p->tree.idbase != 0 && in_memory(p->write.fd) && !memory_take(r, p->tree.spec, &r->upload_max, error))
+  if (!file)
+    r->upload_fd = text_file();
+  else if (!open_upload(r, p, error))
     return false;
-  r->upload_fd = file ? fcntl(p->write.fd, F_DUPFD_CLOEXEC, 0) : text_file();
   if (r->upload_fd < 0)
     pt_error_errno(error, errno, "upload");
-  if (file && p->tree.idbase != 0) /* running: the open directory is enough */
-    tree_clear(&p->tree);
   return r->upload_fd >= 0;
 }
 
@@ -433,7 +463,18 @@ put_symlink(PtRequest *r, const Put *p, GError **error)
     return false;
   }
   target[n] = '\0';
-  return pt_path_symlink(p->tree.root, p->path, target, p->uid, p->gid, error);
+  const PtFilesPut put = guest_put(p, target);
+  return p->tree.calls ? pt_files_guest_make(r, p->tree.spec, &put, error)
+                       : pt_path_symlink(p->tree.root, p->path, target, p->uid, p->gid, error);
+}
+
+static bool
+put_directory(PtRequest *r, const Put *p, GError **error)
+{
+  const PtFilesPut put = guest_put(p, NULL);
+
+  return p->tree.calls ? pt_files_guest_make(r, p->tree.spec, &put, error)
+                       : pt_path_mkdir(p->tree.root, p->path, p->mode, p->uid, p->gid, error);
 }
 
 bool
@@ -442,12 +483,14 @@ pt_files_put(PtRequest *r, GError **error)
   Put *p = r->upload_data;
   bool ok = false;
 
-  if (strcmp(p->type, "file") == 0)
+  if (p->call)
+    ok = pt_files_guest_commit(p->call, error);
+  else if (strcmp(p->type, "file") == 0)
     ok = pt_path_write_commit(&p->write, p->mode, error);
   else if (strcmp(p->type, "symlink") == 0)
     ok = put_symlink(r, p, error);
   else
-    ok = pt_path_mkdir(p->tree.root, p->path, p->mode, p->uid, p->gid, error);
+    ok = put_directory(r, p, error);
   close(r->upload_fd); /* before the tree is let go: an open file would keep a stopped one's volume busy */
   r->upload_fd = -1;
   tree_clear(&p->tree);
@@ -463,6 +506,11 @@ pt_files_delete(PtRequest *r, GError **error)
 
   if (!path || !pt_query_bool(r, "recursive", false, &recursive, error) || !tree_open(r, &t, error))
     return false;
+  if (t.calls) {
+    bool done = pt_files_guest_delete(r, t.spec, path, recursive, error);
+    tree_clear(&t);
+    return done;
+  }
   int at = pt_path_open(t.root, path, O_PATH | O_NOFOLLOW, 0, 0, error); /* removing what is not there is an error here */
   bool ok = at >= 0;
   if (ok)

@@ -9,6 +9,7 @@
  * the status has reached the generation. Deletion sets `deleting`; the node removes the records last. */
 #include "drivers/engine.h"
 #include "drivers/image/image.h"
+#include "drivers/machine/agent.h"
 #include "drivers/volume/volume.h"
 #include "node/bus.h"
 #include "node/ops.h"
@@ -70,3 +71,8 @@ json_t *pt_sample_format(const PtSample *s);
  * runs, else unshifted (0). */
 int pt_agent_root(PtAgent *a, const PtInstance *spec, gint64 *ret_idbase, GError **error);
 void pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd);
+
+/* Whether it runs and its files are reached through the agent in it alone, not by a descriptor; and a request to that agent
+ * (drivers/machine/agent.h). */
+bool pt_agent_calls(PtAgent *a, const PtInstance *spec);
+PtGuestCall *pt_agent_call(PtAgent *a, const PtInstance *spec, const char *lines, GError **error);

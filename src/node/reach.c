@@ -238,3 +238,20 @@ pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
   }
   pt_unit_unref(u);
 }
+
+bool
+pt_agent_calls(PtAgent *a, const PtInstance *spec)
+{
+  const PtEngine *engine = pt_engine_of(spec, NULL);
+  PtContainerState state = { 0 };
+
+  return engine && engine->call && pt_container_state(a->containers, spec->id, &state, NULL) && state.running;
+}
+
+PtGuestCall *
+pt_agent_call(PtAgent *a, const PtInstance *spec, const char *lines, GError **error)
+{
+  const PtEngine *engine = pt_engine_of(spec, error);
+
+  return engine && runs(a, spec, error) ? engine->call(a->containers, spec, lines, error) : NULL;
+}

@@ -286,6 +286,40 @@ pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
   g_atomic_int_add(&a->roots, -1);
 }
 
+/* Nothing here is a machine that runs; what reads its agent's words is the driver's own. */
+bool pt_machine_ask(void *c, const char *id, const char *lines, int in, int out, int *ret_answers, GError **error);
+
+bool
+pt_machine_ask(void *c, const char *id, const char *lines, int in, int out, int *ret_answers, GError **error)
+{
+  (void)c;
+  (void)id;
+  (void)lines;
+  (void)in;
+  (void)out;
+  (void)ret_answers;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "no machine");
+  return false;
+}
+
+bool
+pt_agent_calls(PtAgent *a, const PtInstance *spec)
+{
+  (void)a;
+  (void)spec;
+  return false;
+}
+
+PtGuestCall *
+pt_agent_call(PtAgent *a, const PtInstance *spec, const char *lines, GError **error)
+{
+  (void)a;
+  (void)spec;
+  (void)lines;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "no machine");
+  return NULL;
+}
+
 const char *const *
 pt_images_recipes(void)
 {
