@@ -7,6 +7,8 @@ import { FRESH, HARDWARE, specOf } from '../src/lib/spec.js';
 test('the kinds an image can run as, the default first', () => {
   assert.deepEqual(k.kindsOf({ kinds: ['machine', 'container'] }), ['container', 'machine']);
   assert.deepEqual(k.kindsOf({ kinds: ['machine'] }), ['machine']);
+  assert.deepEqual(k.kindsOf({ kinds: ['container'] }), ['container']);
+  assert.deepEqual(k.kindsOf({ kinds: ['container'], format: 'rootfs' }), ['container', 'machine']);
   assert.deepEqual(k.kindsOf({}), ['container']);
   assert.deepEqual(k.kindsOf({ kinds: [], format: 'iso' }), ['machine']);
   assert.deepEqual(k.kindsOf({ kinds: ['hologram'], format: 'program' }), ['process']);

@@ -69,6 +69,12 @@ function operation(c, kind, target, space, steps, pause, done) {
   return op;
 }
 
+function makeExport(c, target, space) {
+  const op = operation(c, 'export', target, space, [[200, 'reading the disk'], [700, 'writing the file']], 300, () => null);
+  op.format = c.body.format;
+  return [202, { operation: op }];
+}
+
 const NEXT = { start: ['starting', 'running'], stop: ['stopping', 'stopped'], restart: ['stopping', 'running'], pause: ['running', 'paused'], hibernate: ['running', 'hibernated'], resume: ['paused', 'running'] };
 const GiB = 1024 ** 3;
 
@@ -82,7 +88,7 @@ function createInstance(c) {
   const img = [...c.world.images.values()].find((m) => m.names.includes(b.image) || m.digest === b.image);
   if (!img) throw refuse(400, 'invalid', `there is no image called ${b.image}`, 'portena image list');
   if (b.kind && !img.kinds.includes(b.kind)) throw refuse(400, 'invalid', `image ${b.image}: cannot run as a ${b.kind}`, `it runs as ${img.kinds.join(' or ')}`);
-  const i = c.world.add(s.name, b.name, { ...b, image: img.digest, image_name: b.image, state: 'starting', ready: false, created_by: c.user.name, created: new Date().toISOString(), started: null, init: b.init ?? img.init, desktop: img.desktop });
+  const i = c.world.add(s.name, b.name, { ...b, image: img.digest, image_name: b.image, state: 'starting', ready: false, created_by: c.user.name, created: new Date().toISOString(), started: null, init: b.init ?? img.init, desktop: img.desktop || ['disk', 'iso'].includes(img.format) });
   c.event('instance', s.name, `spaces/${s.name}/instances/${i.name}`, 'created');
   const op = operation(c, 'launch', `spaces/${s.name}/instances/${i.name}`, s.name, [[200, 'Creating the disk'], [500, 'Setting up the network'], [800, 'Starting']], 300, () => {
     change(c, i, { state: 'running', ready: true, started: new Date().toISOString(), usage: { cpu: 0.1, memory: 90e6, disk: 1e6, rx: 0, tx: 0 } });
@@ -264,7 +270,7 @@ export const routes = [
     const kinds = { kernel: [], iso: ['machine'], disk: ['machine'], program: ['process'] }[format] ?? ['container', 'machine'];
     return [202, { operation: operation(c, 'image', `images/${c.body?.name ?? c.query.get('name') ?? source}`, null, steps, 500, () => {
       const d = `sha256:${c.world.revision().toString(16).padStart(64, '7')}`;
-      c.world.images.set(d, { digest: d, names: [name], source, arch: c.body?.arch ?? 'x86_64', os: 'Linux', format, runtime: format === 'program' ? 'wasm' : 'native', firmware: 'uefi', disk: format === 'disk' ? 20 * GiB : 0, description: c.world.recipes.find((r) => r.name === name)?.description ?? '', size: 42e6, created: new Date().toISOString(), init: source.startsWith('docker') ? 'app' : 'system', desktop: name === 'desktop' || kinds[0] === 'machine', kinds });
+      c.world.images.set(d, { digest: d, names: [name], source, arch: c.body?.arch ?? 'x86_64', os: 'Linux', format, runtime: format === 'program' ? 'wasm' : 'native', firmware: 'uefi', disk: format === 'disk' ? 20 * GiB : 0, description: c.world.recipes.find((r) => r.name === name)?.description ?? '', size: 42e6, created: new Date().toISOString(), init: source.startsWith('docker') ? 'app' : 'system', desktop: name === 'desktop', kinds });
       const r = c.world.recipes.find((x) => x.name === name);
       if (r) r.image = d;
       c.event('image', null, `images/${d}`, 'created');
@@ -282,6 +288,13 @@ export const routes = [
     c.event('image', null, `images/${m.digest}`, 'deleted');
     return [204];
   }],
+  ['POST', '/v1/images/:R/exports', (c) => { admin(c); byRef(c); return makeExport(c, `images/${c.args.R}`, null); }],
+  ['POST', '/v1/spaces/:S/instances/:I/exports', (c) => {
+    const i = instanceOf(c, 'owner');
+    if (i.state !== 'stopped') throw refuse(409, 'conflict', `${i.name}: its disk can be exported while it is stopped`, `portena stop ${i.name}`);
+    return makeExport(c, `spaces/${i.space}/instances/${i.name}`, i.space);
+  }],
+  ['GET', '/v1/exports/:ID', (c) => [200, Buffer.from(`a disk as ${c.world.ops.get(c.args.ID).format}`), { 'Content-Type': 'application/octet-stream', 'Content-Disposition': `attachment; filename="${c.world.ops.get(c.args.ID).target.split('/').pop()}.${c.world.ops.get(c.args.ID).format}"` }]],
   ['GET', '/v1/operations', (c) => list([...c.world.ops.values()], c)],
   ['GET', '/v1/operations/:ID', (c) => c.world.ops.get(c.args.ID) ?? (() => { throw notFound('there is no such operation'); })()],
   ['DELETE', '/v1/operations/:ID', (c) => { const o = c.world.ops.get(c.args.ID); o.state = 'cancelled'; o.ended = new Date().toISOString(); c.event('operation', o.space, `ops/${o.id}`, 'changed', o); return o; }],

@@ -27,8 +27,8 @@ export function makeWorld() {
   image(digest('d1'), ['desktop'], 'A calm XFCE desktop with Firefox, files, a terminal and an editor.', { desktop: true, size: 626 * MiB });
   image(digest('be'), ['debian'], 'A small Debian with systemd, for services and tinkering.', { size: 148 * MiB });
   image(digest('a9'), ['nginx:1.27'], 'The nginx web server.', { init: 'app', size: 61 * MiB });
-  image(digest('f2'), ['fedora-42'], 'Installs Fedora Linux 42.', { format: 'iso', kinds: ['machine'], source: 'file:fedora-42.iso', size: 2.3 * GiB, os: null, desktop: true });
-  image(digest('fb'), ['freebsd'], 'FreeBSD 15 as it left another server.', { format: 'disk', kinds: ['machine'], source: 'file:freebsd.vmdk', size: 1.4 * GiB, disk: 32 * GiB, firmware: 'bios', os: null, desktop: true });
+  image(digest('f2'), ['fedora-42'], 'Installs Fedora Linux 42.', { format: 'iso', kinds: ['machine'], source: 'file:fedora-42.iso', size: 2.3 * GiB, os: null });
+  image(digest('fb'), ['freebsd'], 'FreeBSD 15 as it left another server.', { format: 'disk', kinds: ['machine'], source: 'file:freebsd.vmdk', size: 1.4 * GiB, disk: 32 * GiB, firmware: 'bios', os: null });
   image(digest('c4'), ['converter'], 'Turns tables into charts.', { format: 'program', runtime: 'wasm', kinds: ['process'], source: 'file:converter.wasm', size: 2 * MiB, os: null, init: 'app' });
   image(digest('a6'), ['arm-lab'], 'A small Debian for boards with ARM processors.', { arch: 'aarch64', size: 139 * MiB });
   image(digest('6e'), ['kernel'], 'What lean machines start from.', { format: 'kernel', kinds: [], size: 31 * MiB });
@@ -44,7 +44,7 @@ export function makeWorld() {
       name, space, id: `01INST${++n}`, description: '', kind: 'container', init: img?.init ?? 'system', model: 'micro', accel: 'auto', arch: img?.arch ?? 'x86_64', firmware: 'uefi', secure_boot: false, tpm: false, hardware: 'virtio', iso: null, iso_name: null, boot_iso: false, offline: false, image: img?.digest ?? digest('0'), image_name: 'desktop', volume: `01VOL${n}`,
       power: 'running', state: 'running', ready: true, step: null, error: null, cpu: 2, memory: 2 * GiB, pids: 8192, disk: 20 * GiB, io_read: 0, io_write: 0, priority: 100,
       command: [], env: {}, cwd: '/', user: 'root', restart: 'no', autostart: false, address: `10.83.0.${n % 250}`, address6: `fd50:a1b2:c3::${n % 250}`, mac: `02:50:54:00:00:${(n % 100) + 10}`, ports: [],
-      desktop: img?.desktop ?? false, node: 'bluebell', pid: 4000 + n, started: at(260), stopped: null, exit_code: -1, exit_signal: 0, restarts: 0,
+      desktop: (img?.desktop || ['disk', 'iso'].includes(img?.format)) ?? false, node: 'bluebell', pid: 4000 + n, started: at(260), stopped: null, exit_code: -1, exit_signal: 0, restarts: 0,
       usage: { cpu: 0.034, memory: 212 * MiB, disk: 1.1 * GiB, rx: 2100, tx: 900 }, created: at(86400 * 2), created_by: 'anna', generation: 1, revision: ++n, ...more,
     };
     if (i.state !== 'running') i.usage = null;

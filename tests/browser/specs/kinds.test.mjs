@@ -173,6 +173,32 @@ spec('files of all formats go up, with the format declared and progress', { mock
   await dialog.getByText('machines; each gets a copy').waitFor();
 });
 
+spec('a PC’s disk leaves as a file in the chosen format, with progress; not while it runs', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/old-office');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Export…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Export old-office' });
+  await dialog.getByText('VirtualBox and VMware import it whole').waitFor();
+  await dialog.getByLabel('As').selectOption('vhdx');
+  const coming = page.waitForEvent('download');
+  await dialog.getByRole('button', { name: 'Export' }).click();
+  await dialog.getByRole('progressbar').waitFor();
+  await dialog.getByText('writing the file').waitFor();
+  assert.equal((await coming).suggestedFilename(), 'old-office.vhdx');
+  await dialog.getByText('The download has begun.').waitFor();
+  assert.deepEqual(await flaws(page), []);
+  await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+  it.mock.world.instances.get('home/old-office').state = 'running';
+  await page.reload();
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  assert.ok(await page.getByRole('menuitem', { name: 'Export…' }).isDisabled());
+  await page.keyboard.press('Escape');
+  await to(page, '#/images');
+  await page.getByRole('button', { name: 'More for fedora-42' }).click();
+  await page.getByRole('menuitem', { name: 'Export…' }).click();
+  await page.getByRole('dialog', { name: 'Export fedora-42' }).getByText('The same bytes that came in.').waitFor();
+});
+
 spec('parts of the system are no images to use, and are shown to administrators alone', { mock: true }, async (page) => {
   await login(page, '#/images');
   const row = page.getByRole('row', { name: /kernel/ });

@@ -5,7 +5,7 @@ import { isSealed } from '../lib/kinds.js';
 import { href } from '../lib/route.js';
 import { Badges, Button, Empty, Menu, State, Tabs, Note } from '../ui/parts.jsx';
 import { attempt } from '../ui/dialog.jsx';
-import { instanceActs, askDelete } from '../ui/acts.jsx';
+import { instanceActs, askDelete, exportAct } from '../ui/acts.jsx';
 import { lazy } from '../ui/lazy.jsx';
 import { act } from '../lib/live.js';
 import { Overview } from './overview.jsx';
@@ -63,6 +63,7 @@ function Acts({ i }) {
       {member && i.state === 'running' && <Button icon="stop" onClick={() => attempt(act(i, 'stop'))}>Stop</Button>}
       <Menu label="More" kind="" items={[
         ...acts.filter((a) => !['Start', 'Resume', 'Stop'].includes(a.text)),
+        exportAct(i),
         may(i.space, 'owner') && { text: 'Delete…', icon: 'trash', danger: true, act: () => askDelete(i) },
       ]} />
     </>

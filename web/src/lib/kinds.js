@@ -13,9 +13,12 @@ export const KINDS = {
 };
 const ORDER = ['container', 'machine', 'process'];
 
-/** The kinds an image can run as, the default first. An image of an older server says nothing: it is for containers. */
+/**
+ * The kinds an image can run as, the default first. A root file system is a machine's too, even one that was made before there were
+ * machines (as the server has it); an image that says nothing at all is for containers.
+ */
 export const kindsOf = (image) => {
-  const can = ORDER.filter((k) => image?.kinds?.includes(k));
+  const can = ORDER.filter((k) => image?.kinds?.includes(k) || (k === 'machine' && image?.format === 'rootfs' && image.kinds?.includes('container')));
   return can.length ? can : [{ disk: 'machine', iso: 'machine', program: 'process' }[image?.format] ?? 'container'];
 };
 
@@ -121,6 +124,14 @@ export function guessUpload(file) {
   const base = hit ? lower.slice(0, -hit[1].length) : lower.replace(/\.[a-z0-9]{1,5}$/, '');
   return { format: hit?.[0] ?? 'rootfs', name: base.replace(/[^a-z0-9._-]+/g, '-').replace(/-+/g, '-').replace(/^[-._]+|[-._]+$/g, '') };
 }
+
+/** What a disk can leave as: [format, words, for whom]. A disc stays a disc. */
+export const exportFormats = (disc) => (disc ? [['iso', 'Disc (ISO)', 'The same bytes that came in.']] : [
+  ['ova', 'Appliance (OVA)', 'VirtualBox and VMware import it whole, with its size and its network card.'],
+  ['qcow2', 'QEMU (qcow2)', 'For QEMU, Proxmox and other Portenas; small.'],
+  ['vmdk', 'VMware (vmdk)', 'The disk alone.'], ['vdi', 'VirtualBox (vdi)', 'The disk alone.'], ['vhdx', 'Hyper-V (vhdx)', 'The disk alone.'], ['vhd', 'Hyper-V, older (vhd)', 'The disk alone.'],
+  ['raw', 'Raw', 'The disk, byte for byte; as large as the disk is.'],
+]);
 
 /** Whether the server offers an act for this instance. One that lists its acts is believed; else `usual` says. */
 export const offers = (i, action, usual) => (Array.isArray(i.actions) ? i.actions.includes(action) : usual);

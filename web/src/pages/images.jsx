@@ -9,6 +9,7 @@ import { ended } from '../lib/state.js';
 import { diskNote, imageWord, isForeign, isPart } from '../lib/kinds.js';
 import { Ago, Badges, Button, Empty, Menu, PageHead, Progress } from '../ui/parts.jsx';
 import { attempt, confirm, openDialog, toast } from '../ui/dialog.jsx';
+import { askExport } from '../ui/export.jsx';
 import { ImagePicture } from '../ui/picture.jsx';
 import { Icon } from '../ui/icon.jsx';
 import { Table } from '../ui/table.jsx';
@@ -88,6 +89,7 @@ function ImageActs({ m }) {
       {isAdmin.value && <Menu label={`More for ${name}`} items={[
         { text: 'Names…', icon: 'edit', act: () => openDialog((close) => <Names m={m} close={close} />) },
         /^(recipe|docker)/.test(m.source ?? '') && { text: m.source.startsWith('recipe') ? 'Build again' : 'Fetch again', icon: 'restart', act: () => attempt(post('/v1/images', { source: m.source, name, ...(isForeign(m.arch, serverArch.value) ? { arch: m.arch } : {}) }).then((a) => follow(a, `${name} is ready.`))) },
+        ['disk', 'iso'].includes(m.format) && { text: 'Export…', icon: 'download', act: () => askExport(name, imagePath(ref), m.format === 'iso') },
         { text: 'Delete…', icon: 'trash', danger: true, act: () => confirm({
           title: `Delete image ${name}?`, text: m.used_by?.length ? `It is used by ${m.used_by.join(', ')}, so the server will refuse.` : null,
           lost: [`the image (${bytes(m.size)})${/^(recipe|docker)/.test(m.source ?? '') ? '; it can be made again' : ''}`], submitText: 'Delete', act: () => del(imagePath(m.digest)).then(readImages) }) },

@@ -39,8 +39,8 @@ export function NewComputer({ query }) {
   }, [choice?.ref, space]);
 
   useEffect(() => {
-    if (choice?.desktop) Desktop.ahead();
-  }, [choice?.desktop]);
+    if (choice?.screen) Desktop.ahead();
+  }, [choice?.screen]);
 
   if (!loaded.value) return null;
   if (launching.value) return <Launching />;
@@ -95,7 +95,7 @@ export function NewComputer({ query }) {
         <Trouble error={error} />
         <div class="new-foot">
           <p class="soft">{KINDS[as].badge ? `A ${KINDS[as].badge}` : 'It will be'} called <b>{finalName || '…'}</b>{spaceNames.value.length > 1 && <> in {space}</>}.</p>
-          <Button type="submit" kind="primary big" icon="play" disabled={!choice || !space}>{choice?.desktop ? 'Start and open' : 'Start'}</Button>
+          <Button type="submit" kind="primary big" icon="play" disabled={!choice || !space}>{choice?.screen ? 'Start and open' : 'Start'}</Button>
         </div>
       </form>
     </>

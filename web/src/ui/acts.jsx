@@ -4,6 +4,7 @@ import { act, may, instances } from '../lib/live.js';
 import { del, instancePath } from '../lib/api.js';
 import { opEnd } from '../lib/live.js';
 import { attempt, confirm, toast } from './dialog.jsx';
+import { askExport } from './export.jsx';
 import { go, route } from '../lib/route.js';
 import { bytes } from '../lib/format.js';
 import { keyOf, without } from '../lib/state.js';
@@ -47,6 +48,9 @@ export function instanceActs(i) {
   ].filter(Boolean);
 }
 
+/** A PC's disk is a whole system, and may leave; while it runs it would be torn. */
+export const exportAct = (i) => isSealed(i) && may(i.space, 'owner') && { text: 'Export…', icon: 'download', disabled: !['stopped', 'failed'].includes(i.state), act: () => askExport(i.name, instancePath(i), false) };
+
 export function instanceMenu(i) {
   const running = i.state === 'running' && may(i.space, 'member');
   return [
@@ -54,6 +58,7 @@ export function instanceMenu(i) {
     running && !isSealed(i) && { text: 'Terminal', icon: 'terminal', act: () => go('computer', i.space, i.name, 'terminal') },
     { text: 'Details', icon: 'chart', act: () => go('computer', i.space, i.name) },
     ...instanceActs(i),
+    exportAct(i),
     may(i.space, 'owner') && { text: 'Settings', icon: 'gear', act: () => go('computer', i.space, i.name, 'settings') },
     may(i.space, 'owner') && { text: 'Delete…', icon: 'trash', danger: true, act: () => askDelete(i) },
   ];
