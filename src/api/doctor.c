@@ -64,6 +64,8 @@ check_programs(json_t *items)
     { "mkfs.ext4", "makes volumes", "e2fsprogs", BAD },
     { "mkfs.xfs", "makes the pool", "xfsprogs", WARN },
     { "mmdebstrap", "builds the recipes", "mmdebstrap", WARN },
+    { "qemu-system-x86_64", "runs machines", "qemu-system-x86", WARN },
+    { "swtpm", "is a machine's TPM", "swtpm", WARN },
     { "skopeo", "fetches images from registries", "skopeo", WARN },
     { "umoci", "unpacks what was fetched", "umoci", WARN },
   };
@@ -275,6 +277,20 @@ check_architectures(json_t *items)
   check(items, "architectures", emulated && machines->len ? OK : WARN, detail, hint);
 }
 
+static void
+check_kvm(PtApi *api, json_t *items)
+{
+  g_autoptr(GError) why = NULL;
+
+  if (pt_agent_kvm(api->agent, &why)) {
+    check(items, "machines", OK, "KVM: they run on the processor itself", NULL);
+    return;
+  }
+  g_autofree char *summary = pt_error_summary(why), *detail = g_strdup_printf("emulated, which is slow: %s", summary);
+  const char *hint = pt_error_get_hint(why);
+  check(items, "machines", WARN, detail, hint ? hint : "look into the daemon's log");
+}
+
 bool
 pt_doctor_get(PtRequest *r, GError **error)
 {
@@ -288,6 +304,7 @@ pt_doctor_get(PtRequest *r, GError **error)
   check_pool(r->api, items);
   check_gateway(r->api, items);
   check_programs(items);
+  check_kvm(r->api, items);
   check_architectures(items);
   check_runtimes(items);
   return pt_reply_items(r, items, 0);

@@ -38,6 +38,8 @@ char *pt_agent_export_file(PtAgent *a, const char *op, const char **ret_format, 
 bool pt_agent_image_remove(PtAgent *a, const char *digest, GError **error);
 bool pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error);
 const char *pt_agent_uplink(PtAgent *a);
+/* Whether machines of the node's own architecture run by KVM; UNSUPPORTED says why not. The first call tries it: 10 s at most. */
+bool pt_agent_kvm(PtAgent *a, GError **error);
 
 /* Whether this node has an engine for an instance of its kind; UNSUPPORTED says which it has. */
 bool pt_agent_runs_kind(const PtInstance *spec, GError **error);

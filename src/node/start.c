@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "drivers/machine/machine.h"
 #include "node/agent_impl.h"
 
 PtImage *
@@ -219,6 +220,16 @@ find_kernel(PtAgent *a, const char *arch, Needs *n, GError **error)
   if (n->kernel)
     n->kernel_digest = g_strdup(best->digest);
   return n->kernel != NULL;
+}
+
+bool
+pt_agent_kvm(PtAgent *a, GError **error)
+{
+  Needs n = { 0 };
+  bool runs = find_kernel(a, a->host->arch, &n, error) && pt_machine_kvm(n.kernel, error);
+
+  needs_clear(a, &n);
+  return runs;
 }
 
 /* Image and volume for an engine that opens them itself. */

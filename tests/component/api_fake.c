@@ -125,6 +125,14 @@ pt_agent_pool_info(PtAgent *a, PtPoolInfo *ret, GError **error)
   return true;
 }
 
+bool
+pt_agent_kvm(PtAgent *a, GError **error)
+{
+  (void)a;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "KVM: not in this test");
+  return false;
+}
+
 const char *
 pt_agent_uplink(PtAgent *a)
 {

@@ -32,8 +32,8 @@ pt_guest_add(GString *lines, const char *key, const char *value)
   g_string_append_c(lines, '\n');
 }
 
-static bool
-has_agent(const PtInstance *spec, GError **error)
+bool
+pt_machine_has_agent(const PtInstance *spec, GError **error)
 {
   if (spec->model == PT_MODEL_MICRO)
     return true;
@@ -50,7 +50,7 @@ pt_guest_call(PtContainers *c, const PtInstance *spec, const char *lines, GError
 
   call->in = call->out = call->answers = -1;
   call->said = g_string_new(NULL);
-  if (!has_agent(spec, error))
+  if (!pt_machine_has_agent(spec, error))
     return NULL;
   if (strlen(lines) > PT_GUEST_REQUEST_MAX) {
     PT_SET(error, PT_ERR_TOO_LARGE, "the request is too long for a machine");

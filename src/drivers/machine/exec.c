@@ -44,6 +44,8 @@ pt_machine_exec(PtContainers *c, const char *id, const PtInstance *spec, const P
   g_autoptr(GPtrArray) args = g_ptr_array_new(), env = environment(spec, image, exec);
 
   (void)id;
+  if (!pt_machine_has_agent(spec, error))
+    return -1;
   g_ptr_array_add(args, (char *)PT_MACHINE_HELPERS "/portena-guestctl");
   g_ptr_array_add(args, (char *)"exec");
   if (exec->tty)

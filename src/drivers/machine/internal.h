@@ -81,6 +81,9 @@ int pt_machine_connect(PtContainers *c, const char *id, const char *path, GError
 GPtrArray *pt_machine_ps(PtContainers *c, const char *id, GError **error);
 GPtrArray *pt_machine_ps_parse(GString *text); /* which it changes */
 
+/* agent.c: whether our agent is in its guest; UNSUPPORTED says what to use instead. */
+bool pt_machine_has_agent(const PtInstance *spec, GError **error);
+
 /* ---- exec.c ---- */
 int pt_machine_exec(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);
 

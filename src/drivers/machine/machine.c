@@ -3,10 +3,58 @@
  * Where the guest has our agent, what is asked of it goes through portena-guestctl, which runs in the jail too. */
 #include "drivers/machine/machine.h"
 
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
 #include "drivers/machine/agent.h"
 #include "drivers/machine/internal.h"
 
+#define WORDS_BYTES 4096
+#define QEMU_TIME (30 * G_USEC_PER_SEC)
+#define QEMU_LOOK 3000
 #define JAIL_BYTES ((gint64)72 << 20) /* the initrd and the sockets; what is not used costs nothing */
+
+/* What QEMU said last, on the console that it shares with the guest; the caller's. */
+static char *
+last_words(PtContainers *c, const char *id)
+{
+  gsize size = 0;
+  g_autofree char *text = pt_container_logs(c, id, WORDS_BYTES, &size, NULL);
+  g_auto(GStrv) lines = text ? g_strsplit_set(text, "\r\n", -1) : g_new0(char *, 1);
+  const char *last = NULL;
+
+  for (char **l = lines; *l; l++)
+    last = **l ? *l : last;
+  return pt_text_safe(last ? last : "it says nothing", 300);
+}
+
+/* Until QEMU has made the machine and answers. One that ends before has a reason that belongs to whoever asked for the start. */
+static bool
+await_qemu(PtContainers *c, const PtInstance *spec, GError **error)
+{
+  gint64 end = pt_mono() + QEMU_TIME;
+
+  for (;;) {
+    g_autoptr(GError) why = NULL;
+    PtContainerState state;
+    g_autoptr(PtQmp) q = pt_machine_qmp(c, spec->id, MAX(end - pt_mono(), 1), &why);
+
+    if (q)
+      return true;
+    if (!pt_container_state(c, spec->id, &state, NULL) || !state.running) {
+      g_autofree char *words = last_words(c, spec->id);
+      PT_SET(error, PT_ERR_INTERNAL, "instance %s: QEMU ended at once: %s", spec->name, words);
+      return false;
+    }
+    if (pt_mono() >= end) {
+      PT_SET(error, PT_ERR_TIMEOUT, "instance %s: QEMU does not answer", spec->name);
+      return false;
+    }
+    g_usleep(QEMU_LOOK);
+  }
+}
 
 static bool
 machine_start(PtContainers *c, const PtContainerStart *start, GError **error)
@@ -21,8 +69,12 @@ machine_start(PtContainers *c, const PtContainerStart *start, GError **error)
   s.limits = &limits;
   if (!pt_container_start(c, &s, error))
     return false;
-  if (!start->resume || pt_machine_wake(c, start->spec->id, start->spec, start->image, error))
+  if (start->resume ? pt_machine_wake(c, start->spec->id, start->spec, start->image, error) : await_qemu(c, start->spec, error))
     return true;
+  if (start->ret_ready && *start->ret_ready >= 0) {
+    close(*start->ret_ready);
+    *start->ret_ready = -1;
+  }
   pt_container_stop(c, start->spec->id, NULL, NULL, 0, NULL, NULL);
   return false;
 }
@@ -61,8 +113,7 @@ machine_desktop(PtContainers *c, const char *id, const PtInstance *spec, const P
 static GPtrArray *
 machine_processes(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
 {
-  (void)spec;
-  return pt_machine_ps(c, id, error);
+  return pt_machine_has_agent(spec, error) ? pt_machine_ps(c, id, error) : NULL;
 }
 
 const PtEngine pt_engine_machine = {
