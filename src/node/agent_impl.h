@@ -65,6 +65,7 @@ struct PtAgent {
   GThread *watcher;
   GThread *sampler;
   GCond sampler_wake;
+  gint64 sampler_soon; /* g_get_monotonic_time() by which what has begun to run is measured for the first time; 0: nothing has */
 };
 
 /* unit.c */
@@ -113,3 +114,5 @@ void pt_agent_space_keep(PtAgent *a, const char *space);  /* what should be up a
 
 /* sample.c */
 gpointer pt_sampler_run(gpointer agent);
+/* Something has begun to run: it is measured in a moment, not at the next step. */
+void pt_sampler_hurry(PtAgent *a);

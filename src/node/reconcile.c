@@ -228,6 +228,7 @@ do_start(Pass *p)
   s->ready = !pt_instance_announces(p->spec);
   settle(p, PT_RUN_RUNNING, NULL);
   p->u->watched = true;
+  pt_sampler_hurry(p->a);
   pt_unit_watch_exit(p->a, p->u);
   if (ready >= 0)
     pt_unit_watch(p->a, p->u, ready);
@@ -504,6 +505,7 @@ adopt(Pass *p)
     pt_log_warn("node", "%s: %s", p->u->key, err->message);
   p->u->attached = true;
   p->u->watched = true;
+  pt_sampler_hurry(p->a);
   pt_unit_watch_exit(p->a, p->u);
 }
 

@@ -10,6 +10,7 @@
 
 #define STEP (5 * G_USEC_PER_SEC)
 #define KEEP 720
+#define SOON (500 * G_TIME_SPAN_MILLISECOND) /* after a start: it is through with the most, and so are others that began with it */
 
 static gint64
 rate(gint64 now, gint64 before, gint64 us)
@@ -84,9 +85,10 @@ sample_unit(PtAgent *a, PtUnit *u)
   pt_bus_publish(a->bus, "sample", u->space, object, NULL, text);
 }
 
-/* The units whose instance runs, as far as their last pass knows; references for the caller. */
+/* The units whose instance runs, as far as their last pass knows, or of these the ones not measured lately; references for the
+ * caller. */
 static GPtrArray *
-running_units(PtAgent *a)
+running_units(PtAgent *a, bool new_only)
 {
   GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)pt_unit_unref);
   GHashTableIter it;
@@ -96,7 +98,7 @@ running_units(PtAgent *a)
   g_hash_table_iter_init(&it, a->units);
   while (g_hash_table_iter_next(&it, NULL, &value)) {
     PtUnit *u = value;
-    if (u->watched) {
+    if (u->watched && (!new_only || pt_now() - u->last_time >= STEP)) {
       g_atomic_int_inc(&u->refs);
       g_ptr_array_add(list, u);
     }
@@ -109,16 +111,20 @@ gpointer
 pt_sampler_run(gpointer agent)
 {
   PtAgent *a = agent;
+  gint64 next = g_get_monotonic_time() + STEP;
 
   g_mutex_lock(&a->lock);
   while (!a->stopping) {
-    gint64 until = g_get_monotonic_time() + STEP;
-    while (!a->stopping && g_cond_wait_until(&a->sampler_wake, &a->lock, until))
-      ;
-    if (a->stopping)
-      break;
+    gint64 now = g_get_monotonic_time(), until = a->sampler_soon ? MIN(a->sampler_soon, next) : next;
+    if (now < until) {
+      g_cond_wait_until(&a->sampler_wake, &a->lock, until);
+      continue;
+    }
+    bool step = now >= next;
+    next = step ? now + STEP : next;
+    a->sampler_soon = 0;
     g_mutex_unlock(&a->lock);
-    g_autoptr(GPtrArray) units = running_units(a);
+    g_autoptr(GPtrArray) units = running_units(a, !step);
     g_autoptr(GHashTable) spaces = g_hash_table_new(g_str_hash, g_str_equal);
     for (guint i = 0; i < units->len; i++) {
       const PtUnit *u = g_ptr_array_index(units, i);
@@ -130,6 +136,17 @@ pt_sampler_run(gpointer agent)
   }
   g_mutex_unlock(&a->lock);
   return NULL;
+}
+
+void
+pt_sampler_hurry(PtAgent *a)
+{
+  g_mutex_lock(&a->lock);
+  if (!a->sampler_soon) {
+    a->sampler_soon = g_get_monotonic_time() + SOON;
+    g_cond_signal(&a->sampler_wake);
+  }
+  g_mutex_unlock(&a->lock);
 }
 
 bool
