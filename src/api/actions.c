@@ -31,6 +31,8 @@ act(PtSpecChange *c, GError **error)
       return pt_spec_wrong_state(c, "nothing was changed", error);
     break;
   case PT_ACTION_PAUSE:
+    if (state == PT_RUN_PAUSED)
+      return pt_spec_wrong_state(c, "nothing was changed", error);
     if (state != PT_RUN_RUNNING)
       return pt_spec_wrong_state(c, state == PT_RUN_HIBERNATED ? resume : start, error);
     break;

@@ -218,6 +218,25 @@ pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error)
   return false;
 }
 
+bool
+pt_guest_user_check(const PtInstance *spec, GError **error)
+{
+  bool root = !spec->user || !*spec->user || strcmp(spec->user, "root") == 0 || strcmp(spec->user, "0") == 0;
+
+  if (root || spec->init != PT_INIT_SYSTEM || spec->kind == PT_KIND_PROCESS)
+    return true;
+  PT_SET(error, PT_ERR_INVALID, "user: a whole system starts as root, whatever this says");
+  pt_error_hint(error, "run a command as %s:  portena exec %s --user %s -- COMMAND", spec->user, spec->name, spec->user);
+  return false;
+}
+
+/* Whether what this change says about users makes sense; what an older version let through does not stop other changes. */
+static bool
+user_changed(const PtSpecChange *c, const Edit *e, GError **error)
+{
+  return (!json_object_get(e->patch, "user") && !json_object_get(e->patch, "init")) || pt_guest_user_check(c->spec, error);
+}
+
 /* Who runs it and how it is looked at depend on the kind, so it is not changed under a running one. */
 static bool
 kind_changed(PtSpecChange *c, const PtInstance *before, bool running, GError **error)
@@ -243,7 +262,8 @@ edit(PtSpecChange *c, GError **error)
     c->spec->power = PT_POWER_RUNNING;
   e->asleep = state == PT_RUN_HIBERNATED;
   bool ok = pt_record_patch(&pt_instance_type, c->spec, e->patch, PT_F_LIVE | PT_F_STOPPED, &e->flags, error) &&
-            kind_changed(c, before, e->running, error) && pt_disks_changed(c->r->api, before, c->spec, error) &&
+            user_changed(c, e, error) && kind_changed(c, before, e->running, error) &&
+            pt_disks_changed(c->r->api, before, c->spec, error) &&
             (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
             ((c->spec->disk == before->disk && !c->old_name) || grow_volume(c, error));
   pt_record_free(&pt_instance_type, before);

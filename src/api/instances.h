@@ -27,3 +27,5 @@ void pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last)
 
 /* Whether the instance's image can run as its kind, and this node has an engine for it: INVALID or UNSUPPORTED, with what can. */
 bool pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error);
+/* A user is for one command: INVALID where a whole system would start as somebody else than root. */
+bool pt_guest_user_check(const PtInstance *spec, GError **error);

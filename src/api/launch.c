@@ -314,6 +314,8 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, const json_t *given, GE
     return false;
   if (!w->init_given)
     spec->init = image->init;
+  if (!pt_guest_user_check(spec, error))
+    return false;
   if (!pt_disks_fit(api, spec, image, given, error))
     return false;
   if (spec->init == PT_INIT_APP && !spec->command && !image->command) {

@@ -183,11 +183,11 @@ run_logs(PtCli *cli, const PtArgs *args, GError **error)
   }
   g_autofree char *suffix = g_strdup_printf("/logs?bytes=%" G_GINT64_FORMAT "&follow=%s", bytes, follow ? "true" : "false");
   g_autofree char *path = pt_target_path(&t, suffix);
-  Log log = { .filtered = cli->out_tty && !pt_args_has(args, "raw") };
+  Log log = { .filtered = !pt_args_has(args, "raw"), .filter.plain = !cli->color };
   PtClientRequest r = { .method = "GET", .path = path, .sink = on_log, .sink_data = &log, .timeout = follow ? -1 : 0 };
   way = pt_cli_transport(cli, error);
   g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
-  if (log.filtered)
+  if (log.filtered && !log.filter.plain)
     fputs("\033[0m", stdout);
   return reply && pt_client_reply_check(reply, error) ? 0 : -1;
 }
@@ -213,7 +213,7 @@ static const PtOption console_options[] = {
 static const PtOption logs_options[] = {
   { "follow", 'f', NULL, "Go on with what comes; end with Ctrl-C", false },
   { "bytes", 0, "SIZE", "How much of the past (64K)", false },
-  { "raw", 0, NULL, "Leave in what a terminal would obey", false },
+  { "raw", 0, NULL, "Byte for byte: with colours in a pipe, and all that a terminal would obey", false },
   { NULL, 0, NULL, NULL, false },
 };
 

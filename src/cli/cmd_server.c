@@ -105,12 +105,14 @@ run_version(PtCli *cli, const PtArgs *args, GError **error)
   g_autoptr(GError) why = NULL;
 
   (void)args;
-  (void)error;
   bool there = pt_cli_call(cli, "GET", "/v1", NULL, &server, &why);
   g_autofree char *name = pt_safe(pt_json_str(server, "name", "–")), *version = pt_safe(pt_json_str(server, "version", "–"));
-  if (cli->json) {
-    g_autoptr(json_t) o = json_pack("{s:s, s:O?}", "client", PORTENA_VERSION, "server", server);
-    pt_print_json(cli, o);
+  if (cli->json && !there) {
+    g_propagate_error(error, g_steal_pointer(&why));
+    return -1;
+  }
+  if (cli->json) { /* the server's word; portena's own is  portena version -q */
+    pt_print_json(cli, server);
     return 0;
   }
   if (cli->quiet) {

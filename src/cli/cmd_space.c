@@ -151,7 +151,8 @@ run_create(PtCli *cli, const PtArgs *args, GError **error)
   if (!name)
     return -1;
   g_autoptr(json_t) body = json_pack("{s:s}", "name", name);
-  if (!add_assignments(&pt_space_type, body, args, 1, "", error) ||
+  g_autofree char *subnet = pt_args_has(args, "subnet") ? g_strconcat("subnet=", pt_args_get(args, "subnet"), NULL) : NULL;
+  if ((subnet && !pt_record_patch_add(&pt_space_type, body, subnet, error)) || !add_assignments(&pt_space_type, body, args, 1, "", error) ||
       !pt_cli_call(cli, "POST", "/v1/spaces", body, &answer, error))
     return -1;
   g_autofree char *text = g_strdup_printf("Space %s is made. Work in it:  portena use %s", name, name);
@@ -240,7 +241,7 @@ run_members(PtCli *cli, const PtArgs *args, GError **error)
   if (!pt_cli_call(cli, "GET", path, NULL, &s, error))
     return -1;
   if (cli->json) {
-    pt_print_json(cli, json_object_get(s, "members"));
+    pt_print_json(cli, s);
     return 0;
   }
   json_object_foreach (json_object_get(s, "members"), user, role) {
@@ -361,6 +362,10 @@ run_quota(PtCli *cli, const PtArgs *args, GError **error)
   return 0;
 }
 
+static const PtOption create_options[] = {
+  { "subnet", 0, "ADDRESS/BITS", "Its network's addresses, such as 10.9.0.0/24", false },
+  { NULL, 0, NULL, NULL, false },
+};
 static const PtOption delete_options[] = {
   { "force", 'f', NULL, "With the computers in it, and do not ask", false },
   { "yes", 'y', NULL, "Do not ask", false },
@@ -389,6 +394,7 @@ const PtCommand pt_cmds_space[] = {
   { .name = "space create",
     .args = "SPACE [FIELD=VALUE…]",
     .summary = "Make a space",
+    .options = create_options,
     .min = 1,
     .max = G_MAXUINT,
     .completes = "s=",

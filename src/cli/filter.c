@@ -60,7 +60,7 @@ on_csi(PtFilter *f, unsigned char c, GString *out)
     f->state = ESCAPE;
   } else if (c >= 0x40 && c <= 0x7e) {
     f->sequence[f->n] = '\0';
-    if (c == 'm' && strspn(f->sequence, "0123456789;") == f->n)
+    if (c == 'm' && !f->plain && strspn(f->sequence, "0123456789;") == f->n)
       g_string_append_printf(out, "\033[%sm", f->sequence);
     f->state = TEXT;
   } else if (f->n < sizeof f->sequence - 1) {

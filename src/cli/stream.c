@@ -132,8 +132,8 @@ on_message(Stream *s, PtWireMsg *m, GError **error)
     return true;
   case PT_WIRE_ERROR: {
     const char *newline = strchr(m->text, '\n');
-    s->refused = h->a == PT_ERR_NOT_FOUND || h->a == PT_ERR_FORBIDDEN;
-    s->status = h->a == PT_ERR_NOT_FOUND ? 127 : 126;
+    s->refused = h->a == PT_ERR_NOT_FOUND; /* FORBIDDEN is the server's word on who may, not the instance's */
+    s->status = 127;
     PT_SET(error, h->a < PT_N_ERRS ? h->a : PT_ERR_INTERNAL, "%s",
            *m->text ? m->text : "the instance refused, and did not say why");
     if (!newline)

@@ -191,6 +191,11 @@ test_filter(void)
     g_assert_cmpstr(whole->str, ==, rows[i].out);
     g_assert_cmpstr(pieces->str, ==, rows[i].out);
   }
+  PtFilter plain = { .plain = true };
+  g_autoptr(GString) out = g_string_new(NULL);
+  const char *line = "\033[0;32m ok \033[0mstarted\r\n";
+  pt_filter_feed(&plain, line, strlen(line), out);
+  g_assert_cmpstr(out->str, ==, " ok started\n");
 }
 
 static void
