@@ -33,7 +33,7 @@ static const PtArch archs[] = {
   { "i686", "386", "i386", "i386", "qemu-system-x86", false, 32, false, EM_386 },
   { "aarch64", "arm64", "arm64", "aarch64", "qemu-system-arm", true, 64, false, EM_AARCH64 },
   { "armv7l", "arm", "armhf", "arm", "qemu-system-arm", false, 32, false, EM_ARM },
-  { "riscv64", "riscv64", "riscv64", "riscv64", "qemu-system-misc", true, 64, false, EM_RISCV },
+  { "riscv64", "riscv64", "riscv64", "riscv64", "qemu-system-riscv", true, 64, false, EM_RISCV },
   { "ppc64le", "ppc64le", "ppc64el", "ppc64le", "qemu-system-ppc", false, 64, false, EM_PPC64 },
   { "s390x", "s390x", "s390x", "s390x", "qemu-system-misc", false, 64, true, EM_S390 },
 };

@@ -13,6 +13,7 @@ from daemon import IMAGES, TOP, Daemon  # noqa: E402
 
 def fingerprint():
     files = sorted(p for d in ("images", "src/drivers/image") for p in (TOP / d).rglob("*") if p.is_file())
+    files += [TOP / "src/sys/arch.c"]
     files += sorted((TOP / "src/helpers").glob("guest*")) + [TOP / "src/base/guest.h"]  # in the kernel's image
     return hashlib.sha256(b"".join(str(p.relative_to(TOP)).encode() + p.read_bytes() for p in files)).hexdigest()
 
@@ -25,8 +26,9 @@ def main():
     shutil.rmtree(IMAGES, ignore_errors=True)
     d = Daemon("images", images=False).start()
     try:
-        for name in sys.argv[1:] or ["debian", "desktop", "kernel"]:
-            print(d.cli("image", "build", name, timeout=1200).stdout, flush=True)
+        for name in sys.argv[1:] or ["debian", "desktop", "kernel", "debian:aarch64", "kernel:aarch64"]:
+            recipe, _, arch = name.partition(":")
+            print(d.cli("image", "build", recipe, *(["--arch", arch] if arch else []), timeout=1200).stdout, flush=True)
         d.stop()
         IMAGES.mkdir(parents=True)
         for image in (d.state / "images").iterdir():
