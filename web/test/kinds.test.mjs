@@ -33,6 +33,8 @@ test('what a machine is made of, and nothing of what it has not', () => {
   assert.equal(pc.Firmware, 'UEFI, secure boot, TPM 2.0');
   assert.equal(pc.Disc, 'setup, started from first');
   assert.equal(pc.Accelerator, 'emulation');
+  assert.match(micro.Accelerator, /^KVM where/);
+  assert.equal(Object.fromEntries(k.machineFacts({ kind: 'machine', model: 'micro', accel: 'auto', arch: 'aarch64' }, 'x86_64')).Accelerator, 'emulation');
   assert.equal(Object.fromEntries(k.machineFacts({ kind: 'machine', model: 'pc', firmware: 'bios', secure_boot: true })).Firmware, 'BIOS');
 });
 

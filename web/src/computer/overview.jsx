@@ -65,7 +65,7 @@ export function Overview({ i }) {
           <dl class="facts">
             <dt>Size</dt><dd class="num">{sizeOf(i, session.value?.server?.cpus)}</dd>
             <dt>Kind</dt><dd>{(KINDS[i.kind] ?? { word: i.kind }).word}{isForeign(i.arch, serverArch.value) && <>, emulated {archWord(i.arch)}</>}</dd>
-            {machineFacts(i).map(([k, v]) => <Fragment key={k}><dt>{k}</dt><dd>{v}</dd></Fragment>)}
+            {machineFacts(i, serverArch.value).map(([k, v]) => <Fragment key={k}><dt>{k}</dt><dd>{v}</dd></Fragment>)}
             {i.offline ? <><dt>Network</dt><dd>none</dd></> : <><dt>Address</dt><dd class="num">{i.address ?? '–'}{i.address6 && <> · {i.address6}</>}</dd>
               <dt>Name in the space</dt><dd>{i.name}.{i.space}.internal</dd></>}
             {i.state === 'hibernated' && i.freed > 0 && <><dt>Gave back</dt><dd class="num">{bytes(i.freed)} of memory{i.durable && '; outlives a restart of the server'}</dd></>}

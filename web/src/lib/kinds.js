@@ -74,19 +74,20 @@ export function badges(i, serverArch) {
 
 export const foreignText = (arch, serverArch) => `For ${archWord(arch)} processors. This server’s are ${archWord(serverArch)}, so it is emulated and several times slower.`;
 
-export const ACCELS = [['auto', 'the best there is'], ['kvm', 'the processor’s own (KVM)'], ['tcg', 'emulation (slow, runs anywhere)']];
+export const ACCELS = [['auto', 'KVM where the server has it, else emulation'], ['kvm', 'KVM: the processor’s own'], ['tcg', 'emulation: slow, runs anywhere']];
 export const FIRMWARES = [['uefi', 'UEFI'], ['bios', 'BIOS (older systems)']];
 export const HARDWARES = [['virtio', 'virtio (fast; Linux, BSD, prepared Windows)'], ['emulated', 'emulated SATA and Intel network (any system)']];
 const wordOf = (list, value) => (list.find(([v]) => v === value)?.[1] ?? value)?.replace(/ \(.*/, '');
 
 /** What a machine's hardware is, for its page: [label, text] pairs. */
-export function machineFacts(i) {
+export function machineFacts(i, serverArch) {
   if (i.kind !== 'machine') return [];
   const pc = i.model === 'pc';
   const facts = [['Hardware', pc ? `a whole PC, ${wordOf(HARDWARES, i.hardware)}` : 'a lean machine with Portena’s kernel']];
   if (pc) facts.push(['Firmware', `${wordOf(FIRMWARES, i.firmware)}${i.firmware !== 'bios' && i.secure_boot ? ', secure boot' : ''}${i.tpm ? ', TPM 2.0' : ''}`]);
   if (i.iso_name) facts.push(['Disc', `${i.iso_name}${i.boot_iso ? ', started from first' : ''}`]);
-  facts.push(['Accelerator', { kvm: 'KVM', tcg: 'emulation' }[i.accelerator ?? i.accel] ?? 'the best there is']);
+  const foreign = isForeign(i.arch, serverArch);
+  facts.push(['Accelerator', foreign || i.accel === 'tcg' ? 'emulation' : i.accel === 'kvm' ? 'KVM' : 'KVM where the server has it, else emulation']);
   return facts;
 }
 

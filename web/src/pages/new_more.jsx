@@ -41,7 +41,7 @@ export function MachineMore({ choice, hw, setHw, size }) {
           <Field label="Memory" placeholder={bytes(size.memory)} value={hw.memory} onInput={set('memory')} hint="Like 3 GiB. A machine keeps it for itself." />
         </div>
         {pc && <Pc {...{ choice, hw, set, firmware, disc }} />}
-        <Select label="Accelerator" value={hw.accel} onChange={set('accel')} options={ACCELS} hint="How its processors are run. The best there is suits nearly always." />
+        <Select label="Accelerator" value={hw.accel} onChange={set('accel')} options={ACCELS} hint="How its processors are run. KVM is many times faster." />
       </div>
     </details>
   );
