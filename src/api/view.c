@@ -393,7 +393,7 @@ settled(PtView *v, const char *space, const char *name)
   if (!row->status || g_strcmp0(row->status->id, row->spec->id) != 0)
     return false;
   int state = row->status->state;
-  return state == PT_RUN_RUNNING ? row->status->ready : state == PT_RUN_FAILED || state == PT_RUN_STOPPED;
+  return state == PT_RUN_RUNNING ? row->status->ready : state == PT_RUN_FAILED || state == PT_RUN_STOPPED || state == PT_RUN_HIBERNATED;
 }
 
 bool

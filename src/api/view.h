@@ -29,7 +29,7 @@ PtViewCount pt_view_count(PtView *v);
  * is an array of gint64 beside it. */
 GPtrArray *pt_view_spaces(PtView *v, const PtWho *who, GArray **ret_revisions);
 
-/* True once the instance runs and is ready, or has failed or ended; false after `timeout` µs. */
+/* True once the instance runs and is ready, or has failed, ended or been hibernated; false after `timeout` µs. */
 bool pt_view_wait_ready(PtView *v, const char *space, const char *name, gint64 timeout);
 
 /* The instance's JSON object as the API shows it, with usage null. A new reference. */
