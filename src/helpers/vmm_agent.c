@@ -71,6 +71,7 @@ welcome(const unsigned char *data, size_t size)
   if (v.greeted || size < PT_GUEST_NONCE + 8 || memcmp(data, nonce, PT_GUEST_NONCE) != 0)
     return;
   v.greeted = true;
+  agent_time(); /* its clock began when its kernel did, and firmware comes before that */
   if (pt_guest_u32(data + PT_GUEST_NONCE + 4) & PT_GUEST_IS_READY)
     say_ready();
   if (v.stopping)
@@ -90,6 +91,7 @@ on_frame(int type, const unsigned char *data, size_t size)
     v.ended = true;
     v.status = pt_guest_u32(data);
     v.sig = pt_guest_u32(data + 4);
+    agent_shutdown(); /* heard: it need not wait before it turns the machine off */
   }
 }
 
