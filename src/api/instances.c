@@ -241,6 +241,11 @@ user_changed(const PtSpecChange *c, const Edit *e, GError **error)
 static bool
 kind_changed(PtSpecChange *c, const PtInstance *before, bool running, GError **error)
 {
+  if (c->spec->kind == PT_KIND_PROCESS && c->spec->init != PT_INIT_APP) {
+    PT_SET(error, PT_ERR_INVALID, "init: a process is one program, so it has no init system");
+    pt_error_hint(error, "leave it out, or use another kind");
+    return false;
+  }
   if (c->spec->kind == before->kind)
     return true;
   if (running)

@@ -312,7 +312,7 @@ fit_image(PtApi *api, PtInstance *spec, const Wanted *w, const json_t *given, GE
   spec->arch = g_strdup(image->arch);
   if (!pt_kind_check(spec, image, error))
     return false;
-  if (!w->init_given)
+  if (!w->init_given || spec->kind == PT_KIND_PROCESS)
     spec->init = image->init;
   if (!pt_guest_user_check(spec, error))
     return false;

@@ -56,10 +56,9 @@ pt_upload_name(const char *file)
 {
   g_autofree char *base = g_path_get_basename(file);
 
-  for (const char *const *end = (const char *const[]){ ".wasm", ".jar", NULL }; *end; end++)
-    if (g_str_has_suffix(base, *end) && strlen(base) > strlen(*end))
-      base[strlen(base) - strlen(*end)] = '\0';
-  g_strcanon(base, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-", '-');
+  g_strcanon(base, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-", '-');
+  for (char *dots; (dots = strstr(base, ".."));) /* no part of a name */
+    *dots = '-';
   return g_strdup_printf("program/%.200s", base);
 }
 

@@ -11,7 +11,7 @@ const char *pt_upload_format(const char *file);
 /* Whether `image`, where the name of an image is wanted, is meant to be a program here: it leads there (./x, /x, ../x), or ends in
  * .wasm or .jar and is there. */
 bool pt_upload_is_program(const char *image);
-/* The name that the image of a program gets without another: "program/x" for "./x.wasm". The caller's. */
+/* The name that the image of a program gets without another: "program/x.wasm" for "./x.wasm". The caller's. */
 char *pt_upload_name(const char *file);
 typedef struct PtUpload {
   const char *file;   /* or a directory, or "-" */

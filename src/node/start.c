@@ -321,7 +321,11 @@ publish_ports(PtAgent *a, const PtInstance *spec, GError **error)
     return false;
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
   PtNetPort port = net_port(spec, 0, publish);
-  return pt_net_bridge.port_publish(a->net, space_id, &port, error);
+  g_autoptr(GError) err = NULL;
+  if (pt_net_bridge.port_publish(a->net, space_id, &port, &err) || g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
+    return true; /* without a port it was started offline, and gets its network and its ports when it starts again */
+  g_propagate_error(error, g_steal_pointer(&err));
+  return false;
 }
 
 bool

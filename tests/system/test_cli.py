@@ -181,7 +181,7 @@ def test_completion_offers_values(shared, name):
         return shared.cli("__complete", len(words) - 1, "--", *words).stdout.split()
     assert complete("set", name, "restart=") == ["restart=no", "restart=on-failure", "restart=always"]
     assert complete("space", "member", "add", "home", "root", "") == ["owner", "member", "viewer"]
-    assert complete("launch", "--kind", "") == ["container"] and complete("launch", "--memory", "") == []
+    assert complete("launch", "--kind", "") == ["container", "machine", "process"] and complete("launch", "--memory", "") == []
     assert "memory=" in complete("quota", "home", "") and "debian" in complete("image", "build", "")
     assert name in complete("stop", "")
 

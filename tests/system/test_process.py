@@ -85,7 +85,7 @@ def test_webassembly(shared, programs, name):
     out = programs / "out"
     shared.cli("cp", f"{name}:/data/written", out)
     assert out.read_text() == "hello from wasm\n"
-    small = shared.cli("launch", "program/module", name + "-small", "--memory", "16MiB", check=False)
+    small = shared.cli("launch", "program/module.wasm", name + "-small", "--memory", "16MiB", check=False)
     assert small.returncode == 1 and "need 64 MiB" in small.stderr, small.stderr
 
 
@@ -170,6 +170,14 @@ def test_network(shared, programs, name):
     client, said = run(shared, "program/probe", name + "-o", "get", i["address"])
     assert (client["exit_code"], said) == (1, "")
     assert shared.cli("exec", name, "--", "cat", "/etc/resolv.conf").stdout.count("nameserver") == 1
+    # what runs without a network gets one at its next start
+    shared.cli("launch", "program/probe", name + "-l", "--disk", "64MiB", "--user", "user", "--", "stay")
+    shared.cli("set", name + "-l", "offline=false")
+    assert shared.instance(name + "-l")["error"] is None
+    assert shared.cli("exec", name + "-l", "--", "ls", "/proc/sys/net/ipv4/conf").stdout.split() == ["all", "default", "lo"]
+    shared.cli("restart", name + "-l")
+    assert "eth0" in shared.cli("exec", name + "-l", "--", "ls", "/proc/sys/net/ipv4/conf").stdout
+    assert shared.cli("exec", name + "-l", "--", "stat", "-c", "%U", "/data").stdout == "user\n"
     # a published port asks for a network too
     post = {"name": name + "-p", "image": "program/probe", "disk": "64MiB", "start": False, "ports": [{"listen": 17000, "to": 7000}]}
     refused = shared.api("POST", "/v1/spaces/home/instances?wait=30", {**post, "offline": True})

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <glib.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -8,6 +9,7 @@
 #include "cli/login.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/upload.h"
 
 static void
 test_distance(void)
@@ -226,6 +228,36 @@ test_url(void)
   }
 }
 
+static void
+test_upload(void)
+{
+  static const struct { const char *file, *name; } names[] = {
+    { "./tool", "program/tool" }, { "/x/app.wasm", "program/app.wasm" }, { "a b\n..é", "program/a-b--.--" }, { "./..", "program/-." },
+  };
+  static const struct { const char *file, *bytes, *format; gsize size; } files[] = {
+    { "m.x", "\0asm\1\0\0\0", "program", 8 }, { "s", "#!/bin/sh", "program", 9 },     { "e", "\177ELF....", "program", 8 },
+    { "t.tar", "anything", "rootfs", 8 },       { "d.QCOW2", "#!/bin/sh", "qcow2", 9 }, { "short", "#!", "rootfs", 2 },
+  };
+  g_autofree char *dir = g_dir_make_tmp("upload-XXXXXX", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *name = pt_upload_name(names[i].file);
+    g_assert_cmpstr(name, ==, names[i].name);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+    g_autofree char *path = g_build_filename(dir, files[i].file, NULL);
+    g_assert_true(g_file_set_contents(path, files[i].bytes, (gssize)files[i].size, NULL));
+    g_assert_cmpstr(pt_upload_format(path), ==, files[i].format);
+    g_assert_true(pt_upload_is_program(path));
+    g_unlink(path);
+  }
+  g_assert_cmpstr(pt_upload_format(dir), ==, "program");
+  g_assert_cmpstr(pt_upload_format("-"), ==, "rootfs");
+  g_assert_false(pt_upload_is_program("docker.io/library/alpine:3.20"));
+  g_assert_false(pt_upload_is_program("not-there.wasm"));
+  g_rmdir(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -238,6 +270,7 @@ main(int argc, char **argv)
   g_test_add_func("/cli/table", test_table);
   g_test_add_func("/cli/progress", test_progress);
   g_test_add_func("/cli/filter", test_filter);
+  g_test_add_func("/cli/upload", test_upload);
   g_test_add_func("/cli/url", test_url);
   return g_test_run();
 }

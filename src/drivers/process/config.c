@@ -141,9 +141,9 @@ pt_proc_describe(const PtContainerStart *start, const PtJail *jail, GError **err
 
   if (!argv || !pt_guest_user(jail->root, start->spec->user, &user, error) || !make_data(start, jail->root, &user, error))
     return NULL;
-  json_t *process = process_json(start, &user, argv);
-  json_t *linux_json = pt_jail_linux(jail->host, start);
-  json_object_set_new(linux_json, "seccomp", pt_proc_seccomp(start->spec->offline));
+  json_t *process = process_json(start, &user, argv), *linux_json = process ? pt_jail_linux(jail->host, start) : NULL;
+  if (process)
+    json_object_set_new(linux_json, "seccomp", pt_proc_seccomp(start->spec->offline));
   json_t *config = process ? json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.0", "process", process, "root",
                                        "path", jail->rootfs, "readonly", 1, "hostname", start->spec->name, "mounts",
                                        mounts(start, jail), "linux", linux_json)
