@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines with real guests under emulation: the same volume as a container's, the jail around QEMU, ends of every kind, and unmodified
+systems' disks. Few guests, many things looked at in each."""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+import pytest
+from daemon import BUILD, Daemon, wait_for
+
+MAKE = """set -e; mkdir -p /srv/t; cd /srv/t; echo hello > a; ln a b; chown 1000:1001 a; chmod 4751 a; ln -s a l; mkfifo f; mkdir -m 1777 d
+rm -f /etc/issue.net; rm -rf /usr/share/doc/bash; mkdir /usr/share/doc/bash; echo x > /usr/share/doc/bash/only"""
+LOOK = """cd /srv/t; stat -c '%n %u %g %a %h %F' a b l f d; cat b; ls /etc/issue.net 2>&1; ls /usr/share/doc/bash; hostname; cat /etc/machine-id
+ip -4 -br a show eth0 | tr -s ' ' | cut -d ' ' -f 3"""
+
+
+@pytest.fixture
+def d():
+    one = Daemon("machine").start()
+    yield one
+    one.destroy()
+
+
+def sh(d, name, script, **more):
+    return d.cli("exec", name, "--", "sh", "-c", script, **more).stdout
+
+
+def ready(d, name):
+    wait_for(lambda: f"{name} is ready: {d.cli('logs', name).stdout[-1500:]}", lambda: d.instance(name)["ready"], 180, 0.1)
+
+
+def of_jail(d, name, program):
+    """Pid of a program that runs in the jail of an instance, on the node."""
+    group = f"/{d.cgroup}/{d.instance(name)['id']}"
+    for pid, argv in d.processes().items():
+        if argv.split(" ")[0].endswith(program) and group in pathlib.Path(f"/proc/{pid}/cgroup").read_text():
+            return pid
+    raise AssertionError(f"{program} does not run: {d.processes()}")
+
+
+def test_one_volume_as_container_and_as_machine(d):
+    d.cli("launch", "debian", "v")
+    ready(d, "v")
+    sh(d, "v", MAKE)
+    os.setxattr(f"/proc/{d.instance('v')['pid']}/root/srv/t/a", "user.kept", b"yes")
+    before, address = sh(d, "v", LOOK), d.instance("v")["address"]
+
+    d.cli("stop", "v")
+    d.cli("set", "v", "kind=machine", "accel=tcg")
+    d.cli("start", "v")
+    ready(d, "v")
+    assert sh(d, "v", LOOK) == before
+    assert d.instance("v")["address"] == address
+    assert sh(d, "v", "systemd-detect-virt").strip() == "qemu"
+    assert d.cli("exec", "v", "--", "sh", "-c", "exit 7", check=False).returncode == 7
+    assert "/sbin/init" in d.cli("ps", "v").stdout
+    # Its network is the container's: the same rules at the same wire. Who takes another's address is not heard.
+    sh(d, "v", "ping -c1 -w20 10.83.0.1; ip addr add 10.83.0.99/24 dev eth0; ! ping -c1 -W2 -I 10.83.0.99 10.83.0.1")
+    # A daemon that is killed takes nothing along.
+    d.kill()
+    d.start()
+    assert d.instance("v")["state"] == "running" and sh(d, "v", "echo still here") == "still here\n"
+    sh(d, "v", "echo machine > /srv/t/m; chown 5:6 /srv/t/m; rm /usr/share/doc/bash/only; rm /srv/t/f")
+    volume = next(p for p in pathlib.Path(f"/proc/{d.process.pid}/root{d.run}/pool/volumes").iterdir() if p.name == d.instance("v")["volume"])
+    assert volume.stat().st_uid != 0, "the machine's own while it has it"
+
+    d.cli("stop", "v")
+    d.cli("set", "v", "kind=container")
+    d.cli("start", "v")
+    ready(d, "v")
+    assert volume.stat().st_uid == 0, "checked, and ours again"
+    assert sh(d, "v", LOOK) == before.replace("only\n", "").replace("f 0 0 644 1 fifo\n", "")
+    assert sh(d, "v", "cat /srv/t/m; stat -c '%u %g' /srv/t/m") == "machine\n5 6\n"
+    assert os.getxattr(f"/proc/{d.instance('v')['pid']}/root/srv/t/a", "user.kept") == b"yes"
+    d.cli("delete", "v", "--force")
+    d.is_clean()
+
+
+def test_the_jail_of_a_machine(d):
+    for name in ("x", "y"):
+        d.cli("launch", "debian", name, "--kind", "machine", "--init", "app", "--memory", "256M", "--", "/bin/sleep", "1000")
+    for name in ("x", "y"):
+        ready(d, name)
+    qemu = of_jail(d, "x", "/qemu-system-x86_64")
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{qemu}/status").read_text().splitlines() if ":\t" in line)
+    owner = int(status["Uid"].split()[0])
+    assert owner >= 0x70000000 and len(set(status["Uid"].split())) == 1
+    assert all(int(status[c], 16) == 0 for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    root = pathlib.Path(f"/proc/{qemu}/root")
+    seen = {p.name for p in root.iterdir() if not p.is_symlink()}
+    assert seen <= {"usr", "dev", "proc", "run", "vm", "helpers", "image", "volume", "kernel", "initrd", "kvm"} | {"lib", "lib64", "bin", "sbin"}
+    # What of the node's own files it sees is the system's, and what is its own.
+    mounts = [line.split() for line in pathlib.Path(f"/proc/{qemu}/mountinfo").read_text().splitlines()]
+    other = d.instance("y")["volume"]
+    assert not any(other in " ".join(m) for m in mounts)
+    written = {m[4] for m in mounts if "rw" in m[5].split(",") and not m[4].startswith(("/proc", "/dev"))}
+    assert written <= {"/vm", "/volume", "/run/host/notify"}, written
+    # Nor would its ids open another machine's volume where it saw it.
+    volumes = pathlib.Path(f"/proc/{d.process.pid}/root{d.run}/pool/volumes")
+    mine, others = os.open(volumes / d.instance("x")["volume"], os.O_PATH), os.open(volumes / other, os.O_PATH)
+    script = f"import os\nos.setgroups([])\nos.setresgid({owner},{owner},{owner})\nos.setresuid({owner},{owner},{owner})\n" \
+             f"os.close(os.open('/proc/self/fd/{mine}', os.O_RDWR))\n" \
+             f"try:\n os.open('/proc/self/fd/{others}', os.O_RDONLY)\nexcept PermissionError:\n print('refused')\n"
+    done = subprocess.run(["/usr/bin/python3", "-c", script], pass_fds=(mine, others), capture_output=True, text=True, check=False)
+    os.close(mine)
+    os.close(others)
+    assert done.stdout == "refused\n", done.stderr
+    for name in ("x", "y"):
+        d.cli("delete", name, "--force")
+    d.is_clean()
+
+
+def test_every_end_of_a_machine(d):
+    """Its own, QEMU's, that of its keeper, one that hangs; each is said, and leaves nothing that is in the way of the next start."""
+    d.cli("launch", "debian", "e", "--kind", "machine", "--init", "app", "--memory", "256M", "--", "/bin/sh", "-c", "echo began; read x; exit $x")
+
+    def ended(code):
+        wait_for(lambda: f"it ended: {d.instance('e')}", lambda: d.instance("e")["state"] in ("stopped", "failed"), 60, 0.05)
+        assert d.instance("e")["exit_code"] == code, d.instance("e")
+        d.is_clean_but("e")
+
+    def again():
+        d.cli("start", "e")
+        ready(d, "e")
+
+    ready(d, "e")
+    console = subprocess.Popen(["script", "-qec", f"{BUILD}/src/cli/portena console e", "/dev/null"], env=d.env,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    console.stdin.write(b"9\r")
+    console.stdin.flush()
+    ended(9)
+    console.stdin.close()
+    console.kill()
+    console.wait()
+
+    again()
+    os.kill(of_jail(d, "e", "/qemu-system-x86_64"), signal.SIGKILL)
+    ended(128 + signal.SIGKILL)
+    assert "QEMU was killed" in d.cli("logs", "e").stdout
+
+    again()
+    os.kill(of_jail(d, "e", "/portena-vmm"), signal.SIGKILL)
+    wait_for("it ended", lambda: d.instance("e")["state"] in ("stopped", "failed"), 60, 0.05)
+    d.is_clean_but("e")
+
+    # A QEMU that hangs answers nobody, and is ended all the same.
+    again()
+    os.kill(of_jail(d, "e", "/qemu-system-x86_64"), signal.SIGSTOP)
+    d.cli("stop", "e", "--force")
+    d.is_clean_but("e")
+    # What does not start says why.
+    d.cli("set", "e", "accel=kvm")
+    if d.cli("start", "e", check=False).returncode:
+        assert "KVM" in d.instance("e")["error"] and "accel=tcg" in d.instance("e")["error"]
+    d.cli("delete", "e", "--force")
+    d.is_clean()
+
+
+def boot_sector(text):
+    """Says `text` on the first serial port, and halts."""
+    code = bytearray.fromhex("31c08ed8be0000baf803ac84c07403eeebf8f4ebfd")
+    code[5:7] = (0x7C00 + len(code)).to_bytes(2, "little")
+    return (bytes(code) + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def test_a_pc_starts_what_is_on_its_disk(d):
+    disk = d.base / "disk.raw"
+    disk.write_bytes(boot_sector(b"from the disk\r\n"))
+    os.truncate(disk, 16 << 20)
+    d.cli("image", "import", f"raw:{disk}", "sector")
+
+    def launch(name, **more):
+        r = d.api("POST", "/v1/spaces/home/instances", {"name": name, "image": "sector", "disk": 32 << 20, "memory": 256 << 20, **more})
+        assert r.status == 202, r.body
+
+    launch("bios", firmware="bios")
+    launch("uefi", firmware="uefi", tpm=True, hardware="emulated")
+    ready(d, "bios")
+    wait_for("the disk's own words", lambda: "from the disk" in d.cli("logs", "bios").stdout, 60)
+    i = d.instance("bios")
+    assert (i["kind"], i["model"], i["desktop"]) == ("machine", "pc", True)
+    said = d.cli("exec", "bios", "--", "true", check=False)
+    assert said.returncode and "nothing of Portena runs in a machine of model pc" in said.stderr
+    # Its screen is there at once, whatever runs in it.
+    screen = socket.socket(socket.AF_UNIX)
+    screen.connect(f"/proc/{d.process.pid}/root{d.run}/mnt/root/{i['id']}/vm/vnc")
+    assert screen.recv(12).startswith(b"RFB 003.")
+    screen.close()
+    d.cli("delete", "bios", "--force")
+    wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 180)
+    assert of_jail(d, "uefi", "/swtpm")
+    kept = d.state / "instances" / d.instance("uefi")["id"] / "machine"
+    assert (kept / "vars.fd").stat().st_uid >= 0x70000000 and list((kept / "tpm").iterdir())
+    d.cli("delete", "uefi", "--force")
+    assert not kept.exists()
+    d.is_clean()
