@@ -131,10 +131,15 @@ say_paused(PtCli *cli, const PtTarget *t, const json_t *answer)
 static void
 say_hibernated(PtCli *cli, const PtTarget *t, const json_t *answer)
 {
+  g_autoptr(json_t) now = NULL;
+  g_autofree char *path = pt_target_path(t, "");
+
+  /* of several, each was asked for before any was done */
+  if (strcmp(pt_json_str(answer, "state", ""), "hibernated") != 0 && pt_cli_call(cli, "GET", path, NULL, &now, NULL))
+    answer = now;
   gint64 freed = pt_json_int(answer, "freed", 0);
   g_autofree char *size = pt_size_format(freed);
 
-  (void)cli;
   pt_say("%s is hibernated%s%s%s. Go on with:  portena resume %s", t->name, freed > 0 ? ", " : "", freed > 0 ? size : "",
          freed > 0 ? " of memory were given back" : "", t->name);
 }
