@@ -195,7 +195,8 @@ pt_ova_write(int to, const PtExport *what, int disk, gint64 capacity, bool (*rep
              void *data, GError **error)
 {
   g_autofree char *name = pt_export_name(what->name), *ovf_name = g_strconcat(name, ".ovf", NULL),
-                  *mf_name = g_strconcat(name, ".mf", NULL), *disk_name = g_strconcat(name, "-disk1.vmdk", NULL), *none = g_strnfill(64, '0');
+                  *mf_name = g_strconcat(name, ".mf", NULL), *disk_name = g_strconcat(name, "-disk1.vmdk", NULL),
+                  *none = g_strnfill(64, '0');
   static const char end[2 * BLOCK];
   struct stat st;
 

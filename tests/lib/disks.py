@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disk images for tests, made without any privilege: raw disks with a partition table, other formats by qemu-img, OVAs by hand."""
+import hashlib
+import io
+import random
+import struct
+import subprocess
+import tarfile
+import uuid
+import zlib
+
+ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
+FORMATS = {"qcow2": ("qcow2", []), "raw": ("raw", []), "vmdk": ("vmdk", []), "vdi": ("vdi", []), "vhdx": ("vhdx", []), "vhd": ("vpc", ["-o", "force_size=on"])}
+
+
+def gpt(size, types):
+    """The first sectors of a disk of `size` bytes with a partition of 1 MiB for each of these types; no copy at its end."""
+    entries = b"".join(t.bytes_le + uuid.UUID(int=i + 1).bytes_le + struct.pack("<QQQ72x", 2048 * (i + 1), 2048 * (i + 2) - 1, 0)
+                       for i, t in enumerate(types)).ljust(128 * 128, b"\0")
+    head = struct.pack("<8s4sIIIQQQQ16sQIII", b"EFI PART", b"\0\0\1\0", 92, 0, 0, 1, size // 512 - 1, 34, size // 512 - 34, uuid.UUID(int=99).bytes_le, 2, 128,
+                       128, zlib.crc32(entries))
+    head = head[:16] + struct.pack("<I", zlib.crc32(head)) + head[20:]
+    return bytes(510) + b"\x55\xaa" + head.ljust(512, b"\0") + entries
+
+
+def raw_disk(path, size=64 << 20, types=(ESP, LINUX), seed=1, noise=3 << 20, times=1):
+    """Partition table, noise and a lot of nothing."""
+    with open(path, "wb") as f:
+        f.truncate(size)
+        f.write(gpt(size, types))
+        f.seek(size // 3 // 4096 * 4096)
+        f.write(random.Random(seed).randbytes(noise) * times)
+        f.seek(size - 512)
+        f.write(b"the end".ljust(512, b"\1"))
+    return path
+
+
+def convert(source, to, driver, options=()):
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", driver, *options, source, to], check=True)
+    return to
+
+
+def disc(path):
+    tree = path.with_suffix(".tree")
+    tree.mkdir()
+    (tree / "setup").write_text("x")
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", path, tree], check=True, capture_output=True)
+    return path
+
+
+def ovf(disk="d.vmdk", size=None, extra="", system="", format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized", head="", files="",
+        disks="", item="<Disk ovf:diskId='d1' ovf:fileRef='f1' ovf:capacity='64' ovf:capacityAllocationUnits='byte * 2^20' {}/>"):
+    length = f"ovf:size='{size}'" if size is not None else ""
+    return f"""<?xml version="1.0"?>{head}
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:vmw="http://www.vmware.com/schema/ovf"
+ xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData" xmlns:vbox="urn:vbox">
+ <References><File ovf:id="f1" ovf:href="{disk}" {length}/>{files}</References>
+ <DiskSection><Info>x</Info>{item.format(f"ovf:format='{format}'")}{disks}</DiskSection>
+ <VirtualSystem ovf:id="box"><Info>x</Info><Name>Box of  ours</Name>
+  <OperatingSystemSection ovf:id="96"><Info>x</Info><Description>Debian (64-bit)</Description></OperatingSystemSection>
+  <VirtualHardwareSection><Info>x</Info>
+   <Item><rasd:Caption>2 cpus</rasd:Caption><rasd:ResourceType>3</rasd:ResourceType><rasd:VirtualQuantity>2</rasd:VirtualQuantity></Item>
+   <Item><rasd:AllocationUnits>byte * 2^20</rasd:AllocationUnits><rasd:ResourceType>4</rasd:ResourceType><rasd:VirtualQuantity>768</rasd:VirtualQuantity></Item>
+   {extra}</VirtualHardwareSection>{system}
+ </VirtualSystem></Envelope>""".encode()
+
+
+def member(name, data=b"", **changes):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    for key, value in changes.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def ova(path, *members, form=tarfile.USTAR_FORMAT):
+    with tarfile.open(path, "w", format=form) as t:
+        for info, data in members:
+            t.addfile(info, io.BytesIO(data) if data else None)
+    return path
+
+
+def manifest(*members, kind="SHA256"):
+    return "".join(f"{kind}({i.name})= {hashlib.new(kind.lower(), d).hexdigest()}\n" for i, d in members).encode()
