@@ -446,6 +446,49 @@ test_cgroup_v2(void)
   tree_clear(&t);
 }
 
+/* Files do not shrink as memory does: what is asked of the kernel is looked at, and that no more is asked once nothing changes. */
+static void
+test_cgroup_sleep(void)
+{
+  static const char *const v2[] = { "memory.current", "4000000\n", "memory.stat", "anon 4096\nshmem 0\n", "memory.high", "max", "memory.reclaim", "",
+                                    NULL };
+  static const char *const v1[] = { "memory.usage_in_bytes", "4000000\n", "memory.stat", "total_rss 9000000000000000\ntotal_shmem 1\n",
+                                    "memory.limit_in_bytes", "", "memory.force_empty", "", NULL };
+  Tree t;
+  g_autoptr(GError) error = NULL;
+  gint64 before = 0, after = 0;
+
+  tree_init(&t);
+  PtHost host = { .cgroup = (char *)"pt", .cgroup_kind = PT_CGROUP_V2, .cgroup2 = t.dir, .cgroup1 = t.dir, .cpus = 3 };
+  g_autofree char *dir = g_build_filename(t.dir, "pt", "x", NULL), *memory = g_build_filename(t.dir, "memory", "pt", "x", NULL);
+  put_files(dir, v2);
+  put_files(memory, v1);
+  g_assert_true(pt_cgroup_reclaim(&host, "x", &before, &after, &error));
+  g_assert_cmpint(before, ==, 4000000);
+  g_assert_cmpint(after, ==, 4000000);
+  assert_file(dir, "memory.reclaim", "1333334"); /* a third for each thread */
+  g_assert_true(pt_cgroup_hold(&host, "x", true, &error));
+  assert_file(dir, "memory.high", "5048576");
+  put_files(dir, v2); /* a kernel's file is replaced by a write, not written over */
+  g_assert_true(pt_cgroup_hold(&host, "x", false, &error));
+  assert_file(dir, "memory.high", "max");
+  g_autofree char *reclaim = g_build_filename(dir, "memory.reclaim", NULL);
+  g_assert_cmpint(unlink(reclaim), ==, 0);
+  g_assert_false(pt_cgroup_reclaim(&host, "x", &before, &after, &error)); /* a kernel without it */
+  g_assert_nonnull(error);
+  g_clear_error(&error);
+
+  host.cgroup_kind = PT_CGROUP_V1;
+  g_assert_false(pt_cgroup_swappable(&host, "x", &error)); /* no host has as much swap */
+  g_assert_true(g_error_matches(error, PT_ERROR, PT_ERR_CONFLICT) || g_error_matches(error, PT_ERROR, PT_ERR_UNSUPPORTED));
+  g_clear_error(&error);
+  g_assert_true(pt_cgroup_reclaim(&host, "x", &before, &after, &error));
+  assert_file(memory, "memory.force_empty", "0");
+  g_assert_true(pt_cgroup_hold(&host, "x", true, &error));
+  assert_file(memory, "memory.limit_in_bytes", "5048576");
+  tree_clear(&t);
+}
+
 static void
 test_cgroup_v1(void)
 {
@@ -584,6 +627,7 @@ main(int argc, char **argv)
   g_test_add_func("/sys/pidfd", test_pidfd);
   g_test_add_func("/sys/cgroup/parse", test_cgroup_parse);
   g_test_add_func("/sys/cgroup/v2", test_cgroup_v2);
+  g_test_add_func("/sys/cgroup/sleep", test_cgroup_sleep);
   g_test_add_func("/sys/cgroup/v1", test_cgroup_v1);
   g_test_add_func("/sys/host/paths", test_host_paths);
   g_test_add_func("/sys/arch", test_arch);
