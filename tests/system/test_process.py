@@ -78,6 +78,7 @@ def test_native(shared, programs, name):
     assert again.returncode == 1 and "it runs as process" in again.stderr
 
 
+@pytest.mark.skipif(not os.access("/usr/bin/node", os.X_OK), reason="no Debian's Node.js here")
 def test_webassembly(shared, programs, name):
     i, said = run(shared, programs / "module.wasm", name, "an argument", memory="256MiB")
     assert (i["exit_code"], i["exit_signal"]) == (12, 0), said
@@ -89,6 +90,7 @@ def test_webassembly(shared, programs, name):
     assert small.returncode == 1 and "need 64 MiB" in small.stderr, small.stderr
 
 
+@pytest.mark.skipif(not os.access("/usr/bin/java", os.X_OK), reason="no Debian's Java here")
 def test_java(shared, programs, name):
     i, said = run(shared, programs / "probe.jar", name, "a", "b c", memory="512MiB", cpu="1.5")
     assert i["exit_code"] == 3 and said == "hello from java 256 2 a,b c\nno network\n"

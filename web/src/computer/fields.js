@@ -92,13 +92,15 @@ const whenMachine = (g) => ({ ...g, items: g.items.map((s) => (['cpu', 'memory']
 
 /** A system on a disk of its own starts by itself: what its first program is, is its own matter. */
 const INSIDE = ['command', 'user', 'cwd', 'env', 'pids'];
+/** A process runs its image's program, always: what is set are the words behind its name. */
+const withArguments = (g) => ({ ...g, items: g.items.map((s) => (s.id === 'command' ? { ...s, label: 'Arguments', text: 'What the program is told when it starts.' } : s)) });
 const withoutInside = (g) => ({ ...g, items: g.items.filter((s) => !INSIDE.includes(s.id)) });
 
 /** The groups of settings that this computer has. `images`: those there are. */
 export function groupsOf(i, images) {
   const image = images.find((m) => m.digest === i.image);
   const pc = i.kind === 'machine' && i.model === 'pc';
-  const [size, start, name] = pc ? GROUPS.map(withoutInside) : GROUPS;
+  const [size, start, name] = pc ? GROUPS.map(withoutInside) : i.kind === 'process' ? GROUPS.map(withArguments) : GROUPS;
   return [kindGroup(i, image), i.kind === 'machine' ? whenMachine(size) : size, i.kind === 'machine' && machineGroup(i, images), start, 'offline' in i && NETWORK, name].filter(Boolean);
 }
 

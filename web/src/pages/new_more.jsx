@@ -83,7 +83,7 @@ export function More({ space, setSpace, name, setName, more, setMore, choice, ki
           <button type="button" aria-pressed={init === 'app'} onClick={() => setMore({ ...more, init: 'app' })}><b>One command</b><span>Starts one command and ends with it; smallest and quickest.</span></button>
         </div>
       </fieldset>}
-      {!pc && <Field label="Command" value={more.command} placeholder={program || init === 'app' ? 'the image’s own' : 'the system’s own start'} spellcheck={false} autoCapitalize="none" onInput={set('command')} hint="What runs first. Leave it empty to use what the image says." />}
+      {!pc && <Field label={program ? 'Arguments' : 'Command'} value={more.command} placeholder={program ? 'none' : init === 'app' ? 'the image’s own' : 'the system’s own start'} spellcheck={false} autoCapitalize="none" onInput={set('command')} hint={program ? 'What the program is told when it starts, as behind its name on a command line.' : 'What runs first. Leave it empty to use what the image says.'} />}
       <Check label="Network" hint={program ? 'A program has none unless you allow it here.' : 'Without it, nothing reaches it and it reaches nothing.'} checked={networkOf(kind, more)} onChange={(e) => setMore({ ...more, network: e.currentTarget.checked })} />
       <div class="two">
         {!pc && <Field label="Environment" hint="One NAME=value a line.">{(ids) => <textarea {...ids} rows="3" spellcheck={false} value={more.env} onInput={set('env')} />}</Field>}
