@@ -103,7 +103,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
     const m = /^\/v1\/spaces\/([^/]+)\/instances\/([^/]+)\/(desktop|console|exec)/.exec(req.url);
     const i = m && world.instances.get(`${decodeURIComponent(m[1])}/${decodeURIComponent(m[2])}`);
     const { user } = who(req);
-    if (down || !i || !user || i.state !== 'running' || req.headers.origin !== `http://${req.headers.host}`) return socket.destroy();
+    if (down || !i || !user || i.desktop_late || i.state !== 'running' || req.headers.origin !== `http://${req.headers.host}`) return socket.destroy();
     const ws = acceptWebSocket(req, socket);
     ws.instance = i;
     if (m[3] === 'desktop') serveRfb(ws, { name: `${i.name} – Portena desktop`, tint: screen(i).tint, screen: screen(i) });

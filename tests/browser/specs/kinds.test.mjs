@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers, machines, programs, foreign architectures: what a person sees of them. Against the mock.
-import { spec, login, to, it, assert, shot, until, flaws } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, drawn, flaws } from './helper.mjs';
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const made = (name) => until(() => it.mock.world.instances.get(`home/${name}`), `${name} is made`);
@@ -33,6 +33,17 @@ spec('the kernel of lean machines is built before the first of them; who may not
   await page.getByRole('button', { name: 'Start', exact: true }).click();
   await page.getByRole('heading', { name: 'Building the image kernel' }).waitFor();
   assert.equal((await made('debian')).kind, 'machine');
+});
+
+spec('a machine that boots is said to be starting up, not to be lost', { mock: true }, async (page) => {
+  const i = Object.assign(it.mock.world.instances.get('home/studio'), { kind: 'machine', ready: false, desktop_late: true });
+  await login(page, '#/desktop/home/studio');
+  await page.getByRole('heading', { name: 'studio is starting up' }).waitFor();
+  await page.waitForTimeout(1500);
+  await page.getByText('Its own kernel boots').waitFor();
+  Object.assign(i, { ready: true, desktop_late: false, revision: it.mock.world.revision() });
+  it.mock.event('status', 'home', 'spaces/home/status/studio', 'changed');
+  await drawn(page);
 });
 
 spec('a disc: an empty disk, started from the disc; a TPM and secure boot where one asks', { mock: true }, async (page) => {

@@ -229,6 +229,7 @@ function Notice({ session, i, space, name }) {
   if (i.state === 'starting') return i.step === 'waking' ? box(`${name} is waking`, 'What was open is there in a moment.') : box(`${name} is starting`, i.step || 'A moment.');
   if (link.value === 'lost') return box('The connection is lost', 'Nothing is lost on your computer: it goes on. This page connects again by itself.', leave);
   if (phase === 'connected') return box(`${name} is starting`, 'Its desktop comes in a moment.');
+  if (i.state === 'running' && i.ready === false) return box(`${name} is starting up`, i.kind === 'machine' ? 'Its own kernel boots, then its desktop comes. Where the server emulates it, that takes half a minute or more.' : 'Its desktop comes in a moment.');
   if (phase === 'retrying') return box('Connecting again', 'The desktop goes on as you left it.', leave);
   return box(`Connecting to ${name}`, null);
 }
