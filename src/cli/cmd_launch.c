@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* launch: one request where the image is there; where its recipe has not been built yet, that first. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@ const PtOption pt_launch_options[] = {
   { "hardware", 0, "HARDWARE", "Of a pc: virtio, or emulated for systems without its drivers", false },
   { "iso", 0, "IMAGE", "Of a pc: the disc in its drive", false },
   { "boot-iso", 0, NULL, "Start from that disc before the disk", false },
+  { "user-data", 0, "FILE", "Of a pc: what cloud-init in it is told; - is standard input", false },
+  { "ssh-key", 0, "FILE", "Of a pc: public keys that cloud-init lets in", true },
   { "accel", 0, "ACCEL", "Of a machine: auto, kvm or tcg (emulation)", false },
   { "init", 0, "INIT", "system: a whole userland; app: one command", false },
   { "cpu", 'c', "N", "Cpus it may use, such as 2 or 0.5", false },
@@ -122,6 +125,55 @@ add_lists(const PtArgs *args, json_t *body, GError **error)
   return pt_record_patch_add(&pt_instance_type, body, assignment, error);
 }
 
+#define CLOUD_MAX (64 << 10)
+
+/* A small file, or standard input. The caller's. */
+static char *
+read_text(const char *file, GError **error)
+{
+  g_autoptr(GString) text = g_string_new(NULL);
+  int fd = strcmp(file, "-") == 0 ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
+  char buf[4096];
+  ssize_t n = -1;
+
+  while (fd >= 0 && text->len <= CLOUD_MAX && ((n = read(fd, buf, sizeof buf)) > 0 || (n < 0 && errno == EINTR)))
+    g_string_append_len(text, buf, MAX(n, 0));
+  if (n < 0)
+    pt_error_errno(error, errno, "%s", file);
+  else if (text->len > CLOUD_MAX)
+    PT_SET(error, PT_ERR_TOO_LARGE, "%s: has more than 64 KiB", file);
+  if (fd >= 0)
+    close(fd);
+  return n < 0 || text->len > CLOUD_MAX ? NULL : g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+/* Secrets come in files, so that they are in nobody's list of processes. */
+static bool
+add_cloud(const PtArgs *args, json_t *body, GError **error)
+{
+  const char *data = pt_args_get(args, "user-data");
+  g_autofree char **files = pt_args_all(args, "ssh-key"), *text = data ? read_text(data, error) : NULL;
+  g_autoptr(json_t) keys = json_array();
+
+  if (data && (!text || json_object_set_new(body, "user_data", json_string(text)) < 0)) {
+    if (text)
+      PT_SET(error, PT_ERR_INVALID, "--user-data: %s is not valid UTF-8", data);
+    return false;
+  }
+  for (char **f = files; *f; f++) {
+    g_autofree char *lines = read_text(*f, error);
+    g_auto(GStrv) line = lines ? g_strsplit(lines, "\n", -1) : NULL;
+    if (!line)
+      return false;
+    for (char **l = line; *l; l++)
+      if (*g_strstrip(*l) && **l != '#')
+        json_array_append_new(keys, json_string(*l));
+  }
+  if (json_array_size(keys) > 0)
+    json_object_set(body, "ssh_keys", keys);
+  return true;
+}
+
 static json_t *
 build_body(const PtArgs *args, const char *image, const char *name, GError **error)
 {
@@ -132,7 +184,7 @@ build_body(const PtArgs *args, const char *image, const char *name, GError **err
     PT_SET(error, PT_ERR_INVALID, "image: its name is not valid UTF-8");
     return NULL;
   }
-  if (!add_fields(args, body, error) || !add_lists(args, body, error))
+  if (!add_fields(args, body, error) || !add_lists(args, body, error) || !add_cloud(args, body, error))
     return NULL;
   if (command && command[0]) {
     json_t *list = json_array();
