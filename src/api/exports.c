@@ -79,7 +79,7 @@ pt_instances_export_post(PtRequest *r, GError **error)
                                   "copy its files: portena cp %s:/PATH .", spec->name, spec->name);
     return false;
   }
-  if (spec->power != PT_POWER_STOPPED || (status && status->state != PT_RUN_STOPPED && status->state != PT_RUN_FAILED)) {
+  if (status && status->state != PT_RUN_STOPPED && status->state != PT_RUN_FAILED) {
     PT_SET(error, PT_ERR_CONFLICT, "%s: its disk can be exported while it is stopped\nportena stop %s", spec->name, spec->name);
     return false;
   }

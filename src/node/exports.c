@@ -119,7 +119,7 @@ hold(Job *j, PtInstance **ret_spec, GError **error)
 
   g_mutex_lock(&u->lock);
   g_autoptr(PtInstance) spec = pt_unit_load(a, u, NULL, error);
-  if (spec && (spec->power != PT_POWER_STOPPED || (pt_container_state(a->containers, spec->id, &state, NULL) && state.running)))
+  if (spec && (pt_unit_saved(a, spec) || (pt_container_state(a->containers, spec->id, &state, NULL) && state.running)))
     PT_SET(error, PT_ERR_CONFLICT, "%s: its disk can be exported while it is stopped\nportena stop %s", j->name, j->name);
   else if (spec && pt_unit_volume_make(a, spec, error)) /* one that was never started has none yet */
     path = pt_pool_local.hold(a->pool, spec->volume, error);
