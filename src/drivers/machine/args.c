@@ -67,13 +67,18 @@ board(Args *a, const PtMachinePlan *p)
 }
 
 static void
-kernel(Args *a, const PtMachineBoard *b)
+kernel(Args *a, const PtMachinePlan *p)
 {
+  const PtMachineBoard *b = p->board;
+
   if (b->bios)
     add(a, "-bios", "%s", b->bios);
   add(a, "-kernel", "%s/vmlinuz", PT_MACHINE_KERNEL);
   add(a, "-initrd", "%s", PT_MACHINE_INITRD);
-  add(a, "-append", "%s", b->append);
+  if (p->tsc_khz)
+    add(a, "-append", "%s tsc_early_khz=%u", b->append, p->tsc_khz);
+  else
+    add(a, "-append", "%s", b->append);
 }
 
 static void
@@ -119,7 +124,7 @@ static void
 micro(Args *a, const PtMachinePlan *p)
 {
   add(a, "-display", "none");
-  kernel(a, p->board);
+  kernel(a, p);
   micro_disks(a);
   ports(a);
   if (p->network)

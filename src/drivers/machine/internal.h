@@ -31,6 +31,7 @@ typedef struct PtMachinePlan {
   bool emulated;       /* hardware that any system knows */
   bool iso, seed;      /* discs in its drives */
   char uuid[37];       /* RFC 9562's form */
+  guint tsc_khz;       /* of the guest's time stamp counter, where it is emulated; 0 = it finds out itself */
   bool resume;         /* QEMU waits for the memory of one that was hibernated */
   char *version;       /* its board by the full name; NULL = the newest. The plan's own */
 } PtMachinePlan;
@@ -55,6 +56,8 @@ void pt_machine_plan_clear(PtMachinePlan *plan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PtMachinePlan, pt_machine_plan_clear)
 /* Bytes of a guest of this instance: what it asks for, else the default. */
 gint64 pt_machine_memory(const PtInstance *spec);
+/* tsc.c: kHz of the counter that an emulated x86 guest reads; 0 where that is not known. Takes 50 ms, once. */
+guint pt_machine_tsc(void);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
 PtInstance pt_machine_limits(const PtInstance *spec);
 

@@ -148,6 +148,10 @@ pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan
     pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
     return false;
   }
-  return check_board(ret, arch, name, error) && check_kernel(start, arch, error) && choose_accel(start, ret, arch, error) &&
+  bool ok = check_board(ret, arch, name, error) && check_kernel(start, arch, error) && choose_accel(start, ret, arch, error) &&
          (spec->model != PT_MODEL_PC || choose_pc(start, ret, arch, error)) && (!start->resume || pt_machine_plan_resume(ret, host, error));
+
+  if (ok && !ret->kvm && strcmp(arch->name, "x86_64") == 0)
+    ret->tsc_khz = pt_machine_tsc();
+  return ok;
 }
