@@ -423,6 +423,7 @@ drain_one(gpointer data, gpointer agent)
     u->status->ready = false;
     u->status->pid = 0;
     u->status->stopped = pt_now();
+    u->status->freed = 0;
     u->status->state = PT_RUN_STOPPED;
     pt_unit_put_status(a, u, NULL);
   }
