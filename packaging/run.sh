@@ -40,6 +40,11 @@ start_daemon() {
   setsid "$build/src/daemon/portenad" --state "$state" --run "$run" --libexec "$build/src/helpers" --uplink "$uplink" --cgroup "$cgroup" &
   daemon=$!
 }
+start_gateway() {
+  setsid "$build/src/gateway/portena-gateway" --api "$run/api.sock" --listen "$listen" --vnc "$vnc" --state "$state/gateway" \
+    --run "$run/gateway" --web "$top/web/dist" --user $user &
+  gateway=$!
+}
 start_daemon
 n=0
 until "$portena" whoami -q >/dev/null 2>&1; do
@@ -47,9 +52,7 @@ until "$portena" whoami -q >/dev/null 2>&1; do
   n=$((n + 1)); [ $n -lt 300 ] || { echo 'portenad does not answer after 30 s' >&2; stop 1; }
   sleep 0.1
 done
-setsid "$build/src/gateway/portena-gateway" --api "$run/api.sock" --listen "$listen" --vnc "$vnc" --state "$state/gateway" \
-  --run "$run/gateway" --web "$top/web/dist" --user $user &
-gateway=$!
+start_gateway
 
 # What machines start from has a program of ours in it, so another build of that makes it anew.
 mark=$(sha256sum "$build/src/helpers/portena-guest" | cut -c1-12)
@@ -74,10 +77,19 @@ if [ -r "$state/first-login" ]; then
   say "First login:       $(cut -d' ' -f1 "$state/first-login")   password: $(cut -d' ' -f2- "$state/first-login")"
 fi
 echo 'The certificate is your own, so the browser asks once. Ctrl-C stops Portena.'
+# Whichever of the two ends is started again, a second later at the earliest.
+alive() { kill -0 "$1" 2>/dev/null; }
 while :; do
-  wait "$daemon" || true
-  kill -0 "$daemon" 2>/dev/null && continue
-  echo 'portena: portenad has ended; starting it again (what runs goes on)' >&2
-  sleep 1
-  start_daemon
+  sleep 1 &
+  wait $! || true
+  alive "$daemon" || {
+    wait "$daemon" || true
+    echo 'portena: portenad has ended; starting it again (what runs goes on)' >&2
+    start_daemon
+  }
+  alive "$gateway" || {
+    wait "$gateway" || true
+    echo 'portena: portena-gateway has ended; starting it again (connections come back by themselves)' >&2
+    start_gateway
+  }
 done
