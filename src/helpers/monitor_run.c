@@ -12,7 +12,10 @@
 #define ARGS_MAX 32
 #define FDS_MAX 8
 
-static char *const clean_env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL };
+/* crun runs from a sealed copy of itself, for which it makes a file in _LIBCONTAINER_STATEDIR, by default /tmp: killed at a bad
+ * moment it would leave that there. In RUN/clone portenad sweeps it up. */
+static struct text clone_dir;
+static char *clean_env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8", NULL, NULL };
 
 /* Into the guest's group of the v2 tree, beside v1, where the runtime does not do it. A guest that hands controllers on may have
  * no process in the group itself: a child group then. */
@@ -94,6 +97,12 @@ runtime_start(const char *const *args, const int *fds, int n_fds, bool join)
   argv[n] = NULL;
   if (*args || n_fds > FDS_MAX)
     return -1;
+  if (clone_dir.n == 0) {
+    put(&clone_dir, "_LIBCONTAINER_STATEDIR=");
+    put(&clone_dir, m.dir);
+    put(&clone_dir, "/../../clone");
+    clean_env[2] = clone_dir.full ? NULL : clone_dir.at;
+  }
   pid_t pid = fork();
   if (pid == 0)
     child(argv, fds, n_fds, join);

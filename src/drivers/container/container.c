@@ -113,11 +113,27 @@ end_orphans(PtContainers *c)
   }
 }
 
+/* What a runtime that was killed left in RUN/clone (helpers/monitor_run.c). What is young may be in use. */
+static void
+sweep_clones(const char *run)
+{
+  g_autofree char *path = g_build_filename(run, "clone", NULL);
+  g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+  gint64 old = g_get_real_time() / G_USEC_PER_SEC - 60;
+  struct stat st;
+
+  for (const char *name; dir && (name = g_dir_read_name(dir));) {
+    g_autofree char *file = g_build_filename(path, name, NULL);
+    if (lstat(file, &st) == 0 && st.st_mtime < old)
+      unlink(file);
+  }
+}
+
 PtContainers *
 pt_containers_open(const PtHost *host, GError **error)
 {
   PtContainers *c = g_new0(PtContainers, 1);
-  static const char *const dirs[] = { "monitor", "mnt", "mnt/root", "mnt/half", "crun" };
+  static const char *const dirs[] = { "monitor", "mnt", "mnt/root", "mnt/half", "crun", "clone" };
 
   c->host = host;
   c->crun = g_find_program_in_path("crun");
@@ -132,7 +148,8 @@ pt_containers_open(const PtHost *host, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS(dirs); i++) {
     g_autofree char *dir = g_build_filename(host->run, dirs[i], NULL);
 
-    if (!pt_dir_make(dir, strcmp(dirs[i], "crun") == 0 ? 0700 : 0711, error)) {
+    bool ours = strcmp(dirs[i], "crun") == 0 || strcmp(dirs[i], "clone") == 0;
+    if (!pt_dir_make(dir, ours ? 0700 : 0711, error)) {
       pt_containers_close(c);
       return NULL;
     }
@@ -142,6 +159,7 @@ pt_containers_open(const PtHost *host, GError **error)
     return NULL;
   }
   end_orphans(c);
+  sweep_clones(host->run);
   return c;
 }
 
