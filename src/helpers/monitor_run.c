@@ -15,7 +15,9 @@
 /* crun runs from a sealed copy of itself, for which it makes a file in _LIBCONTAINER_STATEDIR, by default /tmp: killed at a bad
  * moment it would leave that there. In RUN/clone portenad sweeps it up. */
 static struct text clone_dir;
-static char *clean_env[] = { (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8", NULL, NULL };
+static char *clean_env[] = { /* the third: that directory */
+  (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LANG=C.UTF-8", NULL, NULL
+};
 
 /* Into the guest's group of the v2 tree, beside v1, where the runtime does not do it. A guest that hands controllers on may have
  * no process in the group itself: a child group then. */
