@@ -39,6 +39,16 @@ crowded(PtAgent *a, const char *space)
   return n >= WORKERS_OF_SPACE;
 }
 
+/* Whoever waits for an instance whose files are being copied learns why nothing happens. */
+static void
+say_why_not(PtAgent *a, const PtUnit *u)
+{
+  g_autoptr(PtInstance) spec = g_atomic_int_get(&u->file_users) > 0 ? pt_unit_load(a, u, NULL, NULL) : NULL;
+
+  if (spec && spec->op)
+    pt_ops_progress(a->ops, spec->op, "waiting until its files have been copied", -1, 0, 0, NULL);
+}
+
 static void
 run_unit(gpointer data, gpointer agent)
 {
@@ -62,6 +72,7 @@ run_unit(gpointer data, gpointer agent)
     pt_unit_enqueue(a, now);
     pt_unit_unref(now);
   } else if (!u->running) {
+    say_why_not(a, u);
     pt_unit_enqueue_after(a, u, LATER);
   }
   if (!u->running) {

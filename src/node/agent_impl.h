@@ -25,7 +25,7 @@ typedef struct PtUnit {
   bool attached;            /* the root volume is mounted */
   bool watched;             /* its end will be noticed */
   bool looked;              /* there was a pass since we (re)started */
-  int file_users;           /* a descriptor was handed out for the stopped instance … */
+  int file_users;           /* a descriptor was handed out for the stopped instance; read without the lock, too … */
   GThread *file_thread;     /* … to this thread, which holds `lock` until it gives it back */
   bool limits_known;        /* limits were applied since we (re)started */
   gint64 limits_generation;

@@ -182,7 +182,7 @@ open_stopped(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
     pt_error_errno(error, errno, "%s: its files", spec->name);
     return -1;
   }
-  u->file_users++;
+  g_atomic_int_inc(&u->file_users);
   u->file_thread = g_thread_self();
   return fd;
 }
@@ -229,7 +229,7 @@ pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
   pt_guest_root_close(fd);
   if (u->file_users > 0 && u->file_thread == g_thread_self()) { /* ours, so the lock is held by us */
     g_autofree char *where = files_mount(a, spec);
-    u->file_users = 0;
+    g_atomic_int_set(&u->file_users, 0);
     u->file_thread = NULL;
     pt_umount(where, NULL);
     rmdir(where);
