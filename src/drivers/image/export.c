@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From a raw disk to what leaves the node. The disk is foreign, so qemu-img converts it in the jail, as a raw one that it need not parse; a
- * raw copy and an OVA's frame around the disk need no parser, and are made here. */
+ * raw copy and an OVA need no parser, and are made here. */
 #include "drivers/image/export.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static const struct { const char *name, *qemu, *options; } formats[] = {
   { "vdi", "vdi", NULL },
   { "vhdx", "vhdx", "subformat=dynamic" },
   { "vhd", "vpc", "subformat=dynamic,force_size=on" }, /* else it would be rounded to what cylinders can say */
-  { "ova", "vmdk", "subformat=streamOptimized" },
+  { "ova", NULL, NULL },
   { "iso", NULL, NULL },
 };
 const char *const pt_export_formats[] = { "qcow2", "raw", "vmdk", "vdi", "vhdx", "vhd", "ova", "iso", NULL };
@@ -88,22 +88,38 @@ pack_ova(PtImageWork *w, const PtExport *what, const char *vmdk, gint64 capacity
 }
 
 static bool
+make_ova(PtImageWork *w, const PtExport *what, const char *file, GError **error)
+{
+  g_autofree char *vmdk = g_build_filename(w->out, "disk.vmdk", NULL);
+  int in = open(what->disk, O_RDONLY | O_CLOEXEC), out = in < 0 ? -1 : create(vmdk, error);
+  struct stat st;
+  bool ok = out >= 0 && fstat(in, &st) == 0;
+
+  if (in < 0 || (out >= 0 && !ok))
+    pt_error_errno(error, errno, "%s", what->disk);
+  pt_image_work_step(w, "Converting", 0, 800, 1, "bytes");
+  ok = ok && pt_vmdk_stream(in, out, on_copied, w, error);
+  if (in >= 0)
+    close(in);
+  if (out >= 0)
+    close(out);
+  return ok && pack_ova(w, what, vmdk, st.st_size, file, error);
+}
+
+static bool
 make(PtImageWork *w, const PtExport *what, guint format, const char *file, GError **error)
 {
   struct stat st;
 
   if (!formats[format].qemu)
-    return copy_raw(w, what->disk, file, error);
+    return strcmp(formats[format].name, "ova") == 0 ? make_ova(w, what, file, error) : copy_raw(w, what->disk, file, error);
   if (stat(what->disk, &st) != 0) {
     pt_error_errno(error, errno, "%s", what->disk);
     return false;
   }
-  bool ova = strcmp(formats[format].name, "ova") == 0;
-  g_autofree char *vmdk = g_build_filename(w->out, "disk.vmdk", NULL);
   PtDiskSource raw = { .path = what->disk, .format = "raw" };
-  pt_image_work_step(w, "Converting", 0, ova ? 800 : 990, 1000, NULL);
-  return pt_disk_convert(w, &raw, formats[format].qemu, formats[format].options, ova ? vmdk : file, length_max(st.st_size), error) &&
-         (!ova || pack_ova(w, what, vmdk, st.st_size, file, error));
+  pt_image_work_step(w, "Converting", 0, 990, 1000, NULL);
+  return pt_disk_convert(w, &raw, formats[format].qemu, formats[format].options, file, length_max(st.st_size), error);
 }
 
 bool

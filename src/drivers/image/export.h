@@ -19,6 +19,9 @@ extern const char *const pt_export_formats[];
 bool pt_images_export(PtImages *images, const PtExport *what, const char *format, const char *to, PtProgress progress, void *data,
                       GCancellable *cancel, GError **error);
 
+/* ---- export_vmdk.c: a raw disk as a stream-optimised VMDK. `report` as that of pt_sparse_copy() ---- */
+bool pt_vmdk_stream(int from, int to, bool (*report)(gint64 done, gint64 total, void *data), void *data, GError **error);
+
 /* ---- export_ova.c ---- */
 /* The descriptor for one disk in `file` of `bytes`, which is `capacity` bytes large. New. */
 char *pt_ovf_format(const PtExport *what, const char *file, gint64 bytes, gint64 capacity);
