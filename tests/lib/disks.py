@@ -41,11 +41,22 @@ def convert(source, to, driver, options=()):
     return to
 
 
-def disc(path):
+def boot_sector(text):
+    """For a BIOS: says `text` on the first serial port, and halts. It runs from a disk or a disc."""
+    code = bytearray.fromhex("fafc31c08ed8be0000baf803ac84c07403eeebf8f4ebfd")
+    code[7:9] = (0x7C00 + len(code)).to_bytes(2, "little")
+    return (bytes(code) + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def disc(path, boot=None):
+    """An ISO with a file or two; `boot` is what a BIOS starts of it."""
     tree = path.with_suffix(".tree")
     tree.mkdir()
     (tree / "setup").write_text("x")
-    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", path, tree], check=True, capture_output=True)
+    more = ["-b", "boot.bin", "-no-emul-boot", "-boot-load-size", "4"] if boot else []
+    if boot:
+        (tree / "boot.bin").write_bytes(boot.ljust(2048, b"\0"))
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", *more, "-o", path, tree], check=True, capture_output=True)
     return path
 
 
