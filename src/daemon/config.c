@@ -24,6 +24,7 @@ static const struct {
   { "cgroup", G_STRUCT_OFFSET(PtConfig, cgroup), "portena" },
   { "gateway-user", G_STRUCT_OFFSET(PtConfig, gateway_user), "portena-gateway" },
   { "url", G_STRUCT_OFFSET(PtConfig, url), NULL },
+  { "templates", G_STRUCT_OFFSET(PtConfig, templates), "shared" },
 };
 
 static char **
@@ -97,6 +98,12 @@ check(PtConfig *c, GError **error)
     PT_SET(error, PT_ERR_INVALID, "url '%s': an address such as https://portena.example is wanted", shown);
     return false;
   }
+  static const char *const rules[] = { "shared", "space", "off", NULL };
+  if (!g_strv_contains(rules, c->templates)) {
+    g_autofree char *shown = pt_text_safe(c->templates, 40);
+    PT_SET(error, PT_ERR_INVALID, "templates '%s': shared, space or off is wanted", shown);
+    return false;
+  }
   return pt_name_check("node", c->node, error);
 }
 
@@ -117,6 +124,8 @@ pt_config_new(int *argc, char ***argv, GError **error)
     { "cgroup", 0, 0, G_OPTION_ARG_STRING, &opt[5], "name of the control group (portena)", "NAME" },
     { "gateway-user", 0, 0, G_OPTION_ARG_STRING, &opt[6], "user that portena-gateway runs as", "USER" },
     { "url", 0, 0, G_OPTION_ARG_STRING, &opt[7], "where browsers find this node (where the gateway listens)", "URL" },
+    { "templates", 0, 0, G_OPTION_ARG_STRING, &opt[8],
+      "machines start as copies of booted ones: shared, space (each its own), off", "RULE" },
     { "no-tune", 0, 0, G_OPTION_ARG_NONE, &no_tune, "leave sysctls alone", NULL },
     { "drain", 0, 0, G_OPTION_ARG_NONE, &drain, "stop the instances when stopped by SIGTERM, too", NULL },
     { "debug", 0, 0, G_OPTION_ARG_NONE, &debug, "say more", NULL },

@@ -8,6 +8,7 @@ typedef struct PtConfig {
   char *state, *run, *libexec, *node, *uplink, *cgroup;
   char *gateway_user; /* whose X-Forwarded-For is believed */
   char *url;          /* where browsers find this node; NULL = what the gateway says */
+  char *templates;    /* of machines: "shared", "space" or "off" */
   bool tune;          /* may raise the sysctls that many instances need */
   bool drain;         /* on SIGTERM stop the instances too */
   bool debug;

@@ -94,6 +94,8 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
   if (!pt_dir_make(c->state, 0711, error) || !pt_dir_make(c->run, 0755, error) || !pt_host_enter_mounts(c->run, &adopted, error))
     return false;
   d->host = pt_host_new(c->state, c->run, c->libexec, c->node, c->uplink, c->cgroup, error);
+  if (d->host)
+    d->host->templates = c->templates;
   if (d->host && c->tune) {
     d->host->tune = true;
     pt_host_favour_moves(d->host);

@@ -237,7 +237,7 @@ sweep(PtAgent *a, GHashTable *ids, GHashTable *volumes)
   for (guint i = 0; vols && i < vols->len; i++) {
     const char *id = g_ptr_array_index(vols, i);
     g_autoptr(GError) err = NULL;
-    if (g_hash_table_contains(volumes, id))
+    if (g_hash_table_contains(volumes, id) || pt_template_volume(a, id))
       continue;
     pt_log_info("node", "removing volume %s, which has no record", id);
     if (!pt_pool_local.detach(a->pool, id, &err) || !pt_pool_local.remove(a->pool, id, &err))
@@ -342,7 +342,8 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   a->pool = a->net ? pt_pool_local.open(host, error) : NULL;
   a->images = a->pool ? pt_images_open(host, error) : NULL;
   pt_exports_sweep(a, true);
-  if (!a->images || !put_node(a, error) || !take_over(a, &revision, error))
+  a->templates = a->images ? pt_templates_new(a, error) : NULL;
+  if (!a->templates || !put_node(a, error) || !take_over(a, &revision, error))
     goto failed;
   a->watcher = g_thread_new("watcher", watcher_run, a);
   a->watch = pt_store_watch(store, "spaces/", revision, on_change, a, error);
@@ -393,6 +394,7 @@ pt_agent_free(PtAgent *a)
     g_main_loop_quit(a->loop);
     g_thread_join(a->watcher);
   }
+  pt_templates_free(a->templates);
   g_hash_table_unref(a->units);
   g_hash_table_unref(a->spaces_up);
   g_hash_table_unref(a->jobs);

@@ -35,6 +35,8 @@ typedef struct PtUnit {
   gint64 last_cpu_usec, last_rx, last_tx, last_read, last_write, last_time;
 } PtUnit;
 
+typedef struct PtTemplates PtTemplates;
+
 struct PtAgent {
   const PtHost *host;
   PtStore *store;
@@ -44,6 +46,7 @@ struct PtAgent {
   PtNet *net;
   PtImages *images;
   PtContainers *containers;
+  PtTemplates *templates;   /* NULL until all else is there */
 
   GMutex lock;
   GCond idle;
@@ -104,6 +107,26 @@ bool pt_unit_hibernate(PtAgent *a, const PtInstance *spec, PtSleep *ret, GError 
 bool pt_unit_wake(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
 bool pt_unit_saved(PtAgent *a, const PtInstance *spec); /* false too where its engine saves nothing */
 bool pt_unit_forget(PtAgent *a, const PtInstance *spec, GError **error);
+
+/* The newest kernel image for machines of `arch` is mounted: its path and digest, the caller's, who unmounts it. Both NULL where there is
+ * none, which is no error. */
+bool pt_agent_kernel(PtAgent *a, const char *arch, char **ret_path, char **ret_digest, GError **error);
+gint64 pt_agent_take_ids(PtAgent *a); /* the first of a range; 0 where none is left */
+void pt_agent_release_ids(PtAgent *a, gint64 base);
+
+/* template.c */
+PtTemplates *pt_templates_new(PtAgent *a, GError **error);
+void pt_templates_free(PtTemplates *t); /* waits for what is being made, which is given up */
+void pt_templates_forget(PtAgent *a);   /* removes all that nobody is copying: an image or a kernel has gone */
+bool pt_template_volume(PtAgent *a, const char *volume); /* whether a volume without a record is a template's */
+/* What a template for this start is called; the caller's, NULL where none can serve. */
+char *pt_template_key(PtAgent *a, const PtInstance *spec, const PtImage *image, const char *kernel, const char *kernel_digest);
+/* Makes the instance's volume as a copy of the template's: the template's directory, the caller's; NULL where there is none. done() says
+ * that the start is over, and whether it went well. */
+char *pt_template_take(PtAgent *a, const char *key, const PtInstance *spec);
+void pt_template_done(PtAgent *a, const char *key, bool works);
+/* Makes one in the background, of what this instance is of; once. */
+void pt_template_want(PtAgent *a, const char *key, const PtInstance *like);
 
 /* images.c */
 char *pt_image_derive_name(const char *source, const char *arch);

@@ -432,17 +432,6 @@ want_hibernated(Pass *p)
 }
 
 static void
-release_idbase(PtAgent *a, gint64 base)
-{
-  gint64 i = (base - PT_IDBASE_FIRST) / PT_IDBASE_STEP;
-
-  g_mutex_lock(&a->lock);
-  if (base && i >= 0 && i < PT_IDBASE_N)
-    a->idbases[i] = 0;
-  g_mutex_unlock(&a->lock);
-}
-
-static void
 forget(PtAgent *a, PtUnit *u)
 {
   g_mutex_lock(&a->lock);
@@ -484,7 +473,7 @@ do_delete(Pass *p)
     settle(p, PT_RUN_FAILED, err);
     return;
   }
-  release_idbase(p->a, p->u->status->idbase);
+  pt_agent_release_ids(p->a, p->u->status->idbase);
   if (p->spec->op)
     pt_ops_end(p->a->ops, p->spec->op, NULL, NULL);
   forget(p->a, p->u);

@@ -163,8 +163,8 @@ pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec)
   }
 }
 
-static gint64
-take_idbase(PtAgent *a)
+gint64
+pt_agent_take_ids(PtAgent *a)
 {
   gint64 base = 0;
 
@@ -179,6 +179,17 @@ take_idbase(PtAgent *a)
   return base;
 }
 
+void
+pt_agent_release_ids(PtAgent *a, gint64 base)
+{
+  gint64 i = (base - PT_IDBASE_FIRST) / PT_IDBASE_STEP;
+
+  g_mutex_lock(&a->lock);
+  if (base && i >= 0 && i < PT_IDBASE_N)
+    a->idbases[i] = 0;
+  g_mutex_unlock(&a->lock);
+}
+
 /* What a start is given, and the strings that it borrows. */
 typedef struct Needs {
   char *lower, *volume;           /* mounted */
@@ -186,6 +197,7 @@ typedef struct Needs {
   char *iso_file;                 /* of the disc in the drive */
   char *kernel;                   /* mounted */
   char *kernel_digest;
+  char *key, *template_dir;       /* of the template that it is a copy of, or could have been */
 } Needs;
 
 static void
@@ -200,11 +212,12 @@ needs_clear(PtAgent *a, Needs *n)
   g_free(n->iso_file);
   g_free(n->kernel);
   g_free(n->kernel_digest);
+  g_free(n->key);
+  g_free(n->template_dir);
 }
 
-/* The newest kernel for machines of `arch` is mounted; none is no error. */
-static bool
-find_kernel(PtAgent *a, const char *arch, Needs *n, GError **error)
+bool
+pt_agent_kernel(PtAgent *a, const char *arch, char **ret_path, char **ret_digest, GError **error)
 {
   g_autoptr(GPtrArray) all = pt_images_list(a->images, error);
   const PtImage *best = NULL;
@@ -216,17 +229,30 @@ find_kernel(PtAgent *a, const char *arch, Needs *n, GError **error)
   }
   if (!best)
     return all != NULL;
-  n->kernel = pt_images_mount(a->images, best->digest, error);
-  if (n->kernel)
-    n->kernel_digest = g_strdup(best->digest);
-  return n->kernel != NULL;
+  *ret_path = pt_images_mount(a->images, best->digest, error);
+  if (*ret_path)
+    *ret_digest = g_strdup(best->digest);
+  return *ret_path != NULL;
+}
+
+/* One that has no disk yet is made as a copy of its template, where there is one. */
+static void
+copy_template(PtAgent *a, const PtInstance *spec, const PtImage *image, Needs *n)
+{
+  gint64 used, size;
+
+  if (pt_pool_local.usage(a->pool, spec->volume, &used, &size, NULL))
+    return;
+  n->key = pt_template_key(a, spec, image, n->kernel, n->kernel_digest);
+  if (n->key)
+    n->template_dir = pt_template_take(a, n->key, spec);
 }
 
 bool
 pt_agent_kvm(PtAgent *a, GError **error)
 {
   Needs n = { 0 };
-  bool runs = find_kernel(a, a->host->arch, &n, error) && pt_machine_kvm(n.kernel, error);
+  bool runs = pt_agent_kernel(a, a->host->arch, &n.kernel, &n.kernel_digest, error) && pt_machine_kvm(n.kernel, error);
 
   needs_clear(a, &n);
   return runs;
@@ -242,6 +268,9 @@ expose(PtAgent *a, PtUnit *u, const PtInstance *spec, const PtImage *image, Need
     g_prefix_error(error, "image %s: ", spec->image_name ? spec->image_name : spec->image);
     return false;
   }
+  if (!pt_agent_kernel(a, image->arch, &n->kernel, &n->kernel_digest, error))
+    return false;
+  copy_template(a, spec, image, n);
   if (pt_unit_volume_make(a, spec, error) && grow_volume(a, spec, error))
     n->volume_file = pt_pool_local.expose(a->pool, spec->volume, (uid_t)u->status->idbase, error);
   if (!n->volume_file) {
@@ -253,13 +282,13 @@ expose(PtAgent *a, PtUnit *u, const PtInstance *spec, const PtImage *image, Need
     g_prefix_error(error, "disc %s: ", spec->iso_name ? spec->iso_name : spec->iso);
     return false;
   }
-  return find_kernel(a, image->arch, n, error);
+  return true;
 }
 
 static bool
 take_ids(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
 {
-  if (u->status->idbase || (u->status->idbase = take_idbase(a)))
+  if (u->status->idbase || (u->status->idbase = pt_agent_take_ids(a)))
     return true;
   PT_SET(error, PT_ERR_OVER_QUOTA, "%s: this node has no range of user ids left (%d instances hold one)", spec->name, PT_IDBASE_N);
   pt_error_hint(error, "delete instances that are not needed:  portena list");
@@ -278,7 +307,8 @@ start_with(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, 
     return false;
   Plug p = { a, spec, space_id, u->status->idbase };
   PtContainerStart start = { .spec = spec, .image = image, .lower = n->lower, .volume = n->volume, .idbase = u->status->idbase,
-                             .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel, .iso_file = n->iso_file,
+                             .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel,
+                             .template_dir = n->template_dir, .iso_file = n->iso_file,
                              .subnet = space->subnet, .prefix6 = space->prefix6,
                              .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
                              .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };
@@ -290,6 +320,26 @@ start_with(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, 
   return false;
 }
 
+/* *ret_copied: as a copy of a template. */
+static bool
+try_start(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, const PtInstance *spec, int *ret_ready, bool *ret_copied,
+          GError **error)
+{
+  Needs n = { 0 };
+  bool ok = engine->raw ? expose(a, u, spec, image, &n, error) : pt_unit_attach(a, u, spec, &n.lower, &n.volume, error);
+
+  ok = ok && start_with(a, u, engine, image, spec, &n, ret_ready, error);
+  *ret_copied = n.template_dir != NULL;
+  if (n.template_dir)
+    pt_template_done(a, n.key, ok);
+  else if (ok && n.key)
+    pt_template_want(a, n.key, spec);
+  needs_clear(a, &n);
+  if (!ok)
+    pt_unit_detach(a, u, spec);
+  return ok;
+}
+
 bool
 pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GError **error)
 {
@@ -299,12 +349,16 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   g_autoptr(PtImage) image = pt_agent_image(a, spec->image, error);
   if (!image || !take_ids(a, u, spec, error))
     return false;
-  Needs n = { 0 };
-  bool ok = engine->raw ? expose(a, u, spec, image, &n, error) : pt_unit_attach(a, u, spec, &n.lower, &n.volume, error);
-  ok = ok && start_with(a, u, engine, image, spec, &n, ret_ready, error);
-  needs_clear(a, &n);
+  g_autoptr(GError) err = NULL;
+  bool copied = false;
+  bool ok = try_start(a, u, engine, image, spec, ret_ready, &copied, &err);
+  if (!ok && copied && pt_pool_local.remove(a->pool, spec->volume, NULL)) { /* there is nothing of its own on it yet */
+    pt_log_warn("node", "%s: %s; it boots instead", u->key, err->message);
+    g_clear_error(&err);
+    ok = try_start(a, u, engine, image, spec, ret_ready, &copied, &err);
+  }
   if (!ok) {
-    pt_unit_detach(a, u, spec);
+    g_propagate_error(error, g_steal_pointer(&err));
     return false;
   }
   u->limits_known = true;

@@ -19,6 +19,7 @@ typedef struct PtHost {
   PtCgroupKind cgroup_kind;
   char *cgroup1;     /* where the v1 hierarchies are mounted, by controller: "/sys/fs/cgroup" */
   char *cgroup2;     /* a mounted cgroup2 tree, always there: v2 itself, or a private mount of it beside v1 */
+  const char *templates; /* of machines: "shared", "space" (each space has its own) or "off"; NULL is off. Set by whoever made this */
   bool tune;         /* the host itself may be changed (--no-tune: not); set by whoever made this */
   bool cap_sys_resource; /* without it ext4 cannot grow while mounted */
   char *arch;        /* of its processors, as uname has it: "x86_64" */

@@ -53,11 +53,11 @@ class Answer:
 
 
 class Daemon:
-    def __init__(self, name="t", images=True, tune=False, base=None, uplink="none", prefix=()):
+    def __init__(self, name="t", images=True, tune=False, base=None, uplink="none", prefix=(), templates="off"):
         self.base = pathlib.Path(base or tempfile.mkdtemp(prefix=f"pt-{name}-", dir="/var/tmp"))
         self.state, self.run = self.base / "state", self.base / "run"
         self.cgroup = re.sub("[^a-z0-9-]", "-", self.base.name.lower())[:40].strip("-")
-        self.tune, self.uplink, self.prefix = tune, uplink, prefix
+        self.tune, self.uplink, self.prefix, self.templates = tune, uplink, prefix, templates
         self.process = self.gateway = None
         self.log = self.base / "portenad.log"
         self.base.chmod(0o711)
@@ -87,7 +87,7 @@ class Daemon:
 
     def start(self, *extra, wait=True):
         argv = [*self.prefix, BUILD / "src/daemon/portenad", "--state", self.state, "--run", self.run, "--libexec", BUILD / "src/helpers", "--uplink", self.uplink,
-                "--gateway-user", "nobody", "--cgroup", self.cgroup, *([] if self.tune else ["--no-tune"]), *extra]
+                "--gateway-user", "nobody", "--templates", self.templates, "--cgroup", self.cgroup, *([] if self.tune else ["--no-tune"]), *extra]
         with open(self.log, "a") as log:
             self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
                                             start_new_session=True)

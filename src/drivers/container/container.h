@@ -53,6 +53,10 @@ struct PtContainerStart {
    * format kernel, or NULL. */
   const char *subnet, *prefix6, *kernel;
   const char *iso_file; /* of the disc in its drive, or NULL */
+  /* A machine of model micro: the template it is made as a copy of, or (`template_make`) that it becomes; NULL = neither. A directory
+   * with the file "memory", as large as the guest's. */
+  const char *template_dir;
+  bool template_make;
 };
 
 /* The "linux" object of a jail of this instance: group, all seven namespaces, ids, a device group that lets nothing in but
@@ -62,6 +66,8 @@ json_t *pt_jail_linux(const PtHost *host, const PtContainerStart *start);
 void pt_jail_device(json_t *linux_json, const char *path);
 /* Seccomp for a jail that runs the node's own programs: as an app's, and no socket but Unix ones. A new reference. */
 json_t *pt_jail_seccomp(void);
+/* What identifies the guest of an instance: 32 hex digits, the same for ever. The caller's. */
+char *pt_jail_uuid(const char *id);
 /* A path of the node below a running jail's root, "vm/qmp"; the caller's. What is there belongs to the jail. */
 char *pt_jail_path(const PtContainers *c, const char *id, const char *below);
 /* The path of one of our own helpers on the node; the caller's. */

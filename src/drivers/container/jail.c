@@ -13,6 +13,12 @@
 #include "sys/path.h"
 
 char *
+pt_jail_uuid(const char *id)
+{
+  return pt_ct_uuid(id);
+}
+
+char *
 pt_jail_path(const PtContainers *c, const char *id, const char *below)
 {
   return g_build_filename(c->host->run, "mnt", "root", id, below, NULL);

@@ -62,7 +62,11 @@ board(Args *a, const PtMachinePlan *p)
   }
   add(a, "-smp", "%u", p->cpus);
   add(a, "-m", "%" G_GINT64_FORMAT "M", p->memory >> 20);
-  add(a, "-object", "memory-backend-memfd,id=ram,share=on,size=%" G_GINT64_FORMAT "M", p->memory >> 20);
+  if (p->of_template || p->makes_template)
+    add(a, "-object", "memory-backend-file,id=ram,mem-path=%s,size=%" G_GINT64_FORMAT "M,%s", PT_MACHINE_MEMORY, p->memory >> 20,
+        p->makes_template ? "share=on" : "share=off,readonly=on,rom=off");
+  else
+    add(a, "-object", "memory-backend-memfd,id=ram,share=on,size=%" G_GINT64_FORMAT "M", p->memory >> 20);
   add(a, "-rtc", "base=utc");
 }
 
@@ -142,7 +146,7 @@ pt_machine_args(const PtMachinePlan *p)
   add(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
   board(a, p);
   monitors(a);
-  if (p->resume) {
+  if (p->incoming) {
     add(a, "-incoming", "defer");
     g_ptr_array_add(a, g_strdup("-S"));
   }

@@ -5,6 +5,7 @@
 
 #include "drivers/engine.h"
 #include "drivers/machine/machine.h"
+#include "drivers/machine/qmp.h"
 
 /* What a machine of model micro of one architecture is for QEMU. */
 typedef struct PtMachineBoard {
@@ -32,7 +33,8 @@ typedef struct PtMachinePlan {
   bool iso, seed;      /* discs in its drives */
   char uuid[37];       /* RFC 9562's form */
   guint tsc_khz;       /* of the guest's time stamp counter, where it is emulated; 0 = it finds out itself */
-  bool resume;         /* QEMU waits for the memory of one that was hibernated */
+  bool incoming;       /* QEMU waits for a state to go on from: a hibernated one's, or a template's */
+  bool of_template, makes_template; /* its memory is the template's, copied as it is written to; or becomes it */
   char *version;       /* its board by the full name; NULL = the newest. The plan's own */
 } PtMachinePlan;
 
@@ -44,6 +46,7 @@ typedef struct PtMachinePlan {
 #define PT_MACHINE_IMAGE "/image"
 #define PT_MACHINE_VOLUME "/volume"
 #define PT_MACHINE_KERNEL "/kernel"
+#define PT_MACHINE_MEMORY "/memory"
 #define PT_MACHINE_INITRD "/initrd"
 #define PT_MACHINE_HELPERS "/helpers"
 #define PT_MACHINE_ISO "/iso"
@@ -99,6 +102,18 @@ bool pt_machine_forget(PtContainers *c, const char *id, GError **error);
 char *pt_machine_plan_path(const PtHost *host, const char *id);
 bool pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error);
 bool pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error);
+
+/* ---- template.c ---- */
+/* QEMU, started as a copy of start->template_dir, has its state and becomes the one it is to be. */
+bool pt_machine_template_enter(PtContainers *c, const PtContainerStart *start, GError **error);
+
+/* ---- qemu.c: what several have to ask of a running QEMU ---- */
+#define PT_QEMU_ANSWER (10 * G_USEC_PER_SEC)
+/* Its state goes to or comes from the file `fd` by PT_QEMU_FILE, with this capability of QEMU's migration. */
+bool pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error);
+#define PT_QEMU_FILE "file:/dev/fdset/1"
+/* Until the transfer has ended; it may take as long as it goes on. */
+bool pt_qemu_transferred(PtQmp *q, GError **error);
 
 /* ---- jail.c: PtContainerStart's `describe` ---- */
 json_t *pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **error);

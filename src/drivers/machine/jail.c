@@ -109,11 +109,20 @@ own_tree(const Tree *t, GError **error)
 }
 
 static bool
+memory(const Tree *t, GError **error)
+{
+  const PtContainerStart *s = t->start;
+  g_autofree char *path = s->template_dir ? g_build_filename(s->template_dir, "memory", NULL) : NULL;
+
+  return !path || bind(t, path, PT_MACHINE_MEMORY, s->template_make ? "bind,rw,nosuid,nodev,noexec" : "bind,ro,nosuid,nodev,noexec", error);
+}
+
+static bool
 micro_tree(const Tree *t, GError **error)
 {
   return bind(t, t->start->image_file, PT_MACHINE_IMAGE, "bind,ro,nosuid,nodev,noexec", error) &&
          bind(t, t->start->kernel, PT_MACHINE_KERNEL, "bind,ro,nosuid,nodev,noexec", error) &&
-         pt_machine_initrd(t->start, t->jail, PT_MACHINE_INITRD, error);
+         pt_machine_initrd(t->start, t->jail, PT_MACHINE_INITRD, error) && memory(t, error);
 }
 
 /* A new file owned by the jail's root, once; what is there is the guest's by now. */

@@ -69,7 +69,10 @@ machine_start(PtContainers *c, const PtContainerStart *start, GError **error)
   s.limits = &limits;
   if (!pt_container_start(c, &s, error))
     return false;
-  if (start->resume ? pt_machine_wake(c, start->spec->id, start->spec, start->image, error) : await_qemu(c, start->spec, error))
+  bool copy = start->template_dir && !start->template_make;
+  if (await_qemu(c, start->spec, error) &&
+      (!start->resume || pt_machine_wake(c, start->spec->id, start->spec, start->image, error)) &&
+      (!copy || pt_machine_template_enter(c, start, error)))
     return true;
   if (start->ret_ready && *start->ret_ready >= 0) {
     close(*start->ret_ready);

@@ -148,6 +148,9 @@ pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan
     pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
     return false;
   }
+  ret->makes_template = start->template_dir && start->template_make;
+  ret->of_template = start->template_dir && !start->template_make;
+  ret->incoming = start->resume || ret->of_template;
   bool ok = check_board(ret, arch, name, error) && check_kernel(start, arch, error) && choose_accel(start, ret, arch, error) &&
          (spec->model != PT_MODEL_PC || choose_pc(start, ret, arch, error)) && (!start->resume || pt_machine_plan_resume(ret, host, error));
 

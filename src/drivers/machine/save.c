@@ -27,12 +27,6 @@
 #include "drivers/machine/qmp.h"
 #include "sys/cgroup.h"
 
-#define ANSWER (10 * G_USEC_PER_SEC)
-#define STALLED (60 * G_USEC_PER_SEC) /* without a byte more: something is wrong */
-#define POLL_USEC 3000
-#define FDSET 1
-#define FILE_OF_SET "file:/dev/fdset/1"
-#define BANDWIDTH ((gint64)1 << 40) /* bytes a second: unlimited; QEMU means it for networks */
 #define SPARE ((gint64)64 << 20) /* of the disk stays free */
 
 static char *
@@ -71,7 +65,6 @@ pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error)
   g_autoptr(json_t) json = pt_json_parse_object(text, size, error);
   if (!json)
     return false;
-  plan->resume = true;
   plan->cpus = (guint)CLAMP(pt_json_int(json, "cpus", 1), 1, 1024);
   plan->memory = pt_json_int(json, "memory", plan->memory);
   plan->kvm = pt_json_bool(json, "kvm", false);
@@ -88,7 +81,7 @@ static char *
 board_of(PtQmp *q, GError **error)
 {
   g_autoptr(json_t) type =
-    pt_qmp_run(q, "qom-get", json_pack("{s:s, s:s}", "path", "/machine", "property", "type"), ANSWER, error);
+    pt_qmp_run(q, "qom-get", json_pack("{s:s, s:s}", "path", "/machine", "property", "type"), PT_QEMU_ANSWER, error);
   const char *text = type ? json_string_value(type) : NULL;
 
   if (!type)
@@ -117,72 +110,6 @@ keep_plan(const PtHost *host, const char *id, PtQmp *q, GError **error)
   json_object_set_new(json, "boot", json_string(boot));
   g_autofree char *all = pt_json_dump(json);
   return g_file_set_contents_full(to, all, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error);
-}
-
-/* ---- QEMU ---- */
-
-/* One that was just started makes its socket first. */
-static PtQmp *
-open_qmp(PtContainers *c, const char *id, GError **error)
-{
-  gint64 end = pt_mono() + ANSWER;
-
-  for (;;) {
-    g_autoptr(GError) err = NULL;
-    PtContainerState state;
-    int fd = pt_jail_connect(c, id, "vm/qmp", &err);
-
-    if (fd >= 0)
-      return pt_qmp_open(fd, ANSWER, error);
-    if (pt_mono() > end || !pt_container_state(c, id, &state, NULL) || !state.running) {
-      g_propagate_error(error, g_steal_pointer(&err));
-      return NULL;
-    }
-    g_usleep(POLL_USEC);
-  }
-}
-
-static bool
-prepare_transfer(PtQmp *q, int fd, GError **error)
-{
-  json_t *caps = json_pack("[{s:s, s:b}]", "capability", "mapped-ram", "state", 1);
-
-  return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", FDSET), fd, ANSWER, error) &&
-         pt_qmp_do(q, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", caps), ANSWER, error) &&
-         pt_qmp_do(q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)BANDWIDTH), ANSWER, error);
-}
-
-static bool
-status_is(json_t *answer, const char *status)
-{
-  return strcmp(pt_json_str(answer, "status", ""), status) == 0;
-}
-
-/* Until the transfer has ended; it may take as long as it goes on. */
-static bool
-wait_transfer(PtQmp *q, GError **error)
-{
-  gint64 moved = -1, since = pt_mono();
-
-  for (;;) {
-    g_autoptr(json_t) m = pt_qmp_run(q, "query-migrate", NULL, ANSWER, error);
-    if (!m)
-      return false;
-    if (status_is(m, "completed"))
-      return true;
-    gint64 now = pt_json_int(json_object_get(m, "ram"), "transferred", 0);
-    if (now != moved) {
-      moved = now;
-      since = pt_mono();
-    }
-    bool failed = status_is(m, "failed") || status_is(m, "cancelled");
-    if (failed || pt_mono() - since > STALLED) {
-      g_autofree char *why = pt_text_safe(pt_json_str(m, "error-desc", failed ? "no reason given" : "it does not go on"), 300);
-      PT_SET(error, PT_ERR_INTERNAL, "its memory could not be transferred: %s", why);
-      return false;
-    }
-    g_usleep(POLL_USEC);
-  }
 }
 
 /* ---- hibernate ---- */
@@ -259,8 +186,9 @@ save(const PtHost *host, const char *id, PtQmp *q, GError **error)
     pt_error_errno(error, errno, "%s", part);
     return false;
   }
-  bool ok = keep_plan(host, id, q, error) && prepare_transfer(q, fd, error) && pt_qmp_do(q, "stop", NULL, ANSWER, error) &&
-            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", FILE_OF_SET), ANSWER, error) && wait_transfer(q, error) &&
+  bool ok = keep_plan(host, id, q, error) && pt_qemu_transfer(q, fd, "mapped-ram", error) &&
+            pt_qmp_do(q, "stop", NULL, PT_QEMU_ANSWER, error) &&
+            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) && pt_qemu_transferred(q, error) &&
             settle_file(host, id, fd, error);
   close(fd);
   return ok;
@@ -275,21 +203,27 @@ pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, co
   *ret = (PtSleep){ .durable = true };
   if (!room(host, id, &ret->freed, error) || (was && !pt_container_pause(c, id, false, error)))
     return false;
-  g_autoptr(PtQmp) q = open_qmp(c, id, error);
+  g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
   bool ok = q && save(host, id, q, error);
   if (!ok) {
     pt_machine_forget(c, id, NULL);
     if (q)
-      pt_qmp_do(q, "cont", NULL, ANSWER, NULL); /* QEMU may be gone: then its end is what will be told */
+      pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, NULL); /* QEMU may be gone: then its end is what will be told */
     if (was)
       pt_container_pause(c, id, true, NULL);
     return false;
   }
-  pt_qmp_do(q, "quit", NULL, ANSWER, NULL);
+  pt_qmp_do(q, "quit", NULL, PT_QEMU_ANSWER, NULL);
   return pt_container_stop(c, id, spec, image, 0, NULL, error);
 }
 
 /* ---- resume ---- */
+
+static bool
+status_is(json_t *answer, const char *status)
+{
+  return strcmp(pt_json_str(answer, "status", ""), status) == 0;
+}
 
 /* From here on nothing is saved any more. */
 static bool
@@ -319,8 +253,8 @@ bring_in(const PtHost *host, const char *id, PtQmp *q, GError **error)
     pt_error_errno(error, errno, "%s", path);
     return false;
   }
-  bool ok = prepare_transfer(q, fd, error) &&
-            pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", FILE_OF_SET), ANSWER, error);
+  bool ok = pt_qemu_transfer(q, fd, "mapped-ram", error) &&
+            pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error);
   close(fd);
   return ok;
 }
@@ -329,26 +263,26 @@ bring_in(const PtHost *host, const char *id, PtQmp *q, GError **error)
 static bool
 go_on(const PtHost *host, const char *id, PtQmp *q, GError **error)
 {
-  g_autoptr(json_t) status = pt_qmp_run(q, "query-status", NULL, ANSWER, error);
-  g_autoptr(json_t) transfer = status ? pt_qmp_run(q, "query-migrate", NULL, ANSWER, error) : NULL;
+  g_autoptr(json_t) status = pt_qmp_run(q, "query-status", NULL, PT_QEMU_ANSWER, error);
+  g_autoptr(json_t) transfer = status ? pt_qmp_run(q, "query-migrate", NULL, PT_QEMU_ANSWER, error) : NULL;
 
   if (!transfer)
     return false;
   if (status_is(status, "inmigrate")) {
     bool begun = json_object_get(transfer, "status") && !status_is(transfer, "none");
-    if ((!begun && !bring_in(host, id, q, error)) || !wait_transfer(q, error))
+    if ((!begun && !bring_in(host, id, q, error)) || !pt_qemu_transferred(q, error))
       return false;
   } else if (!status_is(status, "running") && (status_is(transfer, "active") || status_is(transfer, "setup"))) {
-    pt_qmp_do(q, "migrate_cancel", NULL, ANSWER, NULL); /* a hibernation that was cut off */
+    pt_qmp_do(q, "migrate_cancel", NULL, PT_QEMU_ANSWER, NULL); /* a hibernation that was cut off */
   }
-  return use_up(host, id, error) && pt_qmp_do(q, "cont", NULL, ANSWER, error);
+  return use_up(host, id, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error);
 }
 
 bool
 pt_machine_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
 {
   const PtHost *host = pt_containers_host(c);
-  g_autoptr(PtQmp) q = open_qmp(c, id, error);
+  g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
 
   (void)spec;
   (void)image;

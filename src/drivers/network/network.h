@@ -62,3 +62,6 @@ typedef struct PtNetDriver {
 } PtNetDriver;
 
 extern const PtNetDriver pt_net_bridge;
+
+/* In the namespace of `pid`: the tap that `owner` may open, up, and joined to nothing. */
+bool pt_net_tap_alone(pid_t pid, const char *tap, uid_t owner, GError **error);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "drivers/network/netlink.h"
 #include "drivers/network/netns.h"
+#include "drivers/network/network.h"
 
 #define WIRE "wire"
 
@@ -51,6 +52,29 @@ settings(int ns, GError **error)
       return false;
   }
   return true;
+}
+
+bool
+pt_net_tap_alone(pid_t pid, const char *tap, uid_t owner, GError **error)
+{
+  char path[32];
+  int back;
+
+  g_snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+  int ns = open(path, O_RDONLY | O_CLOEXEC);
+  if (ns < 0) {
+    pt_error_errno(error, errno, "%s", path);
+    return false;
+  }
+  bool ok = settings(ns, error) && (back = pt_netns_enter(ns, error)) >= 0;
+  if (ok) {
+    ok = make(tap, owner, error);
+    pt_netns_leave(back);
+  }
+  g_autoptr(PtNl) nl = ok ? pt_nl_open(ns, error) : NULL;
+  ok = nl && pt_nl_link_up(nl, tap, error);
+  close(ns);
+  return ok;
 }
 
 bool

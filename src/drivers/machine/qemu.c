@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A machine's state is moved between QEMU and a file of ours by QEMU's own migration. QEMU gets the file as a descriptor in a set
+ * (its docs/interop/qmp: add-fd), so it opens nothing by name. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "drivers/machine/internal.h"
+
+#define STALLED (60 * G_USEC_PER_SEC) /* without a byte more: something is wrong */
+#define POLL_USEC 3000
+#define FDSET 1 /* of PT_QEMU_FILE */
+#define BANDWIDTH ((gint64)1 << 40) /* bytes a second: unlimited; QEMU's default is meant for networks */
+
+bool
+pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error)
+{
+  json_t *caps = json_pack("[{s:s, s:b}]", "capability", capability, "state", 1);
+
+  return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", FDSET), fd, PT_QEMU_ANSWER, error) &&
+         pt_qmp_do(q, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", caps), PT_QEMU_ANSWER, error) &&
+         pt_qmp_do(q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)BANDWIDTH), PT_QEMU_ANSWER, error);
+}
+
+static bool
+status_is(json_t *answer, const char *status)
+{
+  return strcmp(pt_json_str(answer, "status", ""), status) == 0;
+}
+
+bool
+pt_qemu_transferred(PtQmp *q, GError **error)
+{
+  gint64 moved = -1, since = pt_mono();
+
+  for (;;) {
+    g_autoptr(json_t) m = pt_qmp_run(q, "query-migrate", NULL, PT_QEMU_ANSWER, error);
+    if (!m)
+      return false;
+    if (status_is(m, "completed"))
+      return true;
+    gint64 now = pt_json_int(json_object_get(m, "ram"), "transferred", 0);
+    if (now != moved) {
+      moved = now;
+      since = pt_mono();
+    }
+    bool failed = status_is(m, "failed") || status_is(m, "cancelled");
+    if (failed || pt_mono() - since > STALLED) {
+      g_autofree char *why = pt_text_safe(pt_json_str(m, "error-desc", failed ? "no reason given" : "it does not go on"), 300);
+      PT_SET(error, PT_ERR_INTERNAL, "its memory could not be transferred: %s", why);
+      return false;
+    }
+    g_usleep(POLL_USEC);
+  }
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The templates of this node's machines (drivers/machine/template.h): STATE/templates/<key>, and the volume "template-<key>" in the pool.
+ *
+ * Theory of operation. The first machine of a kind boots; after it has started, a thread of ours boots another one that nobody sees
+ * and saves it at its idle point. Machines with the same key that have no disk yet are copies of that from then on. A template has no
+ * record: its directory is there under its name only when it is whole, and whatever else is found at the start is removed. One that
+ * does not work is removed too, and the machine boots as if there had been none: nothing depends on templates but speed. */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fcntl.h>
+#include "base/clock.h"
+#include "base/dir.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "drivers/machine/template.h"
+#include "node/agent_impl.h"
+#include "sys/path.h"
+
+#define TEMPLATES_MAX 8                     /* the one that was used longest ago makes room */
+#define VOLUME_PREFIX "template-"
+#define BOOT_WAIT (300 * G_USEC_PER_SEC)
+#define IDLE_AFTER (3 * G_USEC_PER_SEC)     /* what starts behind "ready" has settled by then */
+#define LOOK_MSEC 200
+#define SHARE 10                            /* of the processors, of 100: whoever waits for a machine comes first */
+
+struct PtTemplates {
+  PtAgent *agent;
+  char *dir;
+  GMutex lock;
+  GHashTable *in_use; /* key → users (GUINT), that are being copied right now */
+  GHashTable *known;  /* keys that are being made, or could not be made */
+  GThreadPool *maker;
+  int stopping;       /* atomic */
+};
+
+typedef struct Job {
+  char *key;
+  PtInstance *spec;
+} Job;
+
+static char *
+volume_of(const char *key)
+{
+  return g_strconcat(VOLUME_PREFIX, key, NULL);
+}
+
+/* The directory first: without it nobody takes the volume. */
+static void
+drop(PtTemplates *t, const char *key)
+{
+  g_autoptr(GError) err = NULL;
+  g_autofree char *volume = volume_of(key);
+  int fd = open(t->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+  if (fd >= 0 && !pt_path_remove(fd, key, true, &err))
+    pt_log_warn("node", "template %s: %s", key, err->message);
+  if (fd >= 0)
+    close(fd);
+  g_clear_error(&err);
+  if (!pt_pool_local.remove(t->agent->pool, volume, &err))
+    pt_log_warn("node", "template %s: %s", key, err->message);
+}
+
+bool
+pt_template_volume(PtAgent *a, const char *volume)
+{
+  if (!a->templates || !g_str_has_prefix(volume, VOLUME_PREFIX))
+    return false;
+  g_autofree char *dir = g_build_filename(a->templates->dir, volume + strlen(VOLUME_PREFIX), NULL);
+  return g_file_test(dir, G_FILE_TEST_IS_DIR);
+}
+
+/* ---- copies ---- */
+
+static void
+count(PtTemplates *t, const char *key, int change)
+{
+  guint users = GPOINTER_TO_UINT(g_hash_table_lookup(t->in_use, key));
+
+  if (users + (guint)change == 0)
+    g_hash_table_remove(t->in_use, key);
+  else
+    g_hash_table_insert(t->in_use, g_strdup(key), GUINT_TO_POINTER(users + (guint)change));
+}
+
+char *
+pt_template_take(PtAgent *a, const char *key, const PtInstance *spec)
+{
+  PtTemplates *t = a->templates;
+  g_autoptr(GError) err = NULL;
+  g_autofree char *volume = volume_of(key), *dir = g_build_filename(t->dir, key, NULL);
+
+  g_mutex_lock(&t->lock);
+  bool there = g_file_test(dir, G_FILE_TEST_IS_DIR);
+  if (there)
+    count(t, key, 1);
+  g_mutex_unlock(&t->lock);
+  if (!there)
+    return NULL;
+  utimensat(AT_FDCWD, dir, NULL, 0);
+  if (pt_pool_local.clone(a->pool, volume, spec->volume, &err))
+    return g_steal_pointer(&dir);
+  pt_log_warn("node", "template %s: %s", key, err->message);
+  pt_template_done(a, key, false);
+  return NULL;
+}
+
+void
+pt_template_done(PtAgent *a, const char *key, bool works)
+{
+  PtTemplates *t = a->templates;
+
+  g_mutex_lock(&t->lock);
+  count(t, key, -1);
+  if (!works && !g_hash_table_contains(t->in_use, key)) {
+    drop(t, key);
+    g_hash_table_add(t->known, g_strdup(key));
+  }
+  g_mutex_unlock(&t->lock);
+}
+
+char *
+pt_template_key(PtAgent *a, const PtInstance *spec, const PtImage *image, const char *kernel, const char *kernel_digest)
+{
+  PtContainerStart start = { .spec = spec, .image = image, .kernel = kernel };
+  const char *rule = a->host->templates;
+
+  if (!a->templates || !rule || strcmp(rule, "off") == 0)
+    return NULL;
+  return pt_machine_template_key(&start, a->host, kernel_digest, strcmp(rule, "space") == 0 ? spec->space : NULL);
+}
+
+/* ---- making one ---- */
+
+static void
+job_free(Job *j)
+{
+  g_free(j->key);
+  pt_instance_free(j->spec);
+  g_free(j);
+}
+
+static bool
+alone(pid_t pid, void *data, GError **error)
+{
+  return pt_net_tap_alone(pid, PT_ENGINE_TAP, (uid_t) * (const gint64 *)data, error);
+}
+
+/* Until the guest is up and idle. */
+static bool
+wait_idle(PtTemplates *t, const PtInstance *spec, int ready, GError **error)
+{
+  gint64 end = pt_mono() + BOOT_WAIT, idle = 0;
+
+  while (pt_mono() < end && !g_atomic_int_get(&t->stopping)) {
+    struct pollfd p = { .fd = ready, .events = POLLIN };
+    PtContainerState state;
+
+    poll(&p, idle ? 0 : 1, LOOK_MSEC);
+    if (!pt_container_state(t->agent->containers, spec->id, &state, error) || !state.running) {
+      if (error && !*error)
+        PT_SET(error, PT_ERR_INTERNAL, "it ended while it booted");
+      return false;
+    }
+    if (!idle && pt_container_ready(t->agent->containers, spec->id, spec))
+      idle = pt_mono() + IDLE_AFTER;
+    if (idle && pt_mono() > idle)
+      return true;
+  }
+  PT_SET(error, g_atomic_int_get(&t->stopping) ? PT_ERR_CANCELLED : PT_ERR_TIMEOUT, "it is not up");
+  return false;
+}
+
+static bool
+boot_and_save(PtTemplates *t, const PtContainerStart *base, GError **error)
+{
+  PtAgent *a = t->agent;
+  PtContainerStart start = *base;
+  int ready = -1;
+
+  start.ret_ready = &ready;
+  if (!pt_machine_template_begin(&start, a->host, start.template_dir, error) || !pt_engine_machine.start(a->containers, &start, error))
+    return false;
+  bool ok = wait_idle(t, start.spec, ready, error) && pt_machine_template_save(a->containers, start.spec->id, start.template_dir, error);
+  if (ready >= 0)
+    close(ready);
+  pt_container_stop(a->containers, start.spec->id, NULL, NULL, 0, NULL, NULL);
+  return ok;
+}
+
+static bool
+make_with(PtTemplates *t, const Job *j, const PtImage *image, gint64 idbase, const char *part, GError **error)
+{
+  PtAgent *a = t->agent;
+  g_autofree char *kernel = NULL, *digest = NULL, *file = pt_images_file(a->images, j->spec->image, error);
+  g_autofree char *volume = NULL;
+
+  if (!file || !pt_agent_kernel(a, image->arch, &kernel, &digest, error))
+    return false;
+  if (kernel && pt_pool_local.create(a->pool, j->spec->volume, j->spec->disk, error))
+    volume = pt_pool_local.expose(a->pool, j->spec->volume, (uid_t)idbase, error);
+  PtContainerStart start = { .spec = j->spec, .image = image, .idbase = idbase, .image_file = file, .volume_file = volume, .kernel = kernel,
+                             .domain = "internal", .plug = alone, .plug_data = &idbase, .template_dir = part, .template_make = true };
+  bool ok = volume && boot_and_save(t, &start, error);
+  g_autoptr(GError) err = NULL;
+  if (!pt_container_clear(a->containers, j->spec->id, true, &err))
+    pt_log_warn("node", "a template's machine: %s", err->message);
+  pt_pool_local.detach(a->pool, j->spec->volume, NULL);
+  if (digest)
+    pt_images_unmount(a->images, digest);
+  return ok;
+}
+
+/* With the lock held. */
+static void
+make_room(PtTemplates *t)
+{
+  g_autoptr(GDir) d = g_dir_open(t->dir, 0, NULL);
+  g_autofree char *oldest = NULL;
+  gint64 age = G_MAXINT64;
+  guint n = 0;
+
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    g_autofree char *path = g_build_filename(t->dir, name, NULL);
+    struct stat st;
+    if (*name == '.' || stat(path, &st) < 0)
+      continue;
+    n++;
+    if (st.st_mtime < age && !g_hash_table_contains(t->in_use, name)) {
+      age = st.st_mtime;
+      g_free(oldest);
+      oldest = g_strdup(name);
+    }
+  }
+  if (n >= TEMPLATES_MAX && oldest)
+    drop(t, oldest);
+}
+
+static bool
+make(PtTemplates *t, Job *j, GError **error)
+{
+  g_autofree char *name = g_strdup_printf(".%s", j->key), *part = g_build_filename(t->dir, name, NULL);
+  g_autofree char *path = g_build_filename(t->dir, j->key, NULL);
+  g_autoptr(PtImage) image = pt_agent_image(t->agent, j->spec->image, error);
+  gint64 idbase = image ? pt_agent_take_ids(t->agent) : 0;
+
+  if (!idbase) {
+    if (image)
+      PT_SET(error, PT_ERR_OVER_QUOTA, "no range of user ids is left");
+    return false;
+  }
+  bool ok = pt_dir_make(part, 0700, error) && make_with(t, j, image, idbase, part, error);
+  pt_agent_release_ids(t->agent, idbase);
+  g_mutex_lock(&t->lock);
+  if (ok) {
+    make_room(t);
+    ok = rename(part, path) == 0;
+    if (!ok)
+      pt_error_errno(error, errno, "%s", path);
+  }
+  if (!ok) {
+    drop(t, name);
+    pt_pool_local.remove(t->agent->pool, j->spec->volume, NULL);
+  }
+  g_mutex_unlock(&t->lock);
+  return ok;
+}
+
+static void
+run_job(gpointer data, gpointer templates)
+{
+  Job *j = data;
+  PtTemplates *t = templates;
+  g_autoptr(GError) err = NULL;
+
+  if (!g_atomic_int_get(&t->stopping)) {
+    if (make(t, j, &err)) {
+      pt_log_info("node", "template %s: made for image %s", j->key, j->spec->image_name ? j->spec->image_name : j->spec->image);
+      g_mutex_lock(&t->lock);
+      g_hash_table_remove(t->known, j->key);
+      g_mutex_unlock(&t->lock);
+    } else if (!g_error_matches(err, PT_ERROR, PT_ERR_CANCELLED)) {
+      pt_log_warn("node", "template %s: not made: %s", j->key, err->message);
+    }
+  }
+  job_free(j);
+}
+
+void
+pt_template_want(PtAgent *a, const char *key, const PtInstance *like)
+{
+  PtTemplates *t = a->templates;
+
+  g_mutex_lock(&t->lock);
+  bool wanted = g_hash_table_add(t->known, g_strdup(key));
+  g_mutex_unlock(&t->lock);
+  if (!wanted)
+    return;
+  Job *j = g_new0(Job, 1);
+  j->key = g_strdup(key);
+  PtInstance *s = j->spec = pt_record_copy(&pt_instance_type, like);
+  g_free(s->id);
+  s->id = pt_id_new();
+  g_free(s->name);
+  s->name = g_strdup("template");
+  g_free(s->volume);
+  s->volume = volume_of(key);
+  g_clear_pointer(&s->address, g_free);
+  g_clear_pointer(&s->address6, g_free);
+  g_clear_pointer(&s->ports, g_ptr_array_unref);
+  s->priority = SHARE;
+  g_thread_pool_push(t->maker, j, NULL);
+}
+
+/* ---- the keeper ---- */
+
+void
+pt_templates_forget(PtAgent *a)
+{
+  PtTemplates *t = a->templates;
+  g_autoptr(GDir) d = t ? g_dir_open(t->dir, 0, NULL) : NULL;
+
+  if (!t)
+    return;
+  g_mutex_lock(&t->lock);
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    if (*name != '.' && !g_hash_table_contains(t->in_use, name))
+      drop(t, name);
+  }
+  g_mutex_unlock(&t->lock);
+}
+
+PtTemplates *
+pt_templates_new(PtAgent *a, GError **error)
+{
+  g_autofree char *dir = g_build_filename(a->host->state, "templates", NULL);
+
+  if (!pt_dir_make(dir, 0700, error))
+    return NULL;
+  PtTemplates *t = g_new0(PtTemplates, 1);
+  t->agent = a;
+  t->dir = g_steal_pointer(&dir);
+  g_mutex_init(&t->lock);
+  t->in_use = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  t->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  t->maker = g_thread_pool_new(run_job, t, 1, FALSE, NULL);
+  g_autoptr(GDir) d = g_dir_open(t->dir, 0, NULL);
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    if (*name == '.')
+      drop(t, name);
+  }
+  return t;
+}
+
+void
+pt_templates_free(PtTemplates *t)
+{
+  if (!t)
+    return;
+  g_atomic_int_set(&t->stopping, 1);
+  g_thread_pool_free(t->maker, FALSE, TRUE);
+  g_hash_table_unref(t->in_use);
+  g_hash_table_unref(t->known);
+  g_mutex_clear(&t->lock);
+  g_free(t->dir);
+  g_free(t);
+}

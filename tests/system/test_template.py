@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Templates: the second machine of an image is a copy of a booted one, and is somebody else all the same."""
+import re
+import time
+
+import pytest
+from daemon import Daemon, wait_for
+
+# Read before anything else runs in it: what it was woken as.
+LOOK = "hostname; cat /etc/hostname /etc/machine-id; cat /sys/class/net/eth0/address; ip -o -4 address show eth0; head -c 16 /dev/urandom | od -An -tx1; date +%s"
+
+
+@pytest.fixture
+def d():
+    one = Daemon("template", templates="space").start()
+    yield one
+    one.destroy()
+
+
+def made(d):
+    log = d.log.read_text()
+    assert "not made" not in log, log[-2000:]
+    return log.count(": made for image")
+
+
+def look(d, name):
+    host, file, machine, mac, address, *rest = d.cli("exec", name, "--", "/bin/sh", "-c", LOOK).stdout.splitlines()
+    i = d.instance(name)
+    assert (host, file) == (name, name) and mac == i["mac"] and f" {i['address']}/" in address
+    now = int(d.cli("exec", name, "--", "date", "+%s").stdout)
+    assert abs(time.time() - now) < 30, "its clock is another's"
+    return machine, rest[0]
+
+
+def test_copies_are_others(d):
+    d.cli("launch", "debian", "first", "--kind", "machine", "--memory", "256M", "--disk", "2G", "--wait")
+    d.cli("delete", "first", "--force")
+    wait_for("a template is made", lambda: made(d) == 1, 240)
+    templates = list((d.state / "templates").iterdir())
+    assert len(templates) == 1 and {p.name for p in templates[0].iterdir()} == {"memory", "state"}
+    assert templates[0].stat().st_mode & 0o777 == 0o700
+    d.cli("space", "create", "other")
+    for name in ("one", "two"):
+        d.cli("launch", "debian", name, "--kind", "machine", "--memory", "256M", "--disk", "2G", "--wait")
+    one, two = look(d, "one"), look(d, "two")
+    assert one[0] != two[0] and one[1] != two[1], "two copies of one"
+    assert made(d) == 1
+    assert re.fullmatch("[0-9a-f]{32}", one[0])
+
+    # Its disk is its own, and it is the same machine after a stop, by a boot.
+    d.cli("exec", "one", "--", "/bin/sh", "-c", "echo mine > /root/file; sync")
+    assert d.cli("exec", "two", "--", "cat", "/root/file", check=False).returncode != 0
+    d.kill()
+    d.start()
+    assert look(d, "one")[0] == one[0]
+
+    # A template that does not work is no obstacle.
+    (templates[0] / "state").write_bytes(b"nothing of the kind")
+    d.cli("launch", "debian", "three", "--kind", "machine", "--memory", "256M", "--disk", "2G", "--wait")
+    assert "it boots instead" in d.log.read_text() and not templates[0].exists()
+    look(d, "three")
+    for name in ("one", "two", "three"):
+        d.cli("delete", name, "--force")
+    d.is_clean()
