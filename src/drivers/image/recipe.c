@@ -172,16 +172,13 @@ load(const char *name, GPtrArray *chain, GString *packages, PtImage *image, GErr
 #define FOREIGN "/opt/recipe/foreign.sh"
 #define FOREIGN_PATH "/.native/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* These hooks come behind those of merged-usr: the second one mends what the package usr-is-merged takes away there. */
 static void
-add_foreign(GPtrArray *argv, const PtArch *arch, const char *rule)
+add_foreign(GPtrArray *argv, const char *rule)
 {
   static const char *const hooks[] = { "--extract-hook=sh " FOREIGN " enter \"$1\"", "--essential-hook=sh " FOREIGN " enter \"$1\"",
                                        "--aptopt=DPkg::Path \"" FOREIGN_PATH "\"" };
 
-  if (arch == pt_arch_host())
-    return;
-  add(argv, "--architectures=%s", arch->debian);
-  add(argv, "--skip=check/qemu");
   for (guint i = 0; rule && i < G_N_ELEMENTS(hooks); i++)
     add(argv, "%s", hooks[i]);
 }
@@ -203,7 +200,10 @@ apt_options(GPtrArray *argv, const PtArch *arch, const char *rule, GError **erro
     add(argv, "%s", *a);
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
-  add_foreign(argv, arch, rule);
+  if (arch != pt_arch_host()) {
+    add(argv, "--architectures=%s", arch->debian);
+    add(argv, "--skip=check/qemu");
+  }
   g_autoptr(GPtrArray) options = pt_apt_options(dump);
   for (guint i = 0; i < options->len; i++)
     add(argv, "--aptopt=%s", (char *)g_ptr_array_index(options, i));
@@ -235,6 +235,7 @@ command(const PtApt *apt, const PtArch *arch, const char *rule, const GPtrArray 
     return NULL;
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
+  add_foreign(argv, rule);
   add(argv, "--include=%s", packages);
   /* The overlay and the finishing script of each recipe, the lowest first. $1 is the tree. */
   for (guint i = 0; i < chain->len; i++) {
