@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/export.h"
 #include "cli/launch.h"
+#include "cli/list.h"
 #include "cli/operation.h"
 #include "cli/output.h"
 #include "cli/upload.h"
@@ -51,49 +52,38 @@ what_it_is(const json_t *i)
   return g_strdup(pt_json_bool(i, "desktop", false) ? "desktop" : pt_json_str(i, "init", "system"));
 }
 
+static void
+image_row(PtTable *t, const json_t *i)
+{
+  const char *digest = pt_json_str(i, "digest", "");
+  g_autofree char *first = image_name(i), *all = join_strings(json_object_get(i, "names")), *size = pt_member_size(i, "size"),
+                  *age = pt_since(pt_json_str(i, "created", NULL)),
+                  *begin = g_strndup(g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest, 12),
+                  *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by"))),
+                  *kinds = join_strings(json_object_get(i, "kinds")), *what = what_it_is(i);
+  const char *cells[] = { *all ? all : first,
+                          begin,
+                          size,
+                          age,
+                          pt_json_str(i, "arch", ""),
+                          what,
+                          kinds,
+                          used };
+
+  pt_table_add(t, cells);
+}
+
 static int
 run_list(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = { "NAME", "DIGEST", "SIZE", "AGE", "ARCH", "WHAT", "RUNS AS", "USED BY", NULL };
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *i;
+  const PtList list = {
+    .headings = headings, .name = image_name, .row = image_row,
+    .none = "There are no images yet. Build one:  portena image build desktop   (all: portena image recipes)",
+  };
 
   (void)args;
-  if (!pt_cli_call(cli, "GET", "/v1/images", NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, i) {
-    const char *digest = pt_json_str(i, "digest", "");
-    g_autofree char *first = image_name(i), *all = join_strings(json_object_get(i, "names")), *size = pt_member_size(i, "size"),
-                    *age = pt_since(pt_json_str(i, "created", NULL)),
-                    *begin = g_strndup(g_str_has_prefix(digest, "sha256:") ? digest + 7 : digest, 12),
-                    *used = g_strdup_printf("%d", (int)json_array_size(json_object_get(i, "used_by"))),
-                    *kinds = join_strings(json_object_get(i, "kinds")), *what = what_it_is(i);
-    const char *cells[] = { *all ? all : first,
-                            begin,
-                            size,
-                            age,
-                            pt_json_str(i, "arch", ""),
-                            what,
-                            kinds,
-                            used };
-    if (cli->quiet)
-      pt_say("%s", first);
-    else
-      pt_table_add(t, cells);
-  }
-  if (cli->quiet)
-    return 0;
-  if (pt_table_rows(t) == 0)
-    pt_note(cli, "There are no images yet. Build one:  portena image build desktop   (all: portena image recipes)");
-  else
-    pt_table_print(t, cli);
-  return 0;
+  return pt_list_show(cli, "/v1/images", &list, error);
 }
 
 static int
@@ -138,34 +128,24 @@ run_show(PtCli *cli, const PtArgs *args, GError **error)
   return 0;
 }
 
+static void
+recipe_row(PtTable *t, const json_t *r)
+{
+  g_autofree char *name = pt_safe(pt_json_str(r, "name", ""));
+  const char *cells[] = { name, json_is_string(json_object_get(r, "image")) ? "yes" : "no",
+                          pt_json_str(r, "description", "") };
+
+  pt_table_add(t, cells);
+}
+
 static int
 run_recipes(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = { "RECIPE", "BUILT", "DESCRIPTION", NULL };
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *r;
+  const PtList list = { .headings = headings, .key = "name", .row = recipe_row };
 
   (void)args;
-  if (!pt_cli_call(cli, "GET", "/v1/images/recipes", NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, r) {
-    g_autofree char *name = pt_safe(pt_json_str(r, "name", ""));
-    const char *cells[] = { name, json_is_string(json_object_get(r, "image")) ? "yes" : "no",
-                            pt_json_str(r, "description", "") };
-    if (cli->quiet)
-      pt_say("%s", name);
-    else
-      pt_table_add(t, cells);
-  }
-  if (!cli->quiet)
-    pt_table_print(t, cli);
-  return 0;
+  return pt_list_show(cli, "/v1/images/recipes", &list, error);
 }
 
 /* The image that an operation made; without a `name` the server gave it one. */

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/list.h"
 #include "cli/operation.h"
 #include "cli/output.h"
 #include "model/instance.h"
@@ -239,43 +240,29 @@ volume_size(const json_t *v)
   return g_strdup_printf("%s (%s until the next start)", size, actual);
 }
 
+static void
+volume_row(PtTable *t, const json_t *v)
+{
+  g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"), *age = pt_since(pt_json_str(v, "created", NULL)),
+                  *id = pt_safe(pt_json_str(v, "id", ""));
+  const char *cells[] = {
+    pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, pt_json_str(v, "pool", ""), age, id
+  };
+
+  pt_table_add(t, cells);
+}
+
 static int
 run_volumes(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = { "NAME", "COMPUTER", "SIZE", "USED", "POOL", "AGE", "ID", NULL };
   const char *space = pt_args_nth(args, 0) ? pt_args_nth(args, 0) : pt_cli_space(cli, error);
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *v;
 
   if (!space || !pt_name_check("space", space, error))
     return -1;
-  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes", space);
-  if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, v) {
-    g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"),
-                    *age = pt_since(pt_json_str(v, "created", NULL)), *id = pt_safe(pt_json_str(v, "id", ""));
-    const char *cells[] = {
-      pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, pt_json_str(v, "pool", ""), age, id
-    };
-    if (cli->quiet)
-      pt_say("%s", id);
-    else
-      pt_table_add(t, cells);
-  }
-  if (cli->quiet)
-    return 0;
-  if (pt_table_rows(t) == 0)
-    pt_note(cli, "Space %s has no volumes.", space);
-  else
-    pt_table_print(t, cli);
-  return 0;
+  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes", space), *none = g_strdup_printf("Space %s has no volumes.", space);
+  const PtList list = { .headings = headings, .key = "id", .row = volume_row, .none = none };
+  return pt_list_show(cli, path, &list, error);
 }
 
 /* A volume by id, by its own name or by the computer whose root it is. A new reference. */

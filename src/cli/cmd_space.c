@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/list.h"
 #include "cli/operation.h"
 #include "cli/output.h"
 #include "model/space.h"
@@ -25,47 +26,36 @@ use_of(const json_t *space, const char *key)
   return l > 0 ? g_strdup_printf("%s of %s", a, b) : g_strdup(a);
 }
 
+static void
+space_row(PtTable *t, const json_t *s)
+{
+  g_autofree char *name = pt_safe(pt_json_str(s, "name", "")), *instances = use_of(s, "instances"),
+                  *cpu = use_of(s, "cpu"), *memory = use_of(s, "memory"), *disk = use_of(s, "disk");
+  const char *cells[] = { name,
+                          pt_json_str(s, "role", ""),
+                          instances,
+                          cpu,
+                          memory,
+                          disk,
+                          pt_json_str(s, "subnet", ""),
+                          pt_json_str(s, "description", "") };
+
+  pt_table_add(t, cells);
+}
+
 static int
 run_list(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = {
     "NAME", "ROLE", "COMPUTERS", "CPU", "MEMORY", "DISK", "SUBNET", "DESCRIPTION", NULL
   };
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *s;
+  const PtList list = {
+    .headings = headings, .key = "name", .row = space_row,
+    .none = "There are no spaces yet. Make one:  portena space create NAME",
+  };
 
   (void)args;
-  if (!pt_cli_call(cli, "GET", "/v1/spaces", NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, s) {
-    g_autofree char *name = pt_safe(pt_json_str(s, "name", "")), *instances = use_of(s, "instances"),
-                    *cpu = use_of(s, "cpu"), *memory = use_of(s, "memory"), *disk = use_of(s, "disk");
-    const char *cells[] = { name,
-                            pt_json_str(s, "role", ""),
-                            instances,
-                            cpu,
-                            memory,
-                            disk,
-                            pt_json_str(s, "subnet", ""),
-                            pt_json_str(s, "description", "") };
-    if (cli->quiet)
-      pt_say("%s", name);
-    else
-      pt_table_add(t, cells);
-  }
-  if (cli->quiet)
-    return 0;
-  if (pt_table_rows(t) == 0)
-    pt_note(cli, "There are no spaces yet. Make one:  portena space create NAME");
-  else
-    pt_table_print(t, cli);
-  return 0;
+  return pt_list_show(cli, "/v1/spaces", &list, error);
 }
 
 static const char *

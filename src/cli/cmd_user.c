@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/list.h"
 #include "cli/output.h"
 
 /* A password typed twice at a terminal, or one line of a pipe. */
@@ -46,38 +47,28 @@ user_path(const char *name, const char *suffix, GError **error)
   return g_strconcat(base, suffix, NULL);
 }
 
+static void
+user_row(PtTable *t, const json_t *u)
+{
+  g_autofree char *name = pt_safe(pt_json_str(u, "name", "")), *last = pt_when(pt_json_str(u, "last_login", NULL));
+  const char *cells[] = { name,
+                          pt_json_str(u, "full_name", ""),
+                          pt_json_bool(u, "admin", false) ? "yes" : "",
+                          pt_json_bool(u, "totp", false) ? "yes" : "",
+                          pt_json_bool(u, "disabled", false) ? "disabled" : "active",
+                          last };
+
+  pt_table_add(t, cells);
+}
+
 static int
 run_list(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = { "NAME", "FULL NAME", "ADMIN", "SECOND FACTOR", "STATE", "LAST LOGIN", NULL };
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *u;
+  const PtList list = { .headings = headings, .key = "name", .row = user_row };
 
   (void)args;
-  if (!pt_cli_call(cli, "GET", "/v1/users", NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, u) {
-    g_autofree char *name = pt_safe(pt_json_str(u, "name", "")), *last = pt_when(pt_json_str(u, "last_login", NULL));
-    const char *cells[] = { name,
-                            pt_json_str(u, "full_name", ""),
-                            pt_json_bool(u, "admin", false) ? "yes" : "",
-                            pt_json_bool(u, "totp", false) ? "yes" : "",
-                            pt_json_bool(u, "disabled", false) ? "disabled" : "active",
-                            last };
-    if (cli->quiet)
-      pt_say("%s", name);
-    else
-      pt_table_add(t, cells);
-  }
-  if (!cli->quiet)
-    pt_table_print(t, cli);
-  return 0;
+  return pt_list_show(cli, "/v1/users", &list, error);
 }
 
 static int
@@ -297,38 +288,28 @@ run_totp(PtCli *cli, const PtArgs *args, GError **error)
 
 /* --- tokens --- */
 
+static void
+token_row(PtTable *t, const json_t *k)
+{
+  g_autofree char *id = pt_safe(pt_json_str(k, "id", "")), *created = pt_when(pt_json_str(k, "created", NULL)),
+                  *expires = pt_when(pt_json_str(k, "expires", NULL)), *used = pt_when(pt_json_str(k, "last_used", NULL));
+  const char *cells[] = {
+    id,   pt_json_str(k, "name", ""),     pt_json_str(k, "kind", ""), pt_json_str(k, "scope", "full"), created, expires,
+    used, pt_json_str(k, "last_from", "")
+  };
+
+  pt_table_add(t, cells);
+}
+
 static int
 run_token_list(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = { "ID", "NAME", "KIND", "SCOPE", "CREATED", "EXPIRES", "LAST USED", "FROM", NULL };
   g_autofree char *self = pt_args_nth(args, 0) ? g_strdup(pt_args_nth(args, 0)) : own_name(cli, error);
   g_autofree char *path = self ? user_path(self, "/tokens", error) : NULL;
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *k;
+  const PtList list = { .headings = headings, .key = "id", .row = token_row };
 
-  if (!path || !pt_cli_call(cli, "GET", path, NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, k) {
-    g_autofree char *id = pt_safe(pt_json_str(k, "id", "")), *created = pt_when(pt_json_str(k, "created", NULL)),
-                    *expires = pt_when(pt_json_str(k, "expires", NULL)), *used = pt_when(pt_json_str(k, "last_used", NULL));
-    const char *cells[] = {
-      id,   pt_json_str(k, "name", ""),     pt_json_str(k, "kind", ""), pt_json_str(k, "scope", "full"), created, expires,
-      used, pt_json_str(k, "last_from", "")
-    };
-    if (cli->quiet)
-      pt_say("%s", id);
-    else
-      pt_table_add(t, cells);
-  }
-  if (!cli->quiet)
-    pt_table_print(t, cli);
-  return 0;
+  return path ? pt_list_show(cli, path, &list, error) : -1;
 }
 
 static int

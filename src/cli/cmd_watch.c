@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/list.h"
 #include "cli/operation.h"
 #include "cli/output.h"
 
@@ -32,42 +33,27 @@ progress_text(const json_t *op)
   return p < 0 ? g_strdup("–") : g_strdup_printf("%" G_GINT64_FORMAT " %%", p / 10);
 }
 
+static void
+op_row(PtTable *t, const json_t *o)
+{
+  g_autofree char *id = pt_safe(pt_json_str(o, "id", "")), *target = object_name(pt_json_str(o, "target", NULL)),
+                  *done = progress_text(o), *age = pt_since(pt_json_str(o, "created", NULL));
+  const char *state = pt_json_str(o, "state", "");
+  const char *cells[] = { id,   pt_json_str(o, "kind", ""), target, state,
+                          done, pt_json_str(o, "user", ""), age,    pt_json_str(o, "step", "") };
+
+  pt_table_add(t, cells);
+  pt_table_look(t, 3, pt_look_of_state(state));
+}
+
 static int
 run_op_list(PtCli *cli, const PtArgs *args, GError **error)
 {
   static const char *const headings[] = { "ID", "KIND", "TARGET", "STATE", "DONE", "USER", "AGE", "STEP", NULL };
-  g_autoptr(PtTable) t = pt_table_new(headings);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *o;
+  const PtList list = { .headings = headings, .key = "id", .row = op_row, .none = "Nothing is under way." };
 
   (void)args;
-  if (!pt_cli_call(cli, "GET", "/v1/operations", NULL, &answer, error))
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, answer);
-    return 0;
-  }
-  json_array_foreach (json_object_get(answer, "items"), n, o) {
-    g_autofree char *id = pt_safe(pt_json_str(o, "id", "")), *target = object_name(pt_json_str(o, "target", NULL)),
-                    *done = progress_text(o), *age = pt_since(pt_json_str(o, "created", NULL));
-    const char *state = pt_json_str(o, "state", "");
-    const char *cells[] = { id,   pt_json_str(o, "kind", ""), target, state,
-                            done, pt_json_str(o, "user", ""), age,    pt_json_str(o, "step", "") };
-    if (cli->quiet) {
-      pt_say("%s", id);
-      continue;
-    }
-    pt_table_add(t, cells);
-    pt_table_look(t, 3, pt_look_of_state(state));
-  }
-  if (cli->quiet)
-    return 0;
-  if (pt_table_rows(t) == 0)
-    pt_note(cli, "Nothing is under way.");
-  else
-    pt_table_print(t, cli);
-  return 0;
+  return pt_list_show(cli, "/v1/operations", &list, error);
 }
 
 static int
