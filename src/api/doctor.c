@@ -68,6 +68,8 @@ check_programs(json_t *items)
     { "swtpm", "is a machine's TPM", "swtpm", WARN },
     { "skopeo", "fetches images from registries", "skopeo", WARN },
     { "umoci", "unpacks what was fetched", "umoci", WARN },
+    { "qemu-img", "converts disks of unmodified systems", "qemu-utils", WARN },
+    { "xorriso", "tells cloud-init in them who they are", "xorriso", WARN },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(programs); i++) {

@@ -131,7 +131,7 @@ def test_rw_refuses_a_symlink(jail, tmp_path):
 
 
 @pytest.mark.parametrize("options", [["--ids", "5"], ["--ids", "-1"], ["--ids", "4294967295"], ["--bogus", "1"], ["--rw", "x"], ["--ro", "/etc=../x"],
-                                     ["--ro", "/etc=/a/../../x"], ["--file-max", "x"], ["--ids"]])
+                                     ["--ro", "/etc=/a/../../x"], ["--file-max", "x"], ["--memory", "x"], ["--ids"]])
 def test_wrong_options(options):
     p = subprocess.run([BUILD / "src/helpers/portena-jail", *options, "--", "true"], capture_output=True, text=True)
     assert p.returncode == 125 and p.stderr
@@ -141,6 +141,7 @@ def test_limits(jail):
     assert jail("head -c 3000 /dev/zero > /work/x", "--file-max", "2000").returncode != 0
     assert (jail.work / "x").stat().st_size == 2000
     assert int(jail("ulimit -c").stdout) == 0
+    assert jail("ulimit -v", "--memory", str(1 << 30)).stdout.strip() == str(1 << 20)
 
 
 def test_all_ends_together(jail):
