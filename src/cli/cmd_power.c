@@ -275,7 +275,7 @@ static const PtOption start_options[] = {
 static const PtOption pause_options[] = { WAIT_OPTIONS, { NULL, 0, NULL, NULL, false } };
 static const PtOption stop_options[] = {
   { "force", 'f', NULL, "Do not wait for what runs inside", false },
-  { "deadline", 0, "TIME", "Time it has to stop by itself (10s)", false },
+  { "deadline", 0, "TIME", "Time it has to stop by itself (10s, a machine 30s)", false },
   WAIT_OPTIONS,
   { NULL, 0, NULL, NULL, false },
 };

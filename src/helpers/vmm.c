@@ -40,7 +40,7 @@ struct vmm v = { .agent = -1, .qmp = -1 };
 static pid_t qemu;
 static const char *tpm;
 
-static void
+void
 complain(const char *what)
 {
   static const char by[] = "portena-vmm: ", end[] = "\r\n";
@@ -223,6 +223,8 @@ on_signals(int fd)
       complain("QEMU was killed");
       _exit(128 + WTERMSIG(status));
     }
+    if (v.failed)
+      _exit(1);
     if (v.ended)
       _exit(v.sig ? (int)(128 + (v.sig & 127)) : (int)(v.status & 255));
     _exit(WEXITSTATUS(status));

@@ -13,6 +13,7 @@ struct vmm {
   bool greeted;      /* the agent has answered our hello */
   bool ended;        /* the guest has said how its command ended: */
   unsigned status, sig;
+  bool failed;       /* it was given up */
 };
 extern struct vmm v;
 
@@ -27,6 +28,7 @@ void qmp_read(void);
 void qmp_powerdown(void);
 
 /* ---- vmm.c ---- */
+void complain(const char *what); /* on the console */
 void say_ready(void);
 void ask_to_end(void);
 bool send_all(int *fd, const void *data, size_t size); /* on failure *fd is closed and -1 */

@@ -8,6 +8,8 @@
 
 #include "helpers/vmm.h"
 
+#define RESETS_MAX 5 /* before it was ever up */
+
 static char line[8192];
 static size_t have;
 static bool dropping, greeted;
@@ -35,6 +37,23 @@ is_event(const char *name)
   return strstr(line, text) != NULL;
 }
 
+/* The agent that knew us is gone. A kernel that panics starts anew at once, and would for ever. */
+static void
+on_reset(void)
+{
+  static int resets;
+
+  if (v.agent < 0)
+    return;
+  if (!v.ready && ++resets >= RESETS_MAX) {
+    v.failed = true;
+    complain("the guest starts again and again and never comes up");
+    command("{\"execute\":\"quit\"}\r\n");
+    return;
+  }
+  agent_hello();
+}
+
 static void
 on_line(void)
 {
@@ -46,8 +65,7 @@ on_line(void)
     if (v.stopping)
       qmp_powerdown();
   } else if (is_event("RESET")) {
-    if (v.agent >= 0)
-      agent_hello(); /* the agent that knew us is gone */
+    on_reset();
   } else if (is_event("RESUME")) {
     agent_time();
   }

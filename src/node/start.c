@@ -421,7 +421,7 @@ pt_unit_stop(PtAgent *a, PtUnit *u, const PtInstance *spec, bool force, GError *
   if (!engine)
     return false;
   g_autoptr(PtImage) image = pt_agent_image(a, spec->image, NULL);
-  gint64 deadline = force ? 0 : (spec->deadline > 0 ? spec->deadline : 10) * G_USEC_PER_SEC;
+  gint64 deadline = force ? 0 : (spec->deadline > 0 ? spec->deadline : spec->kind == PT_KIND_MACHINE ? 30 : 10) * G_USEC_PER_SEC;
   PtContainerState state;
 
   if (pt_container_state(a->containers, spec->id, &state, NULL) && state.paused && !(state.asleep && force) &&

@@ -155,6 +155,16 @@ def test_every_end_of_a_machine(d):
     d.cli("set", "e", "accel=kvm")
     if d.cli("start", "e", check=False).returncode:
         assert "KVM" in d.instance("e")["error"] and "accel=tcg" in d.instance("e")["error"]
+    # What a machine leaves damaged is not mounted by the node's kernel.
+    volume = pathlib.Path(f"/proc/{d.process.pid}/root{d.run}/pool/volumes/{d.instance('e')['volume']}")
+    with open(volume, "r+b") as f:
+        f.seek(1024 + 0x70)
+        f.write(b"\xff" * 400)
+    d.cli("stop", "e", check=False)
+    d.cli("set", "e", "kind=container")
+    assert d.cli("start", "e", check=False).returncode
+    assert "left its file system damaged" in d.instance("e")["error"]
+    assert volume.stat().st_uid != 0
     d.cli("delete", "e", "--force")
     d.is_clean()
 

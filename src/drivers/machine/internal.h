@@ -100,6 +100,8 @@ bool pt_machine_saved(PtContainers *c, const char *id);
 bool pt_machine_forget(PtContainers *c, const char *id, GError **error);
 /* What a running machine is made of, for as long as it runs; and what a hibernated one was, into `plan`. */
 char *pt_machine_plan_path(const PtHost *host, const char *id);
+/* Bytes of a running machine's guest; 0 where that is not known. */
+gint64 pt_machine_plan_memory(const PtContainers *c, const char *id);
 bool pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error);
 bool pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error);
 

@@ -95,7 +95,10 @@ static bool
 machine_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
 {
   PtInstance limits = pt_machine_limits(spec);
+  gint64 has = pt_machine_plan_memory(c, id);
 
+  /* Less than the guest has would be the end of QEMU the moment the guest uses it. */
+  limits.memory = MAX(limits.memory, has + limits.memory - pt_machine_memory(spec));
   return pt_container_limits(c, id, &limits, error);
 }
 

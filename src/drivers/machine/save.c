@@ -54,6 +54,16 @@ pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **er
   return g_file_set_contents(path, text, -1, error);
 }
 
+gint64
+pt_machine_plan_memory(const PtContainers *c, const char *id)
+{
+  g_autofree char *path = pt_machine_plan_path(pt_containers_host(c), id), *text = NULL;
+  gsize size;
+  g_autoptr(json_t) json = g_file_get_contents(path, &text, &size, NULL) ? pt_json_parse_object(text, size, NULL) : NULL;
+
+  return json ? pt_json_int(json, "memory", 0) : 0;
+}
+
 bool
 pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error)
 {
