@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The stream-optimised VMDK of an OVA (VMware, Virtual Disk Format 5.0): a header, grains of 64 KiB deflated each behind a marker, the
- * table of each 512 grains behind them, the directory of tables, a footer (the header, which now knows where the directory is), an end. It is
- * written here and not by qemu-img, whose variant has its tables in front and no footer; ESXi's importer refuses that. */
+ * table of each 512 grains behind them, the directory of tables, a footer (the header, which now knows where the directory is), an
+ * end. It is written here and not by qemu-img, whose variant has its tables in front and no footer; ESXi's importer refuses that. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
