@@ -4,6 +4,7 @@
 builds only those whose recipe has changed since."""
 import hashlib
 import pathlib
+import platform
 import shutil
 import sys
 
@@ -26,7 +27,8 @@ def main():
     shutil.rmtree(IMAGES, ignore_errors=True)
     d = Daemon("images", images=False).start()
     try:
-        for name in sys.argv[1:] or ["debian", "desktop", "kernel", "debian:aarch64", "kernel:aarch64"]:
+        foreign = platform.machine() != "aarch64" and shutil.which("qemu-aarch64-static")
+        for name in sys.argv[1:] or ["debian", "desktop", "kernel", *(["debian:aarch64", "kernel:aarch64"] if foreign else [])]:
             recipe, _, arch = name.partition(":")
             print(d.cli("image", "build", recipe, *(["--arch", arch] if arch else []), timeout=1200).stdout, flush=True)
         d.stop()

@@ -112,7 +112,8 @@ def test_refusals(shared, name):
 
 def test_without_emulator():
     """A server that has none says what to install, and makes nothing."""
-    hide = "mount --bind /dev/null /usr/bin/qemu-aarch64; mount --bind /dev/null /usr/bin/qemu-aarch64-static; exec \"$@\""
+    hide = """for f in /usr/bin/qemu-*; do case $f in *system* | *img | *io | *nbd | *daemon | *pr-helper) ;;
+                *) mount --bind /dev/null "$f" ;; esac; done; exec "$@\""""
     d = Daemon("bare", prefix=["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]).start()
     try:
         for args in (("launch", "debian", "c", "--arch", ARCH), ("image", "build", "debian", "--arch", ARCH)):
