@@ -8,7 +8,7 @@
 static PtMachinePlan
 plan(const PtInstance *spec)
 {
-  PtMachinePlan p = { .spec = spec, .board = pt_machine_board("x86_64"), .program = "/usr/bin/qemu", .cpus = 3, .memory = (gint64)768 << 20,
+  PtMachinePlan p = { .spec = spec, .board = pt_machine_board("x86_64"), .program = "/vm/program", .cpus = 3, .memory = (gint64)768 << 20,
                       .network = true, .uuid = "00000000-0000-4000-8000-000000000000" };
   return p;
 }
@@ -19,7 +19,7 @@ line_of(const PtMachinePlan *p)
 {
   g_auto(GStrv) args = pt_machine_args(p);
 
-  g_assert_cmpstr(args[0], ==, "/usr/bin/qemu");
+  g_assert_cmpstr(args[0], ==, "/vm/program");
   return g_strjoinv(" ", args);
 }
 

@@ -59,6 +59,7 @@ system_tree(const Tree *t, GError **error)
 
   if (!bind(t, "/usr", "/usr", "rbind,ro,nosuid,nodev", error))
     return false;
+  pt_jail_mount(t->mounts, "/usr/local", "tmpfs", "tmpfs", "ro,nosuid,nodev,noexec,size=4k"); /* an administrator's own */
   for (guint i = 0; i < G_N_ELEMENTS(beside_usr); i++) {
     char path[16], target[64];
     struct stat st;
