@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs in the jail beside an apt that has its lists: $1 Debian's name of the architecture, $2 apt's tree. Leaves /work/root.
+# Runs in the jail beside an apt that has its lists: $1 Debian's name of the architecture, $2 apt's tree. Leaves /job/root.
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 arch=$1
-cd /work
+cd /job
 case $arch in
   amd64 | arm64) meta=linux-image-cloud-$arch ;;
   *) meta=linux-image-$arch ;;

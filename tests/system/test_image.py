@@ -197,7 +197,7 @@ def test_systemd_is_a_system(driver, tmp_path):
 HOSTILE = {
     "dotdot": [entry("../escape", b"x")],
     "deep dotdot": [directory("a"), entry("a/../../escape", b"x")],
-    "through a symlink": [entry("out", type=tarfile.SYMTYPE, link="/work"), entry("out/escape", b"x")],
+    "through a symlink": [entry("out", type=tarfile.SYMTYPE, link="/job"), entry("out/escape", b"x")],
     "through a relative symlink": [entry("out", type=tarfile.SYMTYPE, link="../.."), entry("out/escape", b"x")],
     "symlink swapped for a directory": [directory("d"), entry("d", type=tarfile.SYMTYPE, link="/"), entry("d/escape", b"x")],
     "hard link to outside": [entry("h", type=tarfile.LNKTYPE, link="../../../../etc/passwd")],
@@ -222,7 +222,7 @@ def test_hostile_paths(driver, tmp_path, name):
                 if path.is_file() and not path.is_symlink():
                     assert b"root:" not in path.read_bytes()
         driver.clean()
-    for place in (driver.base, driver.state, driver.state / "images", pathlib.Path("/"), pathlib.Path("/work"), tmp_path):
+    for place in (driver.base, driver.state, driver.state / "images", pathlib.Path("/"), pathlib.Path("/job"), tmp_path):
         assert not (place / "escape").exists()
 
 

@@ -133,7 +133,7 @@ static bool
 newest(PtImageWork *w, gint64 *ret_time, gint64 *ret_bytes, GError **error)
 {
   /* -printf alone prints: a name, which may hold anything, never reaches the pipe. */
-  static const char script[] = "find /work/root -xdev ! -newermt \"@$1\" -printf '%Ts %b\\n' | "
+  static const char script[] = "find /job/root -xdev ! -newermt \"@$1\" -printf '%Ts %b\\n' | "
                                "awk '{ if ($1 > m) m = $1; s += $2 } END { printf \"%d %.0f\\n\", m, s * 512 }'";
   g_autofree char *before = g_strdup_printf("%" G_GINT64_FORMAT, w->started - 1);
   const char *argv[] = { "sh", "-c", script, "sh", before, NULL };
@@ -196,7 +196,7 @@ pack(PtImageWork *w, const PtImage *image, GError **error)
 {
   static const char script[] =
     "while :; do sleep 0.25; stat -c '@SIZE %s' /out/rootfs.erofs; done & exec mkfs.erofs --quiet "
-    "-U \"$1\" /out/rootfs.erofs /work/root";
+    "-U \"$1\" /out/rootfs.erofs /job/root";
   g_autofree char *uuid = make_uuid(image), *file = g_build_filename(w->out, "rootfs.erofs", NULL);
   gint64 epoch, bytes;
 

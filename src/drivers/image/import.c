@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Images made by others: OCI and Docker images by skopeo and umoci, tarballs by portena-unpack, all in the jail.
  *
- * skopeo brings whatever it is into one form, an OCI layout at /work/oci (checking every digest on the way); umoci
- * applies the layers into /work/root. The jail has a whole range of ids, so owners, hard links, set-id bits and file
+ * skopeo brings whatever it is into one form, an OCI layout at /job/oci (checking every digest on the way); umoci
+ * applies the layers into /job/root. The jail has a whole range of ids, so owners, hard links, set-id bits and file
  * capabilities come out as they are; device nodes become empty files, because no id in the jail may make them, and a
  * container's /dev is not the image's anyway. What we parse ourselves is the JSON of the layout (oci.c). */
 #include <errno.h>
@@ -147,7 +147,7 @@ place(const PtSource *s, char **ret_bind, gint64 *ret_bytes, GError **error)
   return g_strdup_printf("%s:/in%s%s", transports[s->kind], s->tag ? ":" : "", s->tag ? s->tag : "");
 }
 
-/* Whatever it is, into the layout /work/oci. `from` is skopeo's name of it where it lies in the jail already, else NULL. */
+/* Whatever it is, into the layout /job/oci. `from` is skopeo's name of it where it lies in the jail already, else NULL. */
 static bool
 copy(PtImageWork *w, const PtSource *s, const char *from, const char *arch, GError **error)
 {
@@ -164,7 +164,7 @@ copy(PtImageWork *w, const PtSource *s, const char *from, const char *arch, GErr
     return false;
   const char *argv[] = { "skopeo",
                          "--insecure-policy",
-                         "--tmpdir=/work",
+                         "--tmpdir=/job",
                          "--override-os=linux",
                          "--override-arch",
                          pt_oci_arch(arch),
@@ -173,7 +173,7 @@ copy(PtImageWork *w, const PtSource *s, const char *from, const char *arch, GErr
                          s->plain_http ? "--src-tls-verify=false" : "--src-tls-verify=true",
                          "--retry-times=1",
                          from ? from : found,
-                         "oci:/work/oci:image",
+                         "oci:/job/oci:image",
                          NULL };
   const char *options[] = { "--ro", bind, NULL };
   if (!from)
@@ -227,8 +227,8 @@ describe(PtImageWork *w, const char *arch, PtImage *image, gint64 *ret_bytes, GE
 static bool
 import_oci(PtImageWork *w, const PtSource *s, const char *from, PtImage *image, GError **error)
 {
-  static const char *const unpack[] = { "umoci", "raw", "unpack", "--image", "/work/oci:image", "/work/root", NULL };
-  static const char *const tidy[] = { "rm", "-rf", "/work/oci", NULL };
+  static const char *const unpack[] = { "umoci", "raw", "unpack", "--image", "/job/oci:image", "/job/root", NULL };
+  static const char *const tidy[] = { "rm", "-rf", "/job/oci", NULL };
   gint64 bytes = 0;
 
   if (!copy(w, s, from, image->arch, error) || !describe(w, image->arch, image, &bytes, error))
@@ -287,17 +287,17 @@ image_within(PtImageWork *w)
                   *manifest = pt_image_read(w, "root/manifest.json", PT_JSON_MAX_BYTES, &size);
 
   if (layout && strstr(layout, "imageLayoutVersion"))
-    return "oci:/work/in";
-  return manifest && manifest[0] == '[' && strstr(manifest, "\"Layers\"") ? "docker-archive:/work/in.tar" : NULL;
+    return "oci:/job/in";
+  return manifest && manifest[0] == '[' && strstr(manifest, "\"Layers\"") ? "docker-archive:/job/in.tar" : NULL;
 }
 
 static bool
 import_within(PtImageWork *w, const PtSource *s, const char *from, PtImage *image, GError **error)
 {
-  static const char *const aside[] = { "mv", "/work/root", "/work/in", NULL },
-                           *const root[] = { "mkdir", "/work/root", NULL },
-                           *const pack[] = { "tar", "-C", "/work/in", "-cf", "/work/in.tar", ".", NULL },
-                           *const tidy[] = { "rm", "-rf", "/work/in", "/work/in.tar", NULL };
+  static const char *const aside[] = { "mv", "/job/root", "/job/in", NULL },
+                           *const root[] = { "mkdir", "/job/root", NULL },
+                           *const pack[] = { "tar", "-C", "/job/in", "-cf", "/job/in.tar", ".", NULL },
+                           *const tidy[] = { "rm", "-rf", "/job/in", "/job/in.tar", NULL };
   g_autofree char *tagged = s->tag ? g_strdup_printf("%s:%s", from, s->tag) : g_strdup(from);
 
   return pt_image_work_run(w, &(PtJailRun){ .argv = aside }, NULL, error) &&
@@ -330,7 +330,7 @@ pt_image_import(PtImageWork *w, const PtSource *s, PtImage *image, GError **erro
     return pt_image_import_program(w, s, image, error);
   if (s->kind != PT_SOURCE_ROOTFS && (s->kind != PT_SOURCE_DOCKER_ARCHIVE || !is_compressed(s->path)))
     return import_oci(w, s, NULL, image, error);
-  if (!pt_image_unpack(w, s, "/work/root", error))
+  if (!pt_image_unpack(w, s, "/job/root", error))
     return false;
   const char *from = image_within(w);
   if (from)

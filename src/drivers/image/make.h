@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/* The steps of making an image: a root file system below /work/root in the jail, then an erofs file and a manifest. Each
+/* The steps of making an image: a root file system below /job/root in the jail, then an erofs file and a manifest. Each
  * fills what it knows of `image`. Blocking. */
 #include "drivers/image/source.h"
 #include "drivers/image/work.h"
@@ -8,7 +8,7 @@
 
 /* import.c: everything but recipes. */
 bool pt_image_import(PtImageWork *w, const PtSource *source, PtImage *image, GError **error);
-/* Unpacks the tarball at source->path into `into` (in the jail: below /work; its parent is there). */
+/* Unpacks the tarball at source->path into `into` (in the jail: below /job; its parent is there). */
 bool pt_image_unpack(PtImageWork *w, const PtSource *source, const char *into, GError **error);
 /* recipe.c. */
 bool pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A program becomes an image: in the jail its file, or the files of its tarball or directory, are put into /work/root/app, beside the
+/* A program becomes an image: in the jail its file, or the files of its tarball or directory, are put into /job/root/app, beside the
  * mount points that a process's jail needs (drivers/process/config.c). What it is, is read from its first bytes, never from its
  * name. */
 #include "drivers/image/program.h"
@@ -39,7 +39,7 @@ G_STATIC_ASSERT(G_N_ELEMENTS(runtimes) == PT_N_RUNTIMES);
 /* $1: "file" (stdin is the program, $2 its name), "tree" (a directory is bound at /in), or "none" (unpacked there already). */
 static const char place_script[] =
   "set -e\n"
-  "mkdir -p /work/root/app; cd /work/root\n"
+  "mkdir -p /job/root/app; cd /job/root\n"
   "mkdir -p data dev etc/ssl/certs etc/alternatives portena proc tmp usr\n"
   "for d in bin sbin lib lib64; do ln -s usr/$d $d; done\n"
   ": >etc/ld.so.cache; : >portena/sandbox; : >portena/wasi.mjs\n"
@@ -133,7 +133,7 @@ place_file(PtImageWork *w, const PtSource *s, int runtime, GError **error)
 static bool
 place_tree(PtImageWork *w, const PtSource *s, bool directory, GError **error)
 {
-  static const char *const root[] = { "mkdir", "-p", "/work/root", NULL };
+  static const char *const root[] = { "mkdir", "-p", "/job/root", NULL };
   g_autofree char *bind = g_strdup_printf("%s=/in", s->path);
   const char *const options[] = { "--ro", bind, NULL };
 
@@ -141,7 +141,7 @@ place_tree(PtImageWork *w, const PtSource *s, bool directory, GError **error)
     return run_place(w, "tree", "", options, error);
   if (!pt_image_work_run(w, &(PtJailRun){ .argv = root }, NULL, error))
     return false;
-  if (pt_image_unpack(w, s, "/work/root/app", error))
+  if (pt_image_unpack(w, s, "/job/root/app", error))
     return run_place(w, "none", "", NULL, error);
   g_prefix_error(error, "neither a program nor a tarball with one: ");
   return false;
@@ -216,7 +216,7 @@ choose_main(PtImageWork *w, const PtSource *s, PtImage *image, GError **error)
     return false;
   if (is != PT_PROGRAM_RUNS)
     return unfit(name, is, error);
-  g_autofree char *command = g_strdup_printf("/%s", path), *file = g_strdup_printf("/work/root/%s", path);
+  g_autofree char *command = g_strdup_printf("/%s", path), *file = g_strdup_printf("/job/root/%s", path);
   image->command = g_strdupv((char *[]){ command, NULL });
   return pt_image_work_run(w, &(PtJailRun){ .argv = (const char *const[]){ "chmod", "755", file, NULL } }, NULL, error);
 }

@@ -16,6 +16,6 @@ typedef enum {
 /* What a file that begins with `head` is; *ret_runtime is a PtRuntime. A zip archive counts as a Java archive. Pure. */
 PtProgramIs pt_program_sniff(const guint8 *head, gsize size, int *ret_runtime);
 
-/* Fills /work/root and what the manifest says of it: format, runtime, kinds, command. The source is a file, a tarball, or a directory;
+/* Fills /job/root and what the manifest says of it: format, runtime, kinds, command. The source is a file, a tarball, or a directory;
  * its tag is the program in it. Errors as pt_image_import(). Blocking. */
 bool pt_image_import_program(PtImageWork *w, const PtSource *source, PtImage *image, GError **error);

@@ -248,7 +248,7 @@ command(const PtApt *apt, const PtArch *arch, const char *rule, const GPtrArray 
   }
   if (rule)
     add(argv, "--customize-hook=sh " FOREIGN " leave \"$1\"");
-  sources(argv, apt, "/work/root");
+  sources(argv, apt, "/job/root");
   return g_steal_pointer(&argv);
 }
 
@@ -263,7 +263,7 @@ kernel_command(const PtApt *apt, const PtArch *arch, GError **error)
   add(argv, "--variant=custom");
   add(argv, "--skip=chroot/mount");
   add(argv, "--customize-hook=sh -eu /opt/recipe/" PT_KERNEL_RECIPE "/make.sh %s \"$1\"", arch->debian);
-  sources(argv, apt, "/work/apt");
+  sources(argv, apt, "/job/apt");
   return g_steal_pointer(&argv);
 }
 

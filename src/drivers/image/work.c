@@ -311,7 +311,7 @@ bool
 pt_image_work_run(PtImageWork *w, const PtJailRun *run, char **ret_output, GError **error)
 {
   static const char *const growth[] = {
-    "sh", "-c", "while :; do sleep 0.25; stat -f -c '@TICK %b %f %S' /work 2>/dev/null; done & exec \"$@\"", "sh"
+    "sh", "-c", "while :; do sleep 0.25; stat -f -c '@TICK %b %f %S' /job 2>/dev/null; done & exec \"$@\"", "sh"
   };
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GError) err = NULL;
@@ -321,11 +321,11 @@ pt_image_work_run(PtImageWork *w, const PtJailRun *run, char **ret_output, GErro
   g_ptr_array_add(argv, g_strdup("--ids"));
   g_ptr_array_add(argv, g_strdup_printf("%u", w->ids));
   g_ptr_array_add(argv, g_strdup("--rw"));
-  g_ptr_array_add(argv, g_strdup_printf("%s=/work", w->tools));
+  g_ptr_array_add(argv, g_strdup_printf("%s=/job", w->tools));
   g_ptr_array_add(argv, g_strdup("--cwd"));
-  g_ptr_array_add(argv, g_strdup("/work"));
+  g_ptr_array_add(argv, g_strdup("/job"));
   g_ptr_array_add(argv, g_strdup("--env"));
-  g_ptr_array_add(argv, g_strdup("TMPDIR=/work"));
+  g_ptr_array_add(argv, g_strdup("TMPDIR=/job"));
   if (run->flags & PT_JAIL_NET)
     g_ptr_array_add(argv, g_strdup("--net"));
   if (run->flags & PT_JAIL_BUILD)
