@@ -28,11 +28,12 @@ spec('the kernel of lean machines is built before the first of them; who may not
   await login(page, '#/new?image=debian');
   for (const [digest, m] of it.mock.world.images) if (m.format === 'kernel') it.mock.world.images.delete(digest);
   await page.reload();
+  it.mock.world.delay = 3;
   await page.getByRole('button', { name: /^Machine/ }).click();
   await page.getByText('It is built now, once, before this one starts').waitFor();
   await page.getByRole('button', { name: 'Start', exact: true }).click();
   await page.getByRole('heading', { name: 'Building the image kernel' }).waitFor();
-  assert.equal((await made('debian')).kind, 'machine');
+  assert.equal((await until(() => it.mock.world.instances.get('home/debian'), 'it is made when the kernel is there', 20000)).kind, 'machine');
 });
 
 spec('a machine that boots is said to be starting up, not to be lost', { mock: true }, async (page) => {
@@ -186,6 +187,7 @@ spec('files of all formats go up, with the format declared and progress', { mock
 
 spec('a PC’s disk leaves as a file in the chosen format, with progress; not while it runs', { mock: true }, async (page) => {
   await login(page, '#/computer/home/old-office');
+  it.mock.world.delay = 6; // steps long enough to be seen on a busy machine
   await page.getByRole('button', { name: 'More', exact: true }).click();
   await page.getByRole('menuitem', { name: 'Export…' }).click();
   const dialog = page.getByRole('dialog', { name: 'Export old-office' });
