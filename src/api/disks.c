@@ -73,6 +73,8 @@ pt_disks_fit(PtApi *api, PtInstance *spec, const PtImage *image, const json_t *g
     spec->model = PT_MODEL_PC;
   if (!json_object_get(given, "firmware"))
     spec->firmware = image->firmware;
+  if (!json_object_get(given, "hardware"))
+    spec->hardware = image->hardware;
   if (!json_object_get(given, "cpu"))
     spec->cpu = image->cpu;
   if (!json_object_get(given, "memory"))

@@ -217,6 +217,7 @@ static const PtField image_fields[] = {
   PT_ENUM(PtImage, format, 0, pt_format_names, "What is in it: rootfs, disk, iso, program or kernel."),
   PT_ENUM(PtImage, runtime, 0, pt_runtime_names, "What runs a program: native, wasm or java."),
   PT_ENUM(PtImage, firmware, 0, pt_firmware_names, "The firmware that a disk starts with."),
+  PT_ENUM(PtImage, hardware, 0, pt_hardware_names, "What a disk is sure to have drivers for: virtio, or emulated hardware only."),
   PT_SIZE(PtImage, disk, 0, 0, PT_BIG - 1, "Size of a disk."),
   PT_CPU(PtImage, cpu, 0, 0, 1024000, "Cpus that a disk's maker proposes; 0 is not known."),
   PT_SIZE(PtImage, memory, 0, 0, PT_BIG - 1, "Memory that a disk's maker proposes; 0 is not known."),

@@ -118,6 +118,7 @@ typedef struct PtImage { /* images/<digest> */
   int format;            /* PtFormat */
   int runtime;           /* PtRuntime, of a program */
   int firmware;          /* PtFirmware, of a disk */
+  int hardware;          /* PtHardware, of a disk: what it is sure to have drivers for */
   gint64 disk;           /* of a disk: its size, bytes */
   gint64 cpu, memory;    /* of a disk: thousandths and bytes that its maker proposes; 0 = nothing is known */
   gint64 created;

@@ -286,7 +286,7 @@ def test_as_a_user(stream, disk, tmp_path):
                                                                           "user_data": "#cloud-config\n"})
         assert make.status in (200, 202), make.body
         pc = d.instance("pc")
-        assert (pc["kind"], pc["model"], pc["firmware"], pc["cpu"], pc["memory"]) == ("machine", "pc", "uefi", 2, 768 * MIB) and "user_data" not in pc
+        assert (pc["kind"], pc["model"], pc["firmware"], pc["hardware"], pc["cpu"], pc["memory"]) == ("machine", "pc", "uefi", "emulated", 2, 768 * MIB) and "user_data" not in pc
         assert d.api("POST", "/v1/spaces/home/instances", {"name": "small", "image": "office", "start": False, "disk": 16 * MIB}).status == 400
         assert d.api("POST", "/v1/spaces/home/instances", {"name": "micro", "image": "office", "start": False, "model": "micro"}).status == 400
         d.api("POST", "/v1/spaces/home/instances?wait=60", {"name": "new", "image": "setup", "start": False, "disk": 80 * MIB})

@@ -230,6 +230,8 @@ pt_image_import_disk(PtImageWork *w, const PtSource *s, PtImage *image, GError *
     return false;
   }
   image->format = s->kind == PT_SOURCE_ISO ? PT_FORMAT_ISO : PT_FORMAT_DISK;
+  /* What was made for QEMU or a cloud has drivers for virtio; what comes from elsewhere, or is yet to be installed, may have none. */
+  image->hardware = s->kind == PT_SOURCE_QCOW2 || s->kind == PT_SOURCE_RAW ? PT_HARDWARE_VIRTIO : PT_HARDWARE_EMULATED;
   image->kinds = g_strdupv((char *[]){ (char *)"machine", NULL });
   if (!inspect(w, s, image, &found, error))
     return false;
