@@ -12,6 +12,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tests/lib"), str(TOP / "tests/bench")]
+import machines  # noqa: E402
 import ours  # noqa: E402
 import peers  # noqa: E402
 
@@ -21,7 +22,11 @@ ROWS = (("launch returns", "launch_ms", "≤ 70"), ("launch --wait: systemd runn
         ("portenad, MiB resident", "portenad_rss_mb", "≤ 18"), ("gateway and nginx, MiB", "gateway_mb", "≤ 18"),
         ("an idle systemd instance, MiB", "memory_per_idle_instance_mb", "≤ 6.5"), ("desktop: click to full frame", "desktop_ms", "≤ 1500"),
         ("key to canvas change", "key_ms", "≤ 14"), ("hibernate a desktop", "hibernate_ms", "≤ 600"), ("its answer after resume", "resume_answer_ms", "≤ 50"),
-        ("memory given back, %", "hibernate_given_back_percent", "≥ 90"), ("list of 1,000 by API", "list_1000_ms", "≤ 15"))
+        ("memory given back, %", "hibernate_given_back_percent", "≥ 90"), ("list of 1,000 by API", "list_1000_ms", "≤ 15"),
+        ("machine: start until QMP runs", "machine_start_ms", ""), ("  over plain QEMU", "machine_start_over_plain_ms", "≤ 30"),
+        ("machine from its template", "template_launch_ms", "≤ 300"), ("  private memory of each of 8, MiB", "template_private_mb", "≤ 80"),
+        ("machine of 512 MB: hibernate", "machine_hibernate_ms", "≤ 150"), ("  resume", "machine_resume_ms", "≤ 150"),
+        ("container to machine", "to_machine_ms", "≤ 300"), ("machine to container", "to_container_ms", "≤ 300"))
 
 
 def short(value):
@@ -50,13 +55,15 @@ def floor(rounds):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--rounds", type=int, default=15, help="of each figure (15)")
-    p.add_argument("--parts", default="", help=f"only these of ours, with commas: {', '.join(ours.PARTS)}")
+    p.add_argument("--parts", default="", help=f"only these of ours, with commas: {', '.join(ours.PARTS)}, machine")
     p.add_argument("--no-peers", action="store_true", help="ours alone")
     o = p.parse_args()
     subprocess.run([sys.executable, TOP / "tests/lib/images.py"], check=True, stdout=sys.stderr)
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
     out = {"host": {"kernel": os.uname().release, "cpu": cpu, "cpus": os.cpu_count(), "load_before": os.getloadavg()[0]}, "portena": {}, "floor": {}, "peers": {}}
-    ours.run(out["portena"], o.rounds, o.parts.split(",") if o.parts else None)
+    parts = o.parts.split(",") if o.parts else None
+    ours.run(out["portena"], o.rounds, parts)
+    machines.run(out["portena"], o.rounds, parts)
     if not o.no_peers:
         out["floor"] = floor(o.rounds)
         peers.run(out["peers"], o.rounds)
