@@ -116,20 +116,6 @@ become(char **argv)
   die(errno == ENOENT ? 127 : 126, "%s", argv[0]);
 }
 
-/* Our terminal comes from outside the tree. By its name in the tree, /dev/stdout and its like can be opened again. */
-static void
-reopen_terminal(void)
-{
-  if (!isatty(0))
-    return;
-  int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
-  for (int i = 0; fd >= 0 && i < 3; i++)
-    if (isatty(i))
-      dup2(fd, i);
-  if (fd > 2)
-    close(fd);
-}
-
 static pid_t
 start(char **argv, const sigset_t *mask)
 {
@@ -205,7 +191,6 @@ main(int argc, char **argv)
     fputs("usage: portena-sandbox [--init] [--offline] -- PROGRAM [ARGUMENT]...\n", stderr);
     return 125;
   }
-  reopen_terminal();
   confine(offline);
   if (!init)
     become(argv + i + 1);

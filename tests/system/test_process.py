@@ -4,12 +4,13 @@ import errno
 import io
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import tarfile
 
 import pytest
-from daemon import wait_for
+from daemon import BUILD, wait_for
 
 HERE = pathlib.Path(__file__).parent
 MODULE = """(module
@@ -122,6 +123,22 @@ def test_walls(shared, programs, name):
     assert shared.cli("exec", other, "--", "/app/program", "walls", check=False).stdout.count(f"execute:/data {errno.EACCES}") == 1  # Landlock holds it too
 
 
+def typed(d, text, *words):
+    """What a command says to a person who types this once it has said something, until it ends."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(BUILD / "src/cli/portena", ["portena", *words], d.env)
+    said = os.read(terminal, 4096)
+    os.write(terminal, text)
+    try:
+        while piece := os.read(terminal, 4096):
+            said += piece
+    except OSError:  # the terminal's other side is closed
+        pass
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode()
+
+
 def test_console_exec_and_files(shared, programs, name, tmp_path):
     shared.cli("launch", programs / "probe", name, "--disk", "64MiB", "--", "stay")
     wait_for("it speaks, by /dev/stdout", lambda: "here I stay" in shared.cli("logs", name).stdout)
@@ -133,6 +150,8 @@ def test_console_exec_and_files(shared, programs, name, tmp_path):
     assert "/app/program stay" in rows and "root" in rows
     done = shared.cli("exec", name, "--", "/app/program", "a", check=False)
     assert (done.returncode, done.stdout) == (7, "hello, 2: [a]\n")
+    code, said = typed(shared, b"echo $(tty) $((6*7)); exit 4\r", "shell", name)
+    assert code == 4 and "/dev/pts/1 42\r\n" in said, said
     absent = shared.cli("exec", name, "--", "no-such-program", check=False)
     assert absent.returncode == 127 and "no-such-program" in absent.stderr
     (tmp_path / "f").write_text("from outside")
