@@ -20,6 +20,8 @@ typedef struct PtEngine {
   bool (*stop)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, const PtPatience *patience,
                GError **error);
   bool (*limits)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
+  /* Raw: tells a running one that the file of its volume is `bytes` long now. Others: NULL. */
+  bool (*disk)(PtContainers *c, const char *id, gint64 bytes, GError **error);
   int (*exec)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);
   int (*desktop)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
   GPtrArray *(*processes)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);

@@ -11,6 +11,8 @@
 #include "drivers/machine/machine.h"
 #include "node/agent_impl.h"
 
+#define MIB ((gint64)1 << 20) /* volumes are made of them */
+
 PtImage *
 pt_agent_image(PtAgent *a, const char *digest, GError **error)
 {
@@ -105,8 +107,17 @@ grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
     return false;
   if ((v->actual >= spec->disk && v->size == spec->disk) || pt_unit_saved(a, spec)) /* saved: it knows the disk as it is */
     return true;
+  const PtEngine *engine = pt_engine_of(spec, NULL);
+  PtContainerState state = { 0 };
+  bool raw = engine && engine->disk && pt_container_state(a->containers, spec->id, &state, NULL) && state.running;
+  if (raw && state.paused) /* nobody there to be told: when it goes on */
+    return true;
   gint64 actual = v->actual;
   if (!pt_pool_local.resize(a->pool, spec->volume, spec->disk, &actual, error)) {
+    g_prefix_error(error, "disk: ");
+    return false;
+  }
+  if (raw && !engine->disk(a->containers, spec->id, (spec->disk + MIB - 1) / MIB * MIB, error)) {
     g_prefix_error(error, "disk: ");
     return false;
   }
@@ -394,7 +405,9 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
     return false;
   if (!spec->offline && !publish_ports(a, spec, error))
     return false;
-  u->limits_known = true;
+  PtContainerState state = { 0 };
+  pt_container_state(a->containers, spec->id, &state, NULL);
+  u->limits_known = !(engine->raw && state.paused); /* some of them were for somebody who stands still */
   u->limits_generation = spec->generation;
   return true;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines with real guests under emulation: the same volume as a container's, the jail around QEMU, ends of every kind, and unmodified
 systems' disks. Few guests, many things looked at in each."""
+import json
 import os
 import pathlib
 import signal
@@ -169,6 +170,19 @@ def test_every_end_of_a_machine(d):
     d.is_clean()
 
 
+def ask(d, instance, command):
+    """QEMU's own answer."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(f"/proc/{d.process.pid}/root{d.run}/mnt/root/{instance['id']}/vm/qmp")
+        lines = s.makefile("rw")
+        lines.readline()
+        for c in ({"execute": "qmp_capabilities"}, command):
+            lines.write(json.dumps(c) + "\n")
+            lines.flush()
+            answer = json.loads(lines.readline())
+    return answer["return"]
+
+
 def boot_sector(text):
     """Says `text` on the first serial port, and halts."""
     code = bytearray.fromhex("31c08ed8be0000baf803ac84c07403eeebf8f4ebfd")
@@ -198,6 +212,12 @@ def test_a_pc_starts_what_is_on_its_disk(d):
     screen = socket.socket(socket.AF_UNIX)
     screen.connect(f"/proc/{d.process.pid}/root{d.run}/mnt/root/{i['id']}/vm/vnc")
     assert screen.recv(12).startswith(b"RFB 003.")
+    # What can be changed while it runs is; a limit of its disk is QEMU's own.
+    d.cli("set", "bios", "disk=48M", "io_write=5M")
+    assert d.instance("bios")["error"] is None
+    assert ask(d, i, {"execute": "qom-get", "arguments": {"path": "/objects/io", "property": "limits"}})["bps-write"] == 5 << 20
+    nodes = {n["node-name"]: n for n in ask(d, i, {"execute": "query-named-block-nodes"})}
+    assert nodes["volume"]["image"]["virtual-size"] == 48 << 20
     screen.close()
     d.cli("delete", "bios", "--force")
     wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 180)

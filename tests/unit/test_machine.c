@@ -26,12 +26,12 @@ line_of(const PtMachinePlan *p)
 static void
 test_micro(void)
 {
-  const PtInstance spec = { .name = (char *)"web", .mac = (char *)"02:00:5e:10:00:01" };
+  const PtInstance spec = { .name = (char *)"web", .mac = (char *)"02:00:5e:10:00:01", .io_write = 7777 };
   PtMachinePlan p = plan(&spec);
   g_autofree char *line = line_of(&p);
 
   for (const char *const *s = (const char *const[]){ "-nodefaults", "-no-user-config", "spawn=deny", "-smp 3", "-m 768M", "size=768M",
-                                                     "filename\":\"/image\"", "\"read-only\":true", "filename\":\"/volume\"", "ifname=tap0",
+                                                     "filename\":\"/image\"", "\"read-only\":true", "filename\":\"/volume\"", "bps-write\":7777", "ifname=tap0",
                                                      "mac=02:00:5e:10:00:01", "fd=10", "fd=11", "path=/vm/qmp", "name=portena.8",
                                                      "-display none", NULL };
        *s; s++)

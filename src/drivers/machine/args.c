@@ -85,18 +85,29 @@ kernel(Args *a, const PtMachinePlan *p)
     add(a, "-append", "%s", b->append);
 }
 
+/* Its limits can be changed while it runs (limit.c); 0 is none. */
+void
+pt_machine_args_volume(Args *a, const PtMachinePlan *p)
+{
+  add(a, "-object",
+      "{\"qom-type\":\"throttle-group\",\"id\":\"io\",\"limits\":{\"bps-read\":%" G_GINT64_FORMAT ",\"bps-write\":%" G_GINT64_FORMAT "}}",
+      p->spec->io_read, p->spec->io_write);
+  add(a, "-blockdev",
+      "{\"driver\":\"throttle\",\"node-name\":\"volume\",\"throttle-group\":\"io\",\"discard\":\"unmap\",\"detect-zeroes\":\"unmap\","
+      "\"file\":{\"driver\":\"raw\",\"node-name\":\"volume-raw\",\"discard\":\"unmap\","
+      "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"discard\":\"unmap\",\"locking\":\"on\"}}}",
+      PT_MACHINE_VOLUME);
+}
+
 static void
-micro_disks(Args *a)
+micro_disks(Args *a, const PtMachinePlan *p)
 {
   add(a, "-blockdev",
       "{\"driver\":\"raw\",\"node-name\":\"image\",\"read-only\":true,"
       "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"locking\":\"off\"}}",
       PT_MACHINE_IMAGE);
   add(a, "-device", "virtio-blk-pci,id=image,drive=image,serial=%s", PT_GUEST_IMAGE_SERIAL);
-  add(a, "-blockdev",
-      "{\"driver\":\"raw\",\"node-name\":\"volume\",\"discard\":\"unmap\",\"detect-zeroes\":\"unmap\","
-      "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"discard\":\"unmap\",\"locking\":\"on\"}}",
-      PT_MACHINE_VOLUME);
+  pt_machine_args_volume(a, p);
   add(a, "-device", "virtio-blk-pci,id=volume,drive=volume,serial=%s", PT_GUEST_VOLUME_SERIAL);
 }
 
@@ -129,7 +140,7 @@ micro(Args *a, const PtMachinePlan *p)
 {
   add(a, "-display", "none");
   kernel(a, p);
-  micro_disks(a);
+  micro_disks(a, p);
   ports(a);
   if (p->network)
     add(a, "-device", "virtio-net-pci,id=net0,netdev=net,mac=%s,romfile=", p->spec->mac);

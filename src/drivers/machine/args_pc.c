@@ -28,10 +28,7 @@ disks(GPtrArray *a, const PtMachinePlan *p)
 {
   int disk = p->spec->boot_iso ? 2 : 1, disc = p->spec->boot_iso ? 1 : 2;
 
-  add(a, "-blockdev",
-      "{\"driver\":\"raw\",\"node-name\":\"volume\",\"discard\":\"unmap\",\"detect-zeroes\":\"unmap\","
-      "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"discard\":\"unmap\",\"locking\":\"on\"}}",
-      PT_MACHINE_VOLUME);
+  pt_machine_args_volume(a, p);
   add(a, "-device", "%s,id=volume,drive=volume,bootindex=%d", p->emulated ? "ide-hd,bus=ide.0" : "virtio-blk-pci", disk);
   static const char *const discs[] = { PT_MACHINE_ISO, PT_MACHINE_SEED };
   for (guint i = 0; i < G_N_ELEMENTS(discs); i++) {

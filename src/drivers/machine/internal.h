@@ -64,10 +64,15 @@ guint pt_machine_tsc(void);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
 PtInstance pt_machine_limits(const PtInstance *spec);
 
+/* ---- limit.c: the engine's limits and disk ---- */
+bool pt_machine_limit(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
+bool pt_machine_disk(PtContainers *c, const char *id, gint64 bytes, GError **error);
+
 /* ---- args.c, args_pc.c: QEMU's command line. New, NULL-ended. The board for an architecture; NULL where there is none ---- */
 const PtMachineBoard *pt_machine_board(const char *arch);
 char **pt_machine_args(const PtMachinePlan *plan);
 void pt_machine_add(GPtrArray *args, const char *option, const char *format, ...) G_GNUC_PRINTF(3, 4);
+void pt_machine_args_volume(GPtrArray *args, const PtMachinePlan *plan); /* the node "volume", of the throttle group "io" */
 void pt_machine_args_pc(GPtrArray *args, const PtMachinePlan *plan);
 const char *pt_machine_vars(const PtMachinePlan *plan); /* the name of the file of the firmware's variables */
 

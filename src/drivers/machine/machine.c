@@ -91,17 +91,6 @@ machine_stop(PtContainers *c, const char *id, const PtInstance *spec, const PtIm
   return pt_container_stop(c, id, spec, NULL, deadline, patience, error);
 }
 
-static bool
-machine_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
-{
-  PtInstance limits = pt_machine_limits(spec);
-  gint64 has = pt_machine_plan_memory(c, id);
-
-  /* Less than the guest has would be the end of QEMU the moment the guest uses it. */
-  limits.memory = MAX(limits.memory, has + limits.memory - pt_machine_memory(spec));
-  return pt_container_limits(c, id, &limits, error);
-}
-
 PtQmp *
 pt_machine_qmp(PtContainers *c, const char *id, gint64 timeout, GError **error)
 {
@@ -126,7 +115,8 @@ const PtEngine pt_engine_machine = {
   .raw = true,
   .start = machine_start,
   .stop = machine_stop,
-  .limits = machine_limits,
+  .limits = pt_machine_limit,
+  .disk = pt_machine_disk,
   .exec = pt_machine_exec,
   .desktop = machine_desktop,
   .processes = machine_processes,
