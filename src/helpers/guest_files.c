@@ -302,12 +302,25 @@ empty(int at, const char *name, int depth)
   return err;
 }
 
+/* The whole root, or what a name stands for that is none, is removed by nobody. */
+static bool
+names_itself(const char *path)
+{
+  size_t n = strlen(path);
+
+  while (n && path[n - 1] == '/')
+    n--;
+  return n == 0 || (path[n - 1] == '.' && (path[n - 2] == '/' || (path[n - 2] == '.' && path[n - 3] == '/')));
+}
+
 void
 verb_remove(const struct request *r)
 {
   const char *path = path_of(r);
   struct stat st;
 
+  if (names_itself(path))
+    answer_error(CODE_INVALID, "%s: does not name a file", path);
   if (lstat(path, &st) < 0)
     answer_errno(errno, path);
   int err = r->recursive && S_ISDIR(st.st_mode) ? empty(AT_FDCWD, path, 0) : 0;
