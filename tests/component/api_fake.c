@@ -85,6 +85,12 @@ pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *
   pt_ops_end(a->ops, op, "images/sha256:0", NULL);
 }
 
+static char *
+fake_export(const char *op)
+{
+  return g_strdup_printf("%s/portena-fake-%s", g_get_tmp_dir(), op);
+}
+
 void
 pt_agent_export(PtAgent *a, const char *op, const char *format, const char *digest, const char *space, const char *name)
 {
@@ -92,18 +98,22 @@ pt_agent_export(PtAgent *a, const char *op, const char *format, const char *dige
   (void)digest;
   (void)space;
   (void)name;
-  g_autofree char *result = g_strconcat("exports/", op, NULL);
+  g_autofree char *result = g_strconcat("exports/", op, NULL), *path = fake_export(op);
+  g_file_set_contents(path, "a disk", -1, NULL);
   pt_ops_end(a->ops, op, result, NULL);
 }
 
 char *
 pt_agent_export_file(PtAgent *a, const char *op, const char **ret_format, GError **error)
 {
+  g_autofree char *path = fake_export(op);
+
   (void)a;
-  (void)op;
-  (void)error;
   *ret_format = "qcow2";
-  return g_strdup("/etc/hostname");
+  if (g_file_test(path, G_FILE_TEST_EXISTS))
+    return g_steal_pointer(&path);
+  PT_SET(error, PT_ERR_NOT_FOUND, "there is no such export any more");
+  return NULL;
 }
 
 bool

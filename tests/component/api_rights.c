@@ -223,6 +223,43 @@ test_lists(void)
   fixture_down(&f);
 }
 
+/* An export is its maker's: nobody else learns that it is there. */
+static void
+test_exports(void)
+{
+  static const char image[] = "{\"digest\":\"sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd\",\"names\":[\"disk\"],"
+                              "\"format\":\"disk\",\"kinds\":[\"machine\"],\"disk\":1048576}";
+  g_autoptr(PtTxn) txn = pt_txn_new();
+  Fixture f;
+
+  fixture_up(&f, false);
+  fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
+  pt_txn_put(txn, "images/sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd", image);
+  g_assert_true(pt_store_commit(f.store, txn, NULL, NULL));
+  g_autofree char *otto = fixture_user(&f, "otto", false), *boss = fixture_user(&f, "boss", true), *reads = scoped_token(&f, "boss", boss, "read");
+  g_autoptr(Reply) files = ask(&f, f.admin, "POST", "/v1/images/debian/exports", "{\"format\":\"ova\"}", NULL),
+                   disc = ask(&f, f.admin, "POST", "/v1/images/disk/exports", "{\"format\":\"iso\"}", NULL),
+                   his = ask(&f, otto, "POST", "/v1/images/disk/exports", "{\"format\":\"ova\"}", NULL),
+                   made = ask(&f, f.admin, "POST", "/v1/images/disk/exports?wait=5", "{\"format\":\"qcow2\"}", NULL);
+  expect(files, 400, "an image of files is no disk");
+  expect(disc, 400, "a disk is no disc");
+  expect(his, 403, "images are exported by administrators");
+  expect(made, 202, "export");
+  const char *id = json_string_value(json_object_get(json_object_get(made->json, "operation"), "id"));
+  g_autofree char *path = g_strdup_printf("/v1/exports/%s", id);
+  g_autoptr(Reply) not_his = ask(&f, otto, "GET", path, NULL, NULL), never = ask(&f, otto, "DELETE", path, NULL, NULL),
+                   only_reads = ask(&f, reads, "GET", path, NULL, NULL), mine = ask(&f, f.admin, "GET", path, NULL, NULL);
+  expect(not_his, 404, "somebody else's export");
+  expect(never, 404, "somebody else's export");
+  expect(only_reads, 404, "a token that only reads takes no disk away");
+  expect(mine, 200, "one's own export");
+  g_assert_cmpuint(mine->size, ==, strlen("a disk"));
+  g_autoptr(Reply) gone = ask(&f, f.admin, "DELETE", path, NULL, NULL), again = ask(&f, f.admin, "GET", path, NULL, NULL);
+  expect(gone, 204, "removed");
+  expect(again, 404, "removed");
+  fixture_down(&f);
+}
+
 /* ── credentials ── */
 
 static void
@@ -475,6 +512,7 @@ main(int argc, char **argv)
   g_test_add_func("/rights/ports", test_ports);
   g_test_add_func("/rights/matrix", test_matrix);
   g_test_add_func("/rights/lists", test_lists);
+  g_test_add_func("/rights/exports", test_exports);
   g_test_add_func("/rights/disabled", test_disabled);
   g_test_add_func("/rights/expired", test_expired);
   g_test_add_func("/rights/guessing", test_guessing);
