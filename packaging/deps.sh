@@ -55,10 +55,11 @@ add_backports() {
   parts=$(mktemp -d)
   trap cleanup EXIT
   trap 'exit 130' INT TERM HUP
-  find /etc/apt/sources.list.d -maxdepth 1 -type f -exec cp {} "$parts" ';'
-  find /etc/apt/sources.list /etc/apt/sources.list.d -maxdepth 1 -name '*.list' -type f -exec sed -nE \
+  find /etc/apt -maxdepth 2 -path '/etc/apt/sources.list.d/*' -type f -exec cp {} "$parts" ';'
+  # Either of the two places may be missing.
+  find /etc/apt -maxdepth 2 '(' -path /etc/apt/sources.list -o -path '/etc/apt/sources.list.d/*.list' ')' -type f -exec sed -nE \
     "s/^(deb( +\[[^]]*\])? +[^ ]+) +$codename( .*)/\1 $codename-backports\3/p" {} + >"$parts/portena-backports.list"
-  find /etc/apt/sources.list.d -maxdepth 1 -name '*.sources' -type f -exec awk -v code="$codename" 'BEGIN { RS = ""; FS = "\n" }
+  find /etc/apt -maxdepth 2 -path '/etc/apt/sources.list.d/*.sources' -type f -exec awk -v code="$codename" 'BEGIN { RS = ""; FS = "\n" }
     $0 ~ "(^|\n)Suites:([^\n]*[ \t])?" code "([ \t]|\n|$)" && $0 !~ /(^|\n)Enabled:[ \t]*no/ {
       for (i = 1; i <= NF; i++) print $i ~ /^Suites:/ ? "Suites: " code "-backports" : $i
       print ""
