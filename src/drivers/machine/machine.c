@@ -26,7 +26,7 @@ last_words(PtContainers *c, const char *id)
   const char *last = NULL;
 
   for (char **l = lines; *l; l++)
-    last = **l ? *l : last;
+    last = **l && !(last && g_str_has_prefix(*l, "portena-vmm: ")) ? *l : last; /* which only says that it did */
   return pt_text_safe(last ? last : "it says nothing", 300);
 }
 
