@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What changes about a running machine: what its group may take, how fast its disk is, how large. Memory and processors wait for the next start. */
+/* What changes about a running machine: what its group may take, how fast its disk is, how large. Memory and processors wait for the
+ * next start. */
 #include "base/error.h"
 #include "drivers/machine/internal.h"
 
