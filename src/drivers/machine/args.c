@@ -16,7 +16,7 @@
 #define KERNEL_ARGS "loglevel=4 panic=-1"
 static const PtMachineBoard boards[] = {
   { "x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off", "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
-    "console=ttyS0 " KERNEL_ARGS " tsc=reliable no_timer_check" },
+    "console=ttyS0 " KERNEL_ARGS " edd=off tsc=reliable no_timer_check" },
   { "aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS },
   { "riscv64", "virt,usb=off,acpi=off", "max", "default", "console=ttyS0 " KERNEL_ARGS },
 };
