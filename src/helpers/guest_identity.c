@@ -41,14 +41,15 @@ nibble(char c)
 void
 identity_seed(const char *hex)
 {
-  struct {
+  union {
     struct rand_pool_info info;
-    unsigned char data[SEED_MAX];
-  } pool = { .info = { 0 } };
+    char room[sizeof(struct rand_pool_info) + SEED_MAX];
+  } pool = { .room = { 0 } };
+  unsigned char *data = (unsigned char *)pool.info.buf;
   int n = 0;
 
   while (hex && n < SEED_MAX && nibble(hex[0]) >= 0 && nibble(hex[1]) >= 0) {
-    pool.data[n++] = (unsigned char)(nibble(hex[0]) << 4 | nibble(hex[1]));
+    data[n++] = (unsigned char)(nibble(hex[0]) << 4 | nibble(hex[1]));
     hex += 2;
   }
   if (!n)
