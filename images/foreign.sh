@@ -1,9 +1,10 @@
 # How a recipe is built for another architecture, inside the jail; the image never sees this file.
 #
 # What is unpacked is run by QEMU's user emulator. That is slow where programs start others, as maintainer scripts do all the time, so
-# what gives the same result on any processor is not emulated: shell and Perl scripts are handed to this machine's own dash and
-# perl, and the tools that they call are found as this machine's own first. Both are the same versions: recipes are made of the suite that
-# this machine runs. dpkg, systemctl, ldconfig, and whatever else has an architecture in its results, are the image's.
+# what gives the same result on any processor is not emulated: shell scripts are handed to this machine's own dash, and the tools that
+# they call are found as this machine's own first. They are of the same version: recipes are made of the suite that this machine
+# runs. dpkg, systemctl, ldconfig, and whatever else has an architecture in its results, are the image's; so is Perl, whose scripts
+# load modules in machine code out of the image.
 #
 #   start RULE COMMAND…   registers the emulator and the script rules in this user namespace, then runs COMMAND
 #   enter ROOT            puts this machine's tools into the tree, at /.native and where they look for their loader and libraries; once
@@ -18,7 +19,7 @@ case $(uname -m) in
 esac
 misc=/proc/sys/fs/binfmt_misc
 tools='[ awk base64 basename bzip2 cat chgrp chmod chown cmp comm cp cut dash date dd diff dirname dpkg-deb du echo egrep env expr false
-  fgrep find getopt grep gunzip gzip head id install ln ls md5sum mkdir mktemp mv nl od openssl paste perl printf pwd readlink realpath rev
+  fgrep find getopt grep gunzip gzip head id install ln ls md5sum mkdir mktemp mv nl od openssl paste printf pwd readlink realpath rev
   rm rmdir sed seq sh sha256sum sleep sort stat tail tar tee test touch tr true truncate uniq wc xargs xz zcat zstd'
 
 # A whole first line, so that one with further options is left to the emulator: a rule cannot pass them on.
@@ -36,8 +37,6 @@ case $verb in
     if [ "$loader" ]; then
       script_rule sh '#!/bin/sh\x0a' /usr/bin/dash
       script_rule sh-blank '#! /bin/sh\x0a' /usr/bin/dash
-      script_rule perl '#!/usr/bin/perl\x0a' /usr/bin/perl
-      script_rule perl-w '#!/usr/bin/perl -w\x0a' /usr/bin/perl
     fi
     export PATH="/.native/bin:$PATH"
     exec "$@"
