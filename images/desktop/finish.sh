@@ -50,7 +50,9 @@ cd /
 for theme in /usr/share/icons/*/; do
   [ ! -e "$theme/index.theme" ] || gtk-update-icon-cache -q -f "$theme"
 done
-/usr/lib/*/glib-2.0/glib-compile-schemas /usr/share/glib-2.0/schemas
+# Built for another architecture, it is seen twice: images/foreign.sh.
+set -- /usr/lib/*/glib-2.0/glib-compile-schemas
+"$1" /usr/share/glib-2.0/schemas
 update-mime-database /usr/share/mime
 update-desktop-database -q
 cat > /etc/xdg/mimeapps.list <<'END'
