@@ -119,6 +119,7 @@ bool pt_machine_template_enter(PtContainers *c, const PtContainerStart *start, G
 /* Its state goes to or comes from the file `fd` by PT_QEMU_FILE, with this capability of QEMU's migration. */
 bool pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error);
 #define PT_QEMU_FILE "file:/dev/fdset/1"
+#define PT_QEMU_WITH_MEMORY "mapped-ram"
 /* Until the transfer has ended; it may take as long as it goes on. */
 bool pt_qemu_transferred(PtQmp *q, GError **error);
 

@@ -19,6 +19,10 @@ pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error)
 {
   json_t *caps = json_pack("[{s:s, s:b}]", "capability", capability, "state", 1);
 
+  /* By as many threads as QEMU takes, in larger pieces: twice as fast. What is kept out of the file has no use for it. */
+  if (strcmp(capability, PT_QEMU_WITH_MEMORY) == 0)
+    json_array_append_new(caps, json_pack("{s:s, s:b}", "capability", "multifd", "state", 1));
+
   return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", FDSET), fd, PT_QEMU_ANSWER, error) &&
          pt_qmp_do(q, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", caps), PT_QEMU_ANSWER, error) &&
          pt_qmp_do(q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)BANDWIDTH), PT_QEMU_ANSWER, error);

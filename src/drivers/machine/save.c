@@ -196,7 +196,7 @@ save(const PtHost *host, const char *id, PtQmp *q, GError **error)
     pt_error_errno(error, errno, "%s", part);
     return false;
   }
-  bool ok = keep_plan(host, id, q, error) && pt_qemu_transfer(q, fd, "mapped-ram", error) &&
+  bool ok = keep_plan(host, id, q, error) && pt_qemu_transfer(q, fd, PT_QEMU_WITH_MEMORY, error) &&
             pt_qmp_do(q, "stop", NULL, PT_QEMU_ANSWER, error) &&
             pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) && pt_qemu_transferred(q, error) &&
             settle_file(host, id, fd, error);
@@ -263,7 +263,7 @@ bring_in(const PtHost *host, const char *id, PtQmp *q, GError **error)
     pt_error_errno(error, errno, "%s", path);
     return false;
   }
-  bool ok = pt_qemu_transfer(q, fd, "mapped-ram", error) &&
+  bool ok = pt_qemu_transfer(q, fd, PT_QEMU_WITH_MEMORY, error) &&
             pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error);
   close(fd);
   return ok;

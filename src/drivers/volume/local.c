@@ -11,7 +11,7 @@
  *    (tmp/ is emptied at open).
  *  - A fresh volume is not synced: what a guest makes durable in it flushes the pool's log, which has the
  *    volume's creation before it. A crash before that leaves no volume, and creating it again is the answer.
- *    Clones and grown images hold data already and are synced before they get their name.
+ *    A clone's source and a grown image hold data already and are synced before the new one gets its name.
  *  - A clone of a volume that is in use is what a power cut at that moment would have left, and ext4's journal
  *    makes it whole at its first mount. It is not frozen for that: a freeze would outlive us if we were killed. */
 #include "drivers/volume/local.h"
@@ -326,7 +326,12 @@ volume_clone(PtPool *pool, const char *from, const char *id, GError **error)
       return false;
     }
   }
-  return copy(pool, fd, id, true, error);
+  /* With the source on the disk, the copy is as durable as a fresh volume is: the pool's log has it before all that is done to it. */
+  if (fsync(fd) < 0) {
+    pt_error_errno(error, errno, "volume %s", from);
+    return false;
+  }
+  return copy(pool, fd, id, false, error);
 }
 
 static bool
