@@ -155,6 +155,24 @@ spec('it is deleted, by its name', { real: true }, async (page) => {
   await until(async () => (await ask(page, 'GET', path)).status === 404, 'it is gone');
 });
 
+spec('the same desktop as a machine: launched from the page, and drawn', { real: true }, async (page) => {
+  const name = `machine-${process.pid}`;
+  const instance = `/v1/spaces/${SPACE}/instances/${name}`;
+  await login(page, `#/new?space=${SPACE}`);
+  await page.getByRole('radio', { name: /^desktop/ }).check();
+  await page.getByRole('button', { name: /^Machine/ }).click();
+  await page.getByText('More: name').click();
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  const t = Date.now();
+  await page.getByRole('button', { name: 'Start and open' }).click();
+  await until(() => page.url().endsWith(`#/desktop/${SPACE}/${name}`), 'its desktop page opens by itself', 120000);
+  await until(async () => ((await canvas(page))?.colors ?? 0) > 8, 'its desktop is drawn', 300000);
+  console.log(`# from the click to a machine's drawn desktop ${Date.now() - t} ms`);
+  await shot(page, 'real-machine');
+  assert.equal(JSON.parse((await ask(page, 'GET', instance)).text).kind, 'machine');
+  assert.ok((await ask(page, 'DELETE', `${instance}?force=true&wait=30`)).status < 300);
+});
+
 // One WASI program that writes a line: assembled from text once, 190 bytes.
 const PROGRAM = 'AGFzbQEAAAABDAJgBH9/f38Bf2AAAAIjARZ3YXNpX3NuYXBzaG90X3ByZXZpZXcxCGZkX3dyaXRlAAADAgEBBQMBAAEHEwIGbWVtb3J5AgAGX3N0YXJ0AAEKDwENAEEBQQBBAUEIEAAaCwsoAgBBAAsIEAAAABUAAAAAQRALFWhlbGxvIGZyb20gYSBwcm9ncmFtCg==';
 
