@@ -16,11 +16,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -33,6 +35,7 @@
 #define FD_MIN 10 /* of QEMU's ends: above whatever is open */
 #define FD_MAX 63
 #define SEND_MSEC 2000
+#define ASK_SECONDS 5
 #define TPM_SOCKET "/vm/tpm"
 #define TPM_TRIES 500 /* of 10 ms */
 
@@ -231,14 +234,33 @@ on_signals(int fd)
   }
 }
 
+/* The kernel of the guest may tell its agent late that there is a host, and the agent has ended the session as one whose host had gone
+ * by then: what it would have said is never said. So until the guest is up we ask again, whenever it has read all that it was sent. */
+static void
+ask_again(void)
+{
+  static time_t asked;
+  struct timespec now;
+  int unread = 0;
+
+  if (clock_gettime(CLOCK_MONOTONIC, &now) < 0 || now.tv_sec - asked < ASK_SECONDS)
+    return;
+  if (asked && ioctl(v.agent, SIOCOUTQ, &unread) == 0 && unread == 0)
+    agent_hello();
+  asked = now.tv_sec;
+}
+
 static _Noreturn void
 loop(int signals)
 {
   for (;;) {
+    bool waiting = v.agent >= 0 && !v.ready;
     struct pollfd p[] = { { .fd = signals, .events = POLLIN }, { .fd = v.agent, .events = POLLIN }, { .fd = v.qmp, .events = POLLIN } };
 
-    if (poll(p, 3, -1) < 0)
+    if (poll(p, 3, waiting ? ASK_SECONDS * 1000 : -1) < 0)
       continue;
+    if (waiting)
+      ask_again();
     if (p[1].revents && v.agent >= 0)
       agent_read();
     if (p[2].revents && v.qmp >= 0)
