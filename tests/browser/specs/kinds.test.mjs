@@ -243,6 +243,8 @@ spec('hibernated: said so, woken by opening its desktop or its terminal', { mock
   await page.getByRole('button', { name: 'More', exact: true }).click();
   await page.getByRole('menuitem', { name: 'Hibernate' }).click();
   await until(() => i().state === 'hibernated', 'it is again');
+  await page.locator('.page-head .state').getByText('hibernated').waitFor(); // the page has heard of it, too,
+  await page.waitForTimeout(500); // and of all that led to it: one that is open already wakes nothing
   await to(page, '#/computer/home/studio/terminal');
   await until(() => i().state === 'running', 'opening its terminal woke it');
 });
