@@ -21,7 +21,7 @@ def jail(tmp_path):
     work.mkdir()
 
     def run(script, *options, tool=("sh", "-c")):
-        return subprocess.run([BUILD / "src/helpers/portena-jail", "--ids", str(BASE), "--rw", f"{work}=/work", *options, "--", *tool, script],
+        return subprocess.run([BUILD / "src/helpers/portena-jail", "--ids", str(BASE), "--rw", f"{work}=/job", *options, "--", *tool, script],
                               capture_output=True, text=True, timeout=60)
 
     run.work = work
@@ -36,7 +36,7 @@ def test_status_and_streams(jail):
 
 
 def test_ids(jail):
-    p = jail("id -u; touch /work/root; touch /work/other; chown 1000:65535 /work/other; cat /proc/self/uid_map")
+    p = jail("id -u; touch /job/root; touch /job/other; chown 1000:65535 /job/other; cat /proc/self/uid_map")
     assert p.stdout.split() == ["0", "0", str(BASE), "65536"]
     assert (jail.work / "root").stat().st_uid == BASE
     st = (jail.work / "other").stat()
@@ -48,14 +48,14 @@ def test_sees_little(jail, tmp_path):
     secret.write_text("x")
     p = jail(f"ls /; ls -d /etc/shadow /root /home {secret} /var/lib/dpkg /etc/apt/auth.conf.d /etc/ssh 2>/dev/null; ls /proc | grep -c '^[0-9]'")
     *names, processes = p.stdout.split()
-    assert set(names) <= {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr", "var", "work"}
+    assert set(names) <= {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr", "var", "job"}
     assert int(processes) <= 6
 
 
 def test_writes_only_its_directory(jail):
     for path in ("/x", "/usr/x", "/etc/x", "/var/x", "/dev/x", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/x"):
         assert jail(f"echo 1 > {path}").returncode != 0, path
-    assert jail("echo 1 > /work/x && echo 1 > /tmp/x && echo 1 > /run/x").returncode == 0
+    assert jail("echo 1 > /job/x && echo 1 > /tmp/x && echo 1 > /run/x").returncode == 0
     assert jail("echo 1 > /etc/hosts").returncode != 0
 
 
@@ -108,9 +108,9 @@ def test_system_calls(jail):
 
 
 def test_build_may_mount_but_gain_nothing(jail):
-    p = jail("mkdir -p /work/m && mount -t tmpfs x /work/m && echo mounted; unshare -U true || echo no-user-namespace;"
-             "mount -o remount,rw /usr && touch /usr/escape; mount --bind /usr /work/m && touch /work/m/escape;"
-             "mknod /work/sda b 8 0 && head -c1 /work/sda; cat /proc/1/root/etc/shadow", "--build")
+    p = jail("mkdir -p /job/m && mount -t tmpfs x /job/m && echo mounted; unshare -U true || echo no-user-namespace;"
+             "mount -o remount,rw /usr && touch /usr/escape; mount --bind /usr /job/m && touch /job/m/escape;"
+             "mknod /job/sda b 8 0 && head -c1 /job/sda; cat /proc/1/root/etc/shadow", "--build")
     assert "mounted" in p.stdout and "no-user-namespace" in p.stdout and "root:" not in p.stdout
     assert not pathlib.Path("/usr/escape").exists() and not (jail.work / "sda").exists()
 
@@ -138,7 +138,7 @@ def test_wrong_options(options):
 
 
 def test_limits(jail):
-    assert jail("head -c 3000 /dev/zero > /work/x", "--file-max", "2000").returncode != 0
+    assert jail("head -c 3000 /dev/zero > /job/x", "--file-max", "2000").returncode != 0
     assert (jail.work / "x").stat().st_size == 2000
     assert int(jail("ulimit -c").stdout) == 0
     assert jail("ulimit -v", "--memory", str(1 << 30)).stdout.strip() == str(1 << 20)
@@ -160,7 +160,7 @@ def test_all_ends_together(jail):
 
     assert jail(f"setsid {mark} >/dev/null 2>&1 & exit 0").returncode == 0
     wait_for("what it left behind ends", lambda: not running(), 5)
-    p = subprocess.Popen([BUILD / "src/helpers/portena-jail", "--ids", str(BASE), "--rw", f"{jail.work}=/work", "--", "sh", "-c", f"{mark}; true"])
+    p = subprocess.Popen([BUILD / "src/helpers/portena-jail", "--ids", str(BASE), "--rw", f"{jail.work}=/job", "--", "sh", "-c", f"{mark}; true"])
     wait_for("it runs", running, 10)
     p.send_signal(signal.SIGKILL)
     p.wait()
