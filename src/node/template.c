@@ -49,19 +49,26 @@ volume_of(const char *key)
   return g_strconcat(VOLUME_PREFIX, key, NULL);
 }
 
+static void
+drop_dir(PtTemplates *t, const char *name)
+{
+  g_autoptr(GError) err = NULL;
+  int fd = open(t->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+  if (fd >= 0 && !pt_path_remove(fd, name, true, &err))
+    pt_log_warn("node", "template %s: %s", name, err->message);
+  if (fd >= 0)
+    close(fd);
+}
+
 /* The directory first: without it nobody takes the volume. */
 static void
 drop(PtTemplates *t, const char *key)
 {
   g_autoptr(GError) err = NULL;
   g_autofree char *volume = volume_of(key);
-  int fd = open(t->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-  if (fd >= 0 && !pt_path_remove(fd, key, true, &err))
-    pt_log_warn("node", "template %s: %s", key, err->message);
-  if (fd >= 0)
-    close(fd);
-  g_clear_error(&err);
+  drop_dir(t, key);
   if (!pt_pool_local.remove(t->agent->pool, volume, &err))
     pt_log_warn("node", "template %s: %s", key, err->message);
 }
@@ -264,7 +271,7 @@ make(PtTemplates *t, Job *j, GError **error)
       pt_error_errno(error, errno, "%s", path);
   }
   if (!ok) {
-    drop(t, name);
+    drop_dir(t, name);
     pt_pool_local.remove(t->agent->pool, j->spec->volume, NULL);
   }
   g_mutex_unlock(&t->lock);
@@ -351,8 +358,8 @@ pt_templates_new(PtAgent *a, GError **error)
   t->maker = g_thread_pool_new(run_job, t, 1, FALSE, NULL);
   g_autoptr(GDir) d = g_dir_open(t->dir, 0, NULL);
   for (const char *name; d && (name = g_dir_read_name(d));) {
-    if (*name == '.')
-      drop(t, name);
+    if (*name == '.') /* a killed predecessor was making it; its volume goes with those that have no record */
+      drop_dir(t, name);
   }
   return t;
 }
