@@ -357,6 +357,25 @@ failed:
   return NULL;
 }
 
+void
+pt_agent_job_begin(PtAgent *a, const char *op)
+{
+  g_mutex_lock(&a->lock);
+  a->busy++;
+  g_hash_table_add(a->jobs, g_strdup(op));
+  g_mutex_unlock(&a->lock);
+}
+
+void
+pt_agent_job_end(PtAgent *a, const char *op)
+{
+  g_mutex_lock(&a->lock);
+  g_hash_table_remove(a->jobs, op);
+  a->busy--;
+  g_cond_broadcast(&a->idle);
+  g_mutex_unlock(&a->lock);
+}
+
 /* No new work; what is under way is finished, but image builds, which take minutes, are cancelled. */
 static void
 quiesce(PtAgent *a)

@@ -114,6 +114,10 @@ bool pt_agent_kernel(PtAgent *a, const char *arch, char **ret_path, char **ret_d
 gint64 pt_agent_take_ids(PtAgent *a); /* the first of a range; 0 where none is left */
 void pt_agent_release_ids(PtAgent *a, gint64 base);
 
+/* Work in a thread of its own for operation `op`: counted, so that the agent's end waits for it and cancels it. */
+void pt_agent_job_begin(PtAgent *a, const char *op);
+void pt_agent_job_end(PtAgent *a, const char *op);
+
 /* template.c */
 PtTemplates *pt_templates_new(PtAgent *a, GError **error);
 void pt_templates_free(PtTemplates *t); /* waits for what is being made, which is given up */

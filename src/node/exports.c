@@ -165,11 +165,7 @@ job_run(gpointer data)
   }
   ok = ok && (j->digest ? export_image(j, to, cancel, &err) : export_instance(j, to, cancel, &err));
   pt_ops_end(a->ops, j->op, ok ? result : NULL, err);
-  g_mutex_lock(&a->lock);
-  g_hash_table_remove(a->jobs, j->op);
-  a->busy--;
-  g_cond_broadcast(&a->idle);
-  g_mutex_unlock(&a->lock);
+  pt_agent_job_end(a, j->op);
   job_free(j);
   return NULL;
 }
@@ -185,9 +181,6 @@ pt_agent_export(PtAgent *a, const char *op, const char *format, const char *dige
   j->digest = g_strdup(digest);
   j->space = g_strdup(space);
   j->name = g_strdup(name);
-  g_mutex_lock(&a->lock);
-  a->busy++;
-  g_hash_table_add(a->jobs, g_strdup(op));
-  g_mutex_unlock(&a->lock);
+  pt_agent_job_begin(a, op);
   g_thread_unref(g_thread_new("export", job_run, j));
 }

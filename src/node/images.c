@@ -148,11 +148,7 @@ job_run(gpointer data)
   if (j->unlink)
     unlink(j->unlink);
   pt_ops_end(a->ops, j->op, result, err);
-  g_mutex_lock(&a->lock);
-  g_hash_table_remove(a->jobs, j->op);
-  a->busy--;
-  g_cond_broadcast(&a->idle);
-  g_mutex_unlock(&a->lock);
+  pt_agent_job_end(a, j->op);
   job_free(j);
   return NULL;
 }
@@ -168,10 +164,7 @@ pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *
   j->name = g_strdup(name);
   j->arch = g_strdup(arch);
   j->unlink = g_strdup(unlink_path);
-  g_mutex_lock(&a->lock);
-  a->busy++;
-  g_hash_table_add(a->jobs, g_strdup(op));
-  g_mutex_unlock(&a->lock);
+  pt_agent_job_begin(a, op);
   g_thread_unref(g_thread_new("image", job_run, j));
 }
 

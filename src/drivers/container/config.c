@@ -73,8 +73,8 @@ pt_config_env(const PtInstance *spec, const PtImage *image, const PtGuestUser *u
   return env;
 }
 
-static json_t *
-env_json(GHashTable *env)
+json_t *
+pt_config_env_json(GHashTable *env)
 {
   json_t *a = json_array();
   GHashTableIter it;
@@ -96,7 +96,7 @@ process_json(bool system, const PtGuestUser *user, json_t *args, GHashTable *env
   for (guint i = 0; user->groups && i < user->groups->len; i++)
     json_array_append_new(groups, json_integer(g_array_index(user->groups, guint32, i)));
   return json_pack("{s:b, s:{s:I, s:I, s:o}, s:o, s:o, s:s, s:b, s:o}", "terminal", tty, "user", "uid", (json_int_t)user->uid, "gid",
-                   (json_int_t)user->gid, "additionalGids", groups, "args", args, "env", env_json(env), "cwd", cwd,
+                   (json_int_t)user->gid, "additionalGids", groups, "args", args, "env", pt_config_env_json(env), "cwd", cwd,
                    "noNewPrivileges", !system, "capabilities", capabilities(system, user));
 }
 

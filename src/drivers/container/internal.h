@@ -69,6 +69,8 @@ json_t *pt_config_exec(const PtInstance *spec, const PtGuestUser *user, char *co
                        bool tty, guint cols, guint rows);
 /* Environment for whatever runs as `user`: defaults, the image's, the instance's, in rising order. New. */
 GHashTable *pt_config_env(const PtInstance *spec, const PtImage *image, const PtGuestUser *user);
+/* The same as a list of "NAME=VALUE". A new reference. */
+json_t *pt_config_env_json(GHashTable *env);
 json_t *pt_config_seccomp(bool system);
 
 /* ---- prepare.c: the tree that the guest starts in ---- */

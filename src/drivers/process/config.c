@@ -102,16 +102,7 @@ static json_t *
 env_json(const PtInstance *spec, const PtImage *image, const PtGuestUser *user)
 {
   g_autoptr(GHashTable) env = pt_config_env(spec, image, user);
-  json_t *a = json_array();
-  GHashTableIter it;
-  gpointer key, value;
-
-  g_hash_table_iter_init(&it, env);
-  while (g_hash_table_iter_next(&it, &key, &value)) {
-    g_autofree char *line = g_strconcat(key, "=", value, NULL);
-    json_array_append_new(a, json_string(line));
-  }
-  return a;
+  return pt_config_env_json(env);
 }
 
 static json_t *
