@@ -28,6 +28,12 @@ def count(kind, what=None, why=""):
         notes.append(f"{kind}: {what}{': ' + why if why else ''}")
 
 
+def tell_failures(text):
+    """Of a long TAP log, what it says below each point that failed: the end of the log is seldom about it."""
+    for found in re.finditer(r"^not ok\b.*\n(?:[ \t]+.*\n)*", text, re.M):
+        print(found.group(0)[:4000], flush=True)
+
+
 def count_tap(text, name):
     points = 0
     for line in text.splitlines():
@@ -147,8 +153,8 @@ def tap(name, argv, env=None, cwd=TOP):
     points = count_tap("\n".join(l for l in log.read_text(errors="replace").splitlines() if not l.startswith(" ")), name)
     if (rc or not points) and totals["failed"] == before:
         count("failed", name, f"exit {rc}, {points} results")
-    if totals["failed"] > before and not rc:
-        print(log.read_text(errors="replace")[-8000:])
+    if totals["failed"] > before:
+        tell_failures(log.read_text(errors="replace"))
 
 
 def main():

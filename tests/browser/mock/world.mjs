@@ -78,8 +78,9 @@ export function makeWorld() {
   return world;
 }
 
+// No value is ever clamped: a page that waits for the next sample to look different would wait for as long as that holds.
 export const sampleAt = (i, t, k = t / 5000) => ({
-  time: new Date(t).toISOString().replace(/\.\d+Z/, 'Z'), cpu: Math.max(0.004, 0.35 + 0.3 * Math.sin(k / 19) + 0.15 * Math.sin(k / 3.3) + 0.05 * Math.sin(k * 7)), memory: Math.round((0.42 + 0.1 * Math.sin(k / 61) + 0.01 * Math.sin(k)) * i.memory),
+  time: new Date(t).toISOString().replace(/\.\d+Z/, 'Z'), cpu: 0.55 + 0.3 * Math.sin(k / 19) + 0.15 * Math.sin(k / 3.3) + 0.05 * Math.sin(k * 7), memory: Math.round((0.42 + 0.1 * Math.sin(k / 61) + 0.01 * Math.sin(k)) * i.memory),
   pids: 143, disk_used: Math.round(1.1 * GiB + (k % 720) * 90000), disk_size: i.disk, rx: Math.abs(Math.round(80000 * Math.sin(k / 11) * Math.sin(k / 2.1))), tx: Math.abs(Math.round(24000 * Math.sin(k / 9) * Math.sin(k / 3.1))),
   io_read: Math.abs(Math.round(400000 * Math.sin(k / 23) ** 8)), io_write: Math.abs(Math.round(900000 * Math.sin(k / 17) ** 6)), cpu_pressure: Math.abs(3 * Math.sin(k / 15)), memory_pressure: Math.abs(0.4 * Math.sin(k / 33)), io_pressure: Math.abs(2 * Math.sin(k / 27)),
 });
