@@ -34,12 +34,12 @@ depth_ok(const char *text, gsize size)
 }
 
 json_t *
-pt_json_parse(const char *text, gsize size, GError **error)
+pt_json_parse_max(const char *text, gsize size, gsize max, GError **error)
 {
   json_error_t e;
 
-  if (size > PT_JSON_MAX_BYTES) {
-    PT_SET(error, PT_ERR_TOO_LARGE, "JSON: %" G_GSIZE_FORMAT " bytes, more than the %u allowed", size, PT_JSON_MAX_BYTES);
+  if (size > max) {
+    PT_SET(error, PT_ERR_TOO_LARGE, "JSON: %" G_GSIZE_FORMAT " bytes, more than the %" G_GSIZE_FORMAT " allowed", size, max);
     return NULL;
   }
   if (!depth_ok(text, size)) {
@@ -52,6 +52,12 @@ pt_json_parse(const char *text, gsize size, GError **error)
     PT_SET(error, PT_ERR_INVALID, "JSON: line %d, column %d: %s", e.line, e.column, why);
   }
   return json;
+}
+
+json_t *
+pt_json_parse(const char *text, gsize size, GError **error)
+{
+  return pt_json_parse_max(text, size, PT_JSON_MAX_BYTES, error);
 }
 
 json_t *

@@ -14,6 +14,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_t, json_decref)
 /* Parses `size` bytes (any value). The error names line and column; codes INVALID, TOO_LARGE. The
  * result is a new reference. */
 json_t *pt_json_parse(const char *text, gsize size, GError **error);
+/* The same for what may be longer than PT_JSON_MAX_BYTES: a list that grows with the number of its things. */
+json_t *pt_json_parse_max(const char *text, gsize size, gsize max, GError **error);
 /* The same, and the value must be an object. */
 json_t *pt_json_parse_object(const char *text, gsize size, GError **error);
 

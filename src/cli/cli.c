@@ -13,6 +13,7 @@
 
 #define SOCKET_PATH "/run/portena/api.sock"
 #define ANSWER_WITHIN (660 * G_USEC_PER_SEC) /* the longest ?wait= and a minute */
+#define ANSWER_MAX ((gsize)64 << 20)         /* bytes; a list has about one KiB for each instance */
 
 static guint
 terminal_width(void)
@@ -137,7 +138,8 @@ pt_cli_request(PtCli *cli, const char *method, const char *path, const char *con
                         .headers = headers,
                         .body = text,
                         .body_size = text ? strlen(text) : 0,
-                        .timeout = ANSWER_WITHIN };
+                        .timeout = ANSWER_WITHIN,
+                        .max_body = ANSWER_MAX };
   PtTransport *t = pt_cli_transport(cli, error);
 
   PtClientReply *reply = t ? t->ops->send(t, &r, error) : NULL;
@@ -162,7 +164,7 @@ pt_cli_call(PtCli *cli, const char *method, const char *path, const json_t *body
   *ret = NULL;
   if (reply->body_size == 0)
     return true;
-  *ret = pt_json_parse(reply->body, reply->body_size, error);
+  *ret = pt_json_parse_max(reply->body, reply->body_size, ANSWER_MAX, error);
   if (*ret)
     return true;
   g_prefix_error(error, "the server's answer to %s makes no sense: ", path);

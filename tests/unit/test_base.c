@@ -68,6 +68,13 @@ test_json(void)
   g_assert_null(pt_json_parse(deep, strlen(deep), &err));
   g_assert_nonnull(strstr(err->message, "deeper"));
 
+  g_autofree char *spaces = g_strnfill(PT_JSON_MAX_BYTES, ' '), *big = g_strconcat(spaces, "[1]", NULL);
+  g_clear_error(&err);
+  g_assert_null(pt_json_parse(big, strlen(big), &err));
+  g_assert_error(err, PT_ERROR, PT_ERR_TOO_LARGE);
+  g_autoptr(json_t) list = pt_json_parse_max(big, strlen(big), 2 * PT_JSON_MAX_BYTES, NULL);
+  g_assert_cmpuint(json_array_size(list), ==, 1);
+
   const char *good = "{\"b\":\"[[[[\",\"a\":[1,2.5,true,null]}";
   g_autoptr(json_t) json = pt_json_parse_object(good, strlen(good), NULL);
   g_autofree char *out = pt_json_dump(json);
