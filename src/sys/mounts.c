@@ -21,14 +21,14 @@
 #define STACK_BYTES (16 * 1024)
 
 /* Lives only until its namespace has been opened. It shares our memory, so it does nothing but system calls that leave errno
- * alone. */
-static G_GNUC_NORETURN int
-userns_holder(void *data)
+ * alone. `parent` is looked at after the wish to die with it: it may have died before. */
+static int
+userns_holder(void *parent)
 {
-  (void)data;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (;;)
+  while (getppid() == GPOINTER_TO_INT(parent))
     pause();
+  return 0;
 }
 
 static bool
@@ -60,7 +60,7 @@ pt_userns_fd(gint64 base, gint64 count, GError **error)
   }
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &old); /* it must run no handler of ours */
-  pid_t pid = clone(userns_holder, stack + STACK_BYTES, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
+  pid_t pid = clone(userns_holder, stack + STACK_BYTES, CLONE_VM | CLONE_NEWUSER | SIGCHLD, GINT_TO_POINTER(getpid()));
   int err = errno;
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   if (pid > 0) {
