@@ -235,13 +235,15 @@ add_error(PtFacts *f, const char *error)
 static void
 add_limits(PtFacts *f, const json_t *i)
 {
-  static const char *const io[][2] = { { "io_read", "reads at" }, { "io_write", "writes at" } };
+  static const char *const rates[][2] = {
+    { "io_read", "reads at" }, { "io_write", "writes at" }, { "net_in", "receives at" }, { "net_out", "sends at" }
+  };
   gint64 pids = pt_json_int(i, "pids", 0), priority = pt_json_int(i, "priority", 100), restarts = pt_json_int(i, "restarts", 0);
 
-  for (guint n = 0; n < G_N_ELEMENTS(io); n++) {
-    g_autofree char *rate = pt_member_size(i, io[n][0]);
-    if (pt_json_int(i, io[n][0], 0) > 0)
-      pt_facts_addf(f, io[n][1], "%s a second at most", rate);
+  for (guint n = 0; n < G_N_ELEMENTS(rates); n++) {
+    g_autofree char *rate = pt_member_size(i, rates[n][0]);
+    if (pt_json_int(i, rates[n][0], 0) > 0)
+      pt_facts_addf(f, rates[n][1], "%s a second at most", rate);
   }
   if (pids != 0 && pids != PIDS_DEFAULT)
     pt_facts_addf(f, "processes", "%" G_GINT64_FORMAT " at most", pids);
@@ -512,8 +514,8 @@ const PtCommand pt_cmds_instance[] = {
     .max = G_MAXUINT,
     .completes = "i=",
     .run = run_set,
-    .text = "Fields: description cpu memory disk pids io_read io_write priority command env.NAME cwd user restart autostart "
-            "ports init kind offline; of a machine: model accel firmware secure_boot tpm hardware iso_name boot_iso.\n"
+    .text = "Fields: description cpu memory disk pids io_read io_write net_in net_out priority command env.NAME cwd user restart "
+            "autostart ports init kind offline; of a machine: model accel firmware secure_boot tpm hardware iso_name boot_iso.\n"
             "The kind changes while it is stopped, and keeps files, name and address.\n"
             "An empty value takes the default back.",
     .examples = { { "portena set studio memory=4GiB cpu=2", "at once, it goes on running" },

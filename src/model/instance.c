@@ -31,7 +31,7 @@ G_STATIC_ASSERT(G_N_ELEMENTS(pt_restart_names) == PT_N_RESTARTS + 1);
 #define MAX_USER_DATA (64 << 10)
 #define MAX_SSH_KEYS 32
 #define MIN_MEMORY (4 << 20)
-#define MIN_IO (64 * 1024)
+#define MIN_RATE (64 * 1024)
 #define MIN_DISK (16 << 20)
 #define MAX_DISK (G_GINT64_CONSTANT(1) << 44) /* ext4 with 4 KiB blocks and 32-bit block numbers */
 
@@ -121,6 +121,8 @@ static const PtField fields[] = {
   PT_SIZE(PtInstance, disk, PT_LIVE, MIN_DISK, MAX_DISK, "Size of its root volume, such as 20GiB; it only grows."),
   PT_SIZE(PtInstance, io_read, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may read from disk; 0 is no limit."),
   PT_SIZE(PtInstance, io_write, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may write to disk; 0 is no limit."),
+  PT_SIZE(PtInstance, net_in, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may receive from its network; 0 is no limit."),
+  PT_SIZE(PtInstance, net_out, PT_LIVE, 0, PT_BIG - 1, "Bytes a second it may send to its network; 0 is no limit."),
   PT_INT(PtInstance, priority, PT_LIVE, 1, 1000, "Its share of cpu and disk when there is not enough; 100 is normal."),
   PT_STRINGS(PtInstance, command, PT_STOPPED, MAX_WORDS, NULL,
              "What runs in it instead of the image's own command or init; of a process, the arguments of its program."),
@@ -214,6 +216,24 @@ env_ok(GHashTable *env, GError **error)
 }
 
 static bool
+rates_ok(const PtInstance *i, GError **error)
+{
+  const struct {
+    const char *name;
+    gint64 rate;
+  } rates[] = { { "io_read", i->io_read }, { "io_write", i->io_write }, { "net_in", i->net_in }, { "net_out", i->net_out } };
+
+  for (guint n = 0; n < G_N_ELEMENTS(rates); n++) {
+    if (rates[n].rate == 0 || rates[n].rate >= MIN_RATE)
+      continue;
+    PT_SET(error, PT_ERR_INVALID, "%s: %" G_GINT64_FORMAT " bytes a second are too few to run anything\nat least 64KiB; 0 is no limit",
+           rates[n].name, rates[n].rate);
+    return false;
+  }
+  return true;
+}
+
+static bool
 instance_validate(const void *record, GError **error)
 {
   const PtInstance *i = record;
@@ -223,14 +243,7 @@ instance_validate(const void *record, GError **error)
            "memory: %" G_GINT64_FORMAT " bytes are too few to run anything\nat least 4MiB; 0 is no limit", i->memory);
     return false;
   }
-  if ((i->io_read != 0 && i->io_read < MIN_IO) || (i->io_write != 0 && i->io_write < MIN_IO)) {
-    bool reads = i->io_read != 0 && i->io_read < MIN_IO;
-    PT_SET(error, PT_ERR_INVALID,
-           "%s: %" G_GINT64_FORMAT " bytes a second are too few to run anything\nat least 64KiB; 0 is no limit",
-           reads ? "io_read" : "io_write", reads ? i->io_read : i->io_write);
-    return false;
-  }
-  return ports_ok(i->ports, error) && command_ok(i->command, error) && env_ok(i->env, error);
+  return rates_ok(i, error) && ports_ok(i->ports, error) && command_ok(i->command, error) && env_ok(i->env, error);
 }
 
 static bool

@@ -61,6 +61,8 @@ typedef struct PtInstance {
   gint64 disk;      /* bytes of the root volume */
   gint64 io_read;   /* bytes a second, 0 = no limit */
   gint64 io_write;
+  gint64 net_in;    /* bytes a second into it by its network, 0 = no limit */
+  gint64 net_out;   /* and out of it */
   gint64 priority;  /* cpu and io weight 1 … 1000, 100 = normal */
 
   char **command;   /* app: what runs; system: NULL = the image's init */

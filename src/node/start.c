@@ -76,7 +76,7 @@ net_port(const PtInstance *spec, gint64 idbase, PtNetPublish *publish)
   }
   return (PtNetPort){ .id = spec->id, .name = spec->name, .address = spec->address, .address6 = spec->address6, .mac = spec->mac,
                       .publish = publish, .n_publish = n, .tap = engine && engine->raw ? PT_ENGINE_TAP : NULL,
-                      .tap_owner = (uid_t)idbase };
+                      .tap_owner = (uid_t)idbase, .rate_in = (guint64)spec->net_in, .rate_out = (guint64)spec->net_out };
 }
 
 typedef struct {
@@ -377,8 +377,9 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   return true;
 }
 
+/* What may be changed of its network while it runs. */
 static bool
-publish_ports(PtAgent *a, const PtInstance *spec, GError **error)
+apply_network(PtAgent *a, const PtInstance *spec, GError **error)
 {
   g_autofree char *space_id = NULL, *dns = NULL;
 
@@ -387,7 +388,9 @@ publish_ports(PtAgent *a, const PtInstance *spec, GError **error)
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, spec->ports ? spec->ports->len + 1 : 1);
   PtNetPort port = net_port(spec, 0, publish);
   g_autoptr(GError) err = NULL;
-  if (pt_net_bridge.port_publish(a->net, space_id, &port, &err) || g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
+  if (pt_net_bridge.port_publish(a->net, space_id, &port, &err))
+    return pt_net_bridge.port_rate(a->net, space_id, &port, error);
+  if (g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
     return true; /* without a port it was started offline, and gets its network and its ports when it starts again */
   g_propagate_error(error, g_steal_pointer(&err));
   return false;
@@ -403,7 +406,7 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   const PtEngine *engine = pt_engine_of(spec, error);
   if (!engine || !engine->limits(a->containers, spec->id, spec, error))
     return false;
-  if (!spec->offline && !publish_ports(a, spec, error))
+  if (!spec->offline && !apply_network(a, spec, error))
     return false;
   PtContainerState state = { 0 };
   pt_container_state(a->containers, spec->id, &state, NULL);

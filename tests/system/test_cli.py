@@ -81,9 +81,9 @@ def hears_term(d, name):
 
 def test_show_tells_the_limits_and_what_helps(shared, name):
     shared.cli("launch", "debian", name, "--init", "app", "--no-start", "--", "true")
-    shared.cli("set", name, "io_read=10M", "io_write=5M", "pids=99", "priority=300", "user=nobody-there")
+    shared.cli("set", name, "io_read=10M", "io_write=5M", "net_in=1M", "net_out=2M", "pids=99", "priority=300", "user=nobody-there")
     said = shared.cli("show", name).stdout
-    for words in ("reads at", "10 MiB a second", "5 MiB a second", "99 at most", "300"):
+    for words in ("reads at", "10 MiB a second", "5 MiB a second", "receives at", "1 MiB a second", "sends at", "2 MiB a second", "99 at most", "300"):
         assert words in said, said
     failed = shared.cli("start", name, check=False)
     assert failed.returncode == 1 and "did you mean" not in failed.stderr
@@ -91,7 +91,7 @@ def test_show_tells_the_limits_and_what_helps(shared, name):
     assert "no user" in said and "\ntry" in said and "?" not in said.split("error")[1].splitlines()[0], said
 
 
-@pytest.mark.parametrize("field", ["io_read=1", "io_write=100", "memory=1"])
+@pytest.mark.parametrize("field", ["io_read=1", "io_write=100", "net_in=1", "net_out=1k", "memory=1"])
 def test_refuses_what_cannot_work(shared, name, field):
     shared.cli("launch", "debian", name, "--no-start")
     before = shared.instance(name)

@@ -27,7 +27,8 @@ static const char whole_instance[] =
   "\"user_data\":\"#cloud-config\\n{}\",\"ssh_keys\":[\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDk1AAAAAAAAAAAAAAAA anna\"],\"offline\":false,"
   "\"image\":\"" DIGEST "\",\"image_name\":\"debian\",\"volume\":\"" ID "\",\"owner\":\"n1\",\"epoch\":1,\"generation\":3,"
   "\"power\":\"running\",\"boot\":2,\"force\":false,\"deadline\":10,\"deleting\":false,\"op\":\"" ID "\",\"cpu\":0.1,"
-  "\"memory\":2147483648,\"pids\":100,\"disk\":21474836480,\"io_read\":65536,\"io_write\":131072,\"priority\":5,"
+  "\"memory\":2147483648,\"pids\":100,\"disk\":21474836480,\"io_read\":65536,\"io_write\":131072,\"net_in\":65536,\"net_out\":0,"
+  "\"priority\":5,"
   "\"command\":[\"sh\",\"-c\",\"a\\nb\"],\"env\":{\"A\":\"1\",\"B\":\"\"},\"cwd\":\"/srv\",\"user\":\"www-data:33\",\"restart\":\"always\","
   "\"autostart\":false,\"address\":\"10.83.0.2\",\"address6\":\"fd00::2\",\"mac\":\"02:00:5e:10:00:01\","
   "\"ports\":[{\"protocol\":\"udp\",\"listen\":53,\"to\":5353,\"address\":\"::1\"},{\"protocol\":\"tcp\",\"listen\":80,\"to\":80}],"
@@ -150,6 +151,8 @@ static const struct {
   { CHANGE, "{\"priority\":1001}", "from 1 to 1000" },
   { CHANGE, "{\"priority\":-9223372036854775808}", "from 1 to 1000" },
   { CHANGE, "{\"io_read\":-1}", "whole number" },
+  { CHANGE, "{\"net_out\":-1}", "whole number" },
+  { CHANGE, "{\"net_in\":65535}", "at least 64KiB" },
   { CHANGE, "{\"io_write\":65535}", "io_write: 65535 bytes a second are too few" },
   { CHANGE, "{\"io_write\":\"fast\"}", "size" },
   /* words */

@@ -11,7 +11,7 @@
  * ended, the directory removed, and the space comes up anew when it is asked for.
  *
  * A port's interfaces need no record: the bridge's end is named after the instance, the other is in the guest's namespace,
- * and either takes the other with it when it goes. */
+ * and either takes the other with it when it goes. How fast it may send is held by an ifb beside it, named after the instance too. */
 #include "drivers/network/bridge.h"
 
 #include <errno.h>
@@ -294,6 +294,20 @@ port_publish(PtNet *net, const char *space, const PtNetPort *port, GError **erro
 }
 
 static bool
+port_rate(PtNet *net, const char *space, const PtNetPort *port, GError **error)
+{
+  PtBridgeSpace *s = take_up(net, space, error);
+
+  if (!s)
+    return false;
+  bool ok = pt_bridge_port_rate(net, s, port, error);
+  g_mutex_unlock(&s->lock);
+  if (!ok)
+    g_prefix_error(error, "network of instance '%s': ", port->name);
+  return ok;
+}
+
+static bool
 port_down(PtNet *net, const char *space, const char *instance, GError **error)
 {
   PtBridgeSpace *s = take(net, space, error);
@@ -395,6 +409,7 @@ const PtNetDriver pt_net_bridge = {
   .spaces = spaces,
   .port_up = port_up,
   .port_publish = port_publish,
+  .port_rate = port_rate,
   .port_down = port_down,
   .port_stats = port_stats,
   .uplink = uplink,

@@ -30,6 +30,7 @@ bool pt_bridge_dns_up(PtNet *net, PtBridgeSpace *s, GError **error);
 /* The functions of PtNetDriver of the same names. */
 bool pt_bridge_port_up(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_t pid, GError **error);
 bool pt_bridge_port_publish(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GError **error);
+bool pt_bridge_port_rate(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GError **error);
 bool pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error);
 bool pt_bridge_port_stats(PtBridgeSpace *s, const char *id, guint64 *ret_rx, guint64 *ret_tx, GError **error);
 

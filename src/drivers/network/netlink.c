@@ -13,9 +13,9 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "drivers/network/netlink_impl.h"
 #include "drivers/network/netns.h"
 
-#define BUFFER 32768 /* a dump's message, whatever the page size */
 #define OPER_UP 6    /* IF_OPER_UP of linux/if.h, which does not go with net/if.h */
 
 /* libmnl's own loop narrows a long without a cast. */
@@ -23,15 +23,6 @@
   for ((attr) = mnl_nlmsg_get_payload_offset((msg), (offset));                                                        \
        mnl_attr_ok((attr), (int)((const char *)mnl_nlmsg_get_payload_tail(msg) - (const char *)(attr)));              \
        (attr) = mnl_attr_next(attr))
-
-struct PtNl {
-  struct mnl_socket *socket;
-  guint32 seq;
-  union {
-    char bytes[BUFFER];
-    struct nlmsghdr align;
-  } buf;
-};
 
 PtNl *
 pt_nl_open(int ns, GError **error)
@@ -64,8 +55,8 @@ pt_nl_close(PtNl *nl)
   g_free(nl);
 }
 
-static struct nlmsghdr *
-begin(PtNl *nl, guint16 type, guint16 flags)
+struct nlmsghdr *
+pt_nl_begin(PtNl *nl, guint16 type, guint16 flags)
 {
   struct nlmsghdr *msg = mnl_nlmsg_put_header(nl->buf.bytes);
 
@@ -75,9 +66,8 @@ begin(PtNl *nl, guint16 type, guint16 flags)
   return msg;
 }
 
-/* Sends, and reads to the acknowledgement or the end of the dump; `each` (may be NULL) sees what comes. 0 or an errno. */
-static int
-talk(PtNl *nl, const struct nlmsghdr *msg, mnl_cb_t each, void *data)
+int
+pt_nl_talk(PtNl *nl, const struct nlmsghdr *msg, mnl_cb_t each, void *data)
 {
   guint port = mnl_socket_get_portid(nl->socket);
   int more = 1;
@@ -95,8 +85,8 @@ talk(PtNl *nl, const struct nlmsghdr *msg, mnl_cb_t each, void *data)
   return 0;
 }
 
-static bool
-done(int err, GError **error, const char *what, const char *name)
+bool
+pt_nl_done(int err, GError **error, const char *what, const char *name)
 {
   if (err == 0)
     return true;
@@ -109,7 +99,7 @@ done(int err, GError **error, const char *what, const char *name)
 static struct nlmsghdr *
 begin_link(PtNl *nl, guint16 type, guint16 flags, const char *name, bool up)
 {
-  struct nlmsghdr *msg = begin(nl, type, flags | NLM_F_ACK);
+  struct nlmsghdr *msg = pt_nl_begin(nl, type, flags | NLM_F_ACK);
   struct ifinfomsg *info = mnl_nlmsg_put_extra_header(msg, sizeof *info);
 
   info->ifi_family = AF_UNSPEC;
@@ -146,7 +136,7 @@ static int
 get_link(PtNl *nl, const char *name, Link *ret)
 {
   *ret = (Link){ 0 };
-  return talk(nl, begin_link(nl, RTM_GETLINK, 0, name, false), on_link, ret);
+  return pt_nl_talk(nl, begin_link(nl, RTM_GETLINK, 0, name, false), on_link, ret);
 }
 
 bool
@@ -172,7 +162,7 @@ pt_nl_link_stats(PtNl *nl, const char *name, guint64 *ret_rx, guint64 *ret_tx, G
   Link link;
   int err = get_link(nl, name, &link);
 
-  if (!done(err == ENODEV ? ENOENT : err, error, "statistics", name))
+  if (!pt_nl_done(err == ENODEV ? ENOENT : err, error, "statistics", name))
     return false;
   *ret_rx = link.stats.rx_bytes;
   *ret_tx = link.stats.tx_bytes;
@@ -193,7 +183,7 @@ pt_nl_bridge_add(PtNl *nl, const char *name, const guint8 mac[6], GError **error
   mnl_attr_put_u8(msg, IFLA_BR_MCAST_SNOOPING, 0);
   mnl_attr_nest_end(msg, bridge);
   mnl_attr_nest_end(msg, info);
-  return done(talk(nl, msg, NULL, NULL), error, "adding the bridge", name);
+  return pt_nl_done(pt_nl_talk(nl, msg, NULL, NULL), error, "adding the bridge", name);
 }
 
 bool
@@ -201,7 +191,7 @@ pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, const cha
 {
   Link bridge = { 0 };
 
-  if (master && !done(get_link(nl, master, &bridge), error, "looking for the bridge", master))
+  if (master && !pt_nl_done(get_link(nl, master, &bridge), error, "looking for the bridge", master))
     return false;
   struct nlmsghdr *msg = begin_link(nl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, name, true);
   if (master)
@@ -219,7 +209,29 @@ pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, const cha
   mnl_attr_nest_end(msg, other);
   mnl_attr_nest_end(msg, veth);
   mnl_attr_nest_end(msg, info);
-  return done(talk(nl, msg, NULL, NULL), error, "adding the link", name);
+  return pt_nl_done(pt_nl_talk(nl, msg, NULL, NULL), error, "adding the link", name);
+}
+
+bool
+pt_nl_ifb_add(PtNl *nl, const char *name, GError **error)
+{
+  struct nlmsghdr *msg = begin_link(nl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, name, true);
+  struct nlattr *info = mnl_attr_nest_start(msg, IFLA_LINKINFO);
+
+  mnl_attr_put_strz(msg, IFLA_INFO_KIND, "ifb");
+  mnl_attr_nest_end(msg, info);
+  int err = pt_nl_talk(nl, msg, NULL, NULL);
+  return pt_nl_done(err == EEXIST ? 0 : err, error, "adding the link", name);
+}
+
+int
+pt_nl_index(PtNl *nl, const char *name, guint32 *ret)
+{
+  Link link;
+  int err = get_link(nl, name, &link);
+
+  *ret = link.index;
+  return err;
 }
 
 bool
@@ -227,25 +239,25 @@ pt_nl_master_set(PtNl *nl, const char *name, const char *master, GError **error)
 {
   Link bridge = { 0 };
 
-  if (!done(get_link(nl, master, &bridge), error, "looking for the bridge", master))
+  if (!pt_nl_done(get_link(nl, master, &bridge), error, "looking for the bridge", master))
     return false;
   struct nlmsghdr *msg = begin_link(nl, RTM_NEWLINK, 0, name, false);
   mnl_attr_put_u32(msg, IFLA_MASTER, bridge.index);
-  return done(talk(nl, msg, NULL, NULL), error, "joining the bridge", name);
+  return pt_nl_done(pt_nl_talk(nl, msg, NULL, NULL), error, "joining the bridge", name);
 }
 
 bool
 pt_nl_link_up(PtNl *nl, const char *name, GError **error)
 {
-  return done(talk(nl, begin_link(nl, RTM_NEWLINK, 0, name, true), NULL, NULL), error, "setting it up", name);
+  return pt_nl_done(pt_nl_talk(nl, begin_link(nl, RTM_NEWLINK, 0, name, true), NULL, NULL), error, "setting it up", name);
 }
 
 bool
 pt_nl_link_del(PtNl *nl, const char *name, GError **error)
 {
-  int err = talk(nl, begin_link(nl, RTM_DELLINK, 0, name, false), NULL, NULL);
+  int err = pt_nl_talk(nl, begin_link(nl, RTM_DELLINK, 0, name, false), NULL, NULL);
 
-  return done(err == ENODEV ? 0 : err, error, "removing the link", name);
+  return pt_nl_done(err == ENODEV ? 0 : err, error, "removing the link", name);
 }
 
 bool
@@ -254,20 +266,20 @@ pt_nl_group_set(PtNl *nl, const char *name, guint32 group, GError **error)
   struct nlmsghdr *msg = begin_link(nl, RTM_NEWLINK, 0, name, false);
 
   mnl_attr_put_u32(msg, IFLA_GROUP, group);
-  int err = talk(nl, msg, NULL, NULL);
-  return done(err == ENODEV ? 0 : err, error, "marking the link", name);
+  int err = pt_nl_talk(nl, msg, NULL, NULL);
+  return pt_nl_done(err == ENODEV ? 0 : err, error, "marking the link", name);
 }
 
 bool
 pt_nl_group_del(PtNl *nl, guint32 group, GError **error)
 {
-  struct nlmsghdr *msg = begin(nl, RTM_DELLINK, NLM_F_ACK);
+  struct nlmsghdr *msg = pt_nl_begin(nl, RTM_DELLINK, NLM_F_ACK);
   struct ifinfomsg *info = mnl_nlmsg_put_extra_header(msg, sizeof *info);
 
   info->ifi_family = AF_UNSPEC;
   mnl_attr_put_u32(msg, IFLA_GROUP, group);
-  int err = talk(nl, msg, NULL, NULL);
-  return done(err == ENODEV ? 0 : err, error, "removing links", "ports");
+  int err = pt_nl_talk(nl, msg, NULL, NULL);
+  return pt_nl_done(err == ENODEV ? 0 : err, error, "removing links", "ports");
 }
 
 /* ---- addresses and routes ---- */
@@ -292,9 +304,9 @@ pt_nl_addr_add(PtNl *nl, const char *link, const char *address, guint prefix, GE
   Link where;
   int err = n ? get_link(nl, link, &where) : EINVAL;
 
-  if (!done(err, error, address, link))
+  if (!pt_nl_done(err, error, address, link))
     return false;
-  struct nlmsghdr *msg = begin(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);
+  struct nlmsghdr *msg = pt_nl_begin(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);
   struct ifaddrmsg *addr = mnl_nlmsg_put_extra_header(msg, sizeof *addr);
   addr->ifa_family = family;
   addr->ifa_prefixlen = (guint8)prefix;
@@ -307,8 +319,8 @@ pt_nl_addr_add(PtNl *nl, const char *link, const char *address, guint prefix, GE
     if (prefix < 31)
       mnl_attr_put_u32(msg, IFA_BROADCAST, htonl(broadcast));
   }
-  err = talk(nl, msg, NULL, NULL);
-  return done(err == EEXIST ? 0 : err, error, address, link);
+  err = pt_nl_talk(nl, msg, NULL, NULL);
+  return pt_nl_done(err == EEXIST ? 0 : err, error, address, link);
 }
 
 bool
@@ -319,9 +331,9 @@ pt_nl_route_default(PtNl *nl, const char *link, const char *gateway, GError **er
   Link where;
   int err = n ? get_link(nl, link, &where) : EINVAL;
 
-  if (!done(err, error, "default route", link))
+  if (!pt_nl_done(err, error, "default route", link))
     return false;
-  struct nlmsghdr *msg = begin(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);
+  struct nlmsghdr *msg = pt_nl_begin(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);
   struct rtmsg *route = mnl_nlmsg_put_extra_header(msg, sizeof *route);
   route->rtm_family = family;
   route->rtm_table = RT_TABLE_MAIN;
@@ -330,7 +342,7 @@ pt_nl_route_default(PtNl *nl, const char *link, const char *gateway, GError **er
   route->rtm_type = RTN_UNICAST;
   mnl_attr_put(msg, RTA_GATEWAY, n, bytes);
   mnl_attr_put_u32(msg, RTA_OIF, where.index);
-  return done(talk(nl, msg, NULL, NULL), error, "default route", link);
+  return pt_nl_done(pt_nl_talk(nl, msg, NULL, NULL), error, "default route", link);
 }
 
 typedef struct Default {
@@ -378,26 +390,26 @@ on_name(const struct nlmsghdr *msg, void *data)
 static int
 name_of(PtNl *nl, guint32 index, Name *ret)
 {
-  struct nlmsghdr *msg = begin(nl, RTM_GETLINK, NLM_F_ACK);
+  struct nlmsghdr *msg = pt_nl_begin(nl, RTM_GETLINK, NLM_F_ACK);
   struct ifinfomsg *info = mnl_nlmsg_put_extra_header(msg, sizeof *info);
 
   info->ifi_index = (int)index;
   *ret = (Name){ 0 };
-  return talk(nl, msg, on_name, ret);
+  return pt_nl_talk(nl, msg, on_name, ret);
 }
 
 char *
 pt_nl_default_link(PtNl *nl, GError **error)
 {
-  struct nlmsghdr *msg = begin(nl, RTM_GETROUTE, NLM_F_DUMP);
+  struct nlmsghdr *msg = pt_nl_begin(nl, RTM_GETROUTE, NLM_F_DUMP);
   struct rtmsg *route = mnl_nlmsg_put_extra_header(msg, sizeof *route);
   Default best = { 0 };
   Name name;
 
   route->rtm_family = AF_INET;
-  if (!done(talk(nl, msg, on_route, &best), error, "reading the routes", "uplink") || !best.index)
+  if (!pt_nl_done(pt_nl_talk(nl, msg, on_route, &best), error, "reading the routes", "uplink") || !best.index)
     return NULL;
-  return done(name_of(nl, best.index, &name), error, "its name", "uplink") ? g_strdup(name.text) : NULL;
+  return pt_nl_done(name_of(nl, best.index, &name), error, "its name", "uplink") ? g_strdup(name.text) : NULL;
 }
 
 static int
@@ -421,12 +433,12 @@ on_address(const struct nlmsghdr *msg, void *data)
 GHashTable *
 pt_nl_addresses(PtNl *nl, GError **error)
 {
-  struct nlmsghdr *msg = begin(nl, RTM_GETADDR, NLM_F_DUMP);
+  struct nlmsghdr *msg = pt_nl_begin(nl, RTM_GETADDR, NLM_F_DUMP);
   struct ifaddrmsg *addr = mnl_nlmsg_put_extra_header(msg, sizeof *addr);
   g_autoptr(GHashTable) all = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 
   addr->ifa_family = AF_INET;
-  if (!done(talk(nl, msg, on_address, all), error, "reading the addresses", "uplink"))
+  if (!pt_nl_done(pt_nl_talk(nl, msg, on_address, all), error, "reading the addresses", "uplink"))
     return NULL;
   return g_steal_pointer(&all);
 }

@@ -18,6 +18,9 @@ bool pt_nl_bridge_add(PtNl *nl, const char *name, const guint8 mac[6], GError **
 /* A veth pair: `name` here, up, in bridge `master` if not NULL; `peer` in the namespace `ns`, down. `peer_mac` may be NULL. */
 bool pt_nl_veth_add(PtNl *nl, const char *name, const char *master, int ns, const char *peer, const guint8 *peer_mac, GError **error);
 
+/* An intermediate device (ifb), up, for pt_nl_detour(); there already: success. */
+bool pt_nl_ifb_add(PtNl *nl, const char *name, GError **error);
+
 bool pt_nl_master_set(PtNl *nl, const char *name, const char *master, GError **error); /* into that bridge */
 bool pt_nl_link_up(PtNl *nl, const char *name, GError **error);
 bool pt_nl_link_del(PtNl *nl, const char *name, GError **error); /* absent is success */
@@ -32,6 +35,12 @@ void pt_nl_link_wait(PtNl *nl, const char *name);
 bool pt_nl_link_exists(PtNl *nl, const char *name);
 /* Bytes that `name` has received and sent. NOT_FOUND. */
 bool pt_nl_link_stats(PtNl *nl, const char *name, guint64 *ret_rx, guint64 *ret_tx, GError **error);
+
+/* What leaves by `name` waits until it may go, at `rate` bytes a second in the long run; what there is no room for to wait is dropped.
+ * 0: goes as it comes. */
+bool pt_nl_rate_set(PtNl *nl, const char *name, guint64 rate, GError **error);
+/* What comes in by `name` passes through the ifb `by`, and thus its rate, before it is looked at; NULL: it does not. */
+bool pt_nl_detour(PtNl *nl, const char *name, const char *by, GError **error);
 
 /* `address` is IPv4 or IPv6 text. It can be used at once: no duplicate address detection. There already: success. */
 bool pt_nl_addr_add(PtNl *nl, const char *link, const char *address, guint prefix, GError **error);

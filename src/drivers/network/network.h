@@ -36,6 +36,7 @@ typedef struct PtNetPort {
   guint n_publish;
   const char *tap;     /* NULL, or the name of a tap device that stands for the instance's eth0 in its namespace */
   uid_t tap_owner;     /* who may open it there */
+  guint64 rate_in, rate_out; /* bytes a second into and out of the instance at most; 0: as fast as it goes */
 } PtNetPort;
 
 typedef struct PtNetDriver {
@@ -54,6 +55,8 @@ typedef struct PtNetDriver {
   bool (*port_up)(PtNet *net, const char *space_id, const PtNetPort *port, pid_t pid, GError **error);
   /* Changes what is published of a port that is up. CONFLICT names who has the port. */
   bool (*port_publish)(PtNet *net, const char *space_id, const PtNetPort *port, GError **error);
+  /* Changes how fast a port that is up may be. UNSUPPORTED where the kernel cannot hold it back. */
+  bool (*port_rate)(PtNet *net, const char *space_id, const PtNetPort *port, GError **error);
   bool (*port_down)(PtNet *net, const char *space_id, const char *instance_id, GError **error); /* absent is success */
   /* Bytes in and out of the instance since its port came up. NOT_FOUND where it is not up. */
   bool (*port_stats)(PtNet *net, const char *space_id, const char *instance_id, guint64 *ret_rx, guint64 *ret_tx, GError **error);

@@ -52,17 +52,21 @@ pt_bridge_reap(gpointer data, gpointer user_data)
   close(ns);
 }
 
-/* Takes a link out of the game; gone it is a little later. */
+/* Takes a port's links out of the game; gone they are a little later. */
 static bool
-doom(PtNet *net, PtBridgeSpace *s, const char *link, GError **error)
+doom(PtNet *net, PtBridgeSpace *s, const char *id, GError **error)
 {
+  char link[16], detour[16];
+
   int ns = fcntl(s->ns, F_DUPFD_CLOEXEC, 3);
 
   if (ns < 0) {
     pt_error_errno(error, errno, "network namespace");
     return false;
   }
-  if (!pt_nl_group_set(s->nl, link, DOOMED, error)) {
+  pt_net_link_name(id, link);
+  pt_net_detour_name(id, detour);
+  if (!pt_nl_group_set(s->nl, link, DOOMED, error) || !pt_nl_group_set(s->nl, detour, DOOMED, error)) {
     close(ns);
     return false;
   }
@@ -86,7 +90,7 @@ pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error
   pt_net_link_name(id, link);
   pt_rules_port_del(text, link);
   if (!pt_uplink_publish(net->uplink, s->id, id, r->name, NULL, 0, false, error) || !publish_rules(s, r, NULL, error) ||
-      !pt_rules_run(s->ns, text->str, error) || !doom(net, s, link, error) || !pt_dns_remove(&dns, id, error))
+      !pt_rules_run(s->ns, text->str, error) || !doom(net, s, id, error) || !pt_dns_remove(&dns, id, error))
     return false;
   if (unlink(file) < 0 && errno != ENOENT) {
     pt_error_errno(error, errno, "%s", file);
@@ -94,6 +98,22 @@ pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error
   }
   g_hash_table_remove(s->ports, id);
   return true;
+}
+
+/* What the instance gets waits where it leaves the bridge for it; what it sends, on a detour. */
+static bool
+hold_back(PtBridgeSpace *s, const PtNetPort *port, GError **error)
+{
+  char link[16], detour[16];
+
+  pt_net_link_name(port->id, link);
+  pt_net_detour_name(port->id, detour);
+  if (!pt_nl_rate_set(s->nl, link, port->rate_in, error))
+    return false;
+  if (port->rate_out > 0)
+    return pt_nl_ifb_add(s->nl, detour, error) && pt_nl_rate_set(s->nl, detour, port->rate_out, error) &&
+           pt_nl_detour(s->nl, link, detour, error);
+  return pt_nl_detour(s->nl, link, NULL, error) && pt_nl_link_del(s->nl, detour, error);
 }
 
 /* From outside, while the guest's first instruction has not run. */
@@ -133,15 +153,17 @@ plug(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, const PtNetPortRecord 
   g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
   g_autoptr(GString) text = g_string_new(NULL);
   PtDns dns = { .dir = dir, .domain = s->what->domain };
-  char link[16];
+  char link[16], detour[16];
   guint8 mac[6];
 
   pt_net_link_name(id, link);
+  pt_net_detour_name(id, detour); /* a predecessor's, that is going, must not be taken for its own */
   pt_net_mac_parse(p->mac, mac);
   pt_rules_port_add(text, &(PtRulesPort){ link, p->address, p->address6, p->mac });
   return (pt_dns_alive(dir) || pt_bridge_dns_up(net, s, error)) && pt_dns_add(&dns, id, p->name, p->address, p->address6, p->mac, error) &&
-         pt_rules_run(s->ns, text->str, error) && pt_nl_link_del(s->nl, link, error) &&
+         pt_rules_run(s->ns, text->str, error) && pt_nl_link_del(s->nl, link, error) && pt_nl_link_del(s->nl, detour, error) &&
          pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, "eth0", port->tap ? NULL : mac, error) &&
+         ((port->rate_in == 0 && port->rate_out == 0) || hold_back(s, port, error)) &&
          (port->tap ? furnish_tap(s, port, link, guest, error) : furnish(s, p, link, guest, error)) &&
          publish_rules(s, NULL, p, error);
 }
@@ -187,6 +209,16 @@ pt_bridge_port_publish(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GErr
     return false;
   g_hash_table_replace(s->ports, g_strdup(port->id), g_steal_pointer(&after));
   return true;
+}
+
+bool
+pt_bridge_port_rate(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GError **error)
+{
+  (void)net;
+  if (g_hash_table_contains(s->ports, port->id))
+    return hold_back(s, port, error);
+  PT_SET(error, PT_ERR_NOT_FOUND, "its port is not up");
+  return false;
 }
 
 bool

@@ -66,6 +66,13 @@ pt_net_link_name(const char *instance, char ret[16])
   g_snprintf(ret, 16, "p%.13s", hex);
 }
 
+void
+pt_net_detour_name(const char *instance, char ret[16])
+{
+  pt_net_link_name(instance, ret);
+  ret[0] = 'q';
+}
+
 bool
 pt_net_mac_parse(const char *text, guint8 ret[6])
 {

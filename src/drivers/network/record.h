@@ -35,6 +35,8 @@ PtNetPortRecord *pt_net_port_record_load(const char *path); /* NULL: absent or b
 
 /* The bridge's end of an instance's port: 14 characters. */
 void pt_net_link_name(const char *instance, char ret[16]);
+/* The detour that holds back what the instance sends. */
+void pt_net_detour_name(const char *instance, char ret[16]);
 bool pt_net_mac_parse(const char *text, guint8 ret[6]);
 
 /* Writes DIR/.NAME and renames it, so that DIR/NAME is whole whenever it is there. Mode 0640, owned by root and `gid`. Not

@@ -204,7 +204,7 @@ export const routes = [
       c.world.instances.set(`${i.space}/${c.body.name}`, i);
     }
     change(c, i, c.body);
-    return { ...i, applies: Object.fromEntries(Object.keys(c.body).map((k) => [k, ['cpu', 'memory', 'priority', 'disk', 'ports'].includes(k) ? 'now' : 'at the next start'])) };
+    return { ...i, applies: Object.fromEntries(Object.keys(c.body).map((k) => [k, ['cpu', 'memory', 'priority', 'disk', 'ports', 'net_in', 'net_out'].includes(k) ? 'now' : 'at the next start'])) };
   }],
   ['DELETE', '/v1/spaces/:S/instances/:I', (c) => {
     const i = instanceOf(c, 'owner');

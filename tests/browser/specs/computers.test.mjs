@@ -157,6 +157,16 @@ spec('settings say when they apply, and keep what was typed when refused', { moc
   assert.ok(await page.getByRole('button', { name: 'Save' }).isDisabled());
 });
 
+spec('how fast its network is can be held back while it runs', { mock: true }, async (page) => {
+  await login(page, '#/computer/home/studio/settings');
+  await page.getByLabel('Receives at most', { exact: true }).fill('2 MiB');
+  await page.getByLabel('Sends at most', { exact: true }).fill('512K');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await until(() => it.mock.world.instances.get('home/studio').net_in === 2 * 1024 ** 2, 'what it receives is limited');
+  assert.equal(it.mock.world.instances.get('home/studio').net_out, 512 * 1024);
+  assert.equal(await page.getByText('✓ Applied').count(), 2);
+});
+
 spec('stop and start, at once on the page', { mock: true }, async (page) => {
   await login(page, '#/computer/home/studio');
   await page.getByRole('button', { name: 'Stop' }).click();

@@ -60,6 +60,8 @@ const discs = (images, i) => [...new Set([...images.filter((m) => m.format === '
 
 const NETWORK = { title: 'Network', items: [
   { id: 'offline', label: 'Network', text: 'Without it, nothing reaches it and it reaches nothing; its address stays its own.', when: NEXT, kind: 'check', turned: true },
+  { id: 'net_in', label: 'Receives at most', text: 'So much a second, like 2 MiB; 0 is no limit.', when: NOW, show: sizeText, read: size },
+  { id: 'net_out', label: 'Sends at most', text: 'So much a second, like 2 MiB; 0 is no limit.', when: NOW, show: sizeText, read: size },
 ] };
 
 /** What runs it: only where its image leaves a choice. */
