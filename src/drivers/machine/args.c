@@ -66,7 +66,7 @@ board(Args *a, const PtMachinePlan *p)
     add(a, "-object", "memory-backend-file,id=ram,mem-path=%s,size=%" G_GINT64_FORMAT "M,%s", PT_MACHINE_MEMORY, p->memory >> 20,
         p->makes_template ? "share=on" : "share=off,readonly=on,rom=off");
   else
-    add(a, "-object", "memory-backend-memfd,id=ram,share=on,size=%" G_GINT64_FORMAT "M", p->memory >> 20);
+    add(a, "-object", "memory-backend-ram,id=ram,size=%" G_GINT64_FORMAT "M", p->memory >> 20);
   add(a, "-rtc", "base=utc");
 }
 
