@@ -10,7 +10,7 @@
 #include "drivers/machine/internal.h"
 
 #define STALLED (60 * G_USEC_PER_SEC) /* without a byte more: something is wrong */
-#define POLL_USEC 3000
+#define POLL_USEC 1000
 #define FDSET 1 /* of PT_QEMU_FILE */
 #define BANDWIDTH ((gint64)1 << 40) /* bytes a second: unlimited; QEMU's default is meant for networks */
 
@@ -43,8 +43,10 @@ pt_qemu_transferred(PtQmp *q, GError **error)
     g_autoptr(json_t) m = pt_qmp_run(q, "query-migrate", NULL, PT_QEMU_ANSWER, error);
     if (!m)
       return false;
-    if (status_is(m, "completed"))
+    if (status_is(m, "completed")) {
+      pt_qmp_do(q, "remove-fd", json_pack("{s:i}", "fdset-id", FDSET), PT_QEMU_ANSWER, NULL); /* else it would keep the file */
       return true;
+    }
     gint64 now = pt_json_int(json_object_get(m, "ram"), "transferred", 0);
     if (now != moved) {
       moved = now;

@@ -28,6 +28,7 @@
 #include "sys/cgroup.h"
 
 #define SPARE ((gint64)64 << 20) /* of the disk stays free */
+#define BEFORE_WRITING (G_USEC_PER_SEC / 2) /* what is said about a hibernation is flushed too, and would wait behind its memory */
 
 static char *
 saved_path(const PtHost *host, const char *id, const char *file)
@@ -119,7 +120,7 @@ keep_plan(const PtHost *host, const char *id, PtQmp *q, GError **error)
   json_object_set_new(json, "board", json_string(board));
   json_object_set_new(json, "boot", json_string(boot));
   g_autofree char *all = pt_json_dump(json);
-  return g_file_set_contents_full(to, all, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error);
+  return g_file_set_contents_full(to, all, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error); /* write_out() waits for it */
 }
 
 /* ---- hibernate ---- */
@@ -150,14 +151,26 @@ typedef struct Writing {
   int fd, dir;
 } Writing;
 
+static bool
+on_disk(int fd)
+{
+  bool ok = fd >= 0 && fsync(fd) == 0;
+
+  if (fd >= 0)
+    close(fd);
+  return ok;
+}
+
 /* Where the disk fails, memory.new stays what it is. Whoever resumes meanwhile takes the file away, in the order that leaves this
- * rename nothing to do. */
+ * rename nothing to do; what he takes away within a moment is never written at all. */
 static gpointer
 write_out(gpointer data)
 {
   Writing *w = data;
 
-  if (fsync(w->fd) == 0 && renameat(w->dir, "memory.new", w->dir, "memory") == 0)
+  g_usleep(BEFORE_WRITING);
+  if (on_disk(openat(w->dir, "memory.plan", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) && fsync(w->fd) == 0 &&
+      renameat(w->dir, "memory.new", w->dir, "memory") == 0)
     fsync(w->dir);
   close(w->fd);
   close(w->dir);
@@ -251,22 +264,41 @@ use_up(const PtHost *host, const char *id, GError **error)
   return ok;
 }
 
-static bool
-bring_in(const PtHost *host, const char *id, PtQmp *q, GError **error)
+/* What was saved; -1 and an error where it cannot be read. */
+static int
+open_saved(const PtHost *host, const char *id, GError **error)
 {
   g_autofree char *path = saved_path(host, id, "memory"), *fresh = saved_path(host, id, "memory.new");
   int fd = open(fresh, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
   if (fd < 0) /* written out by now */
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) {
+  if (fd < 0)
     pt_error_errno(error, errno, "%s", path);
-    return false;
-  }
-  bool ok = pt_qemu_transfer(q, fd, PT_QEMU_WITH_MEMORY, error) &&
-            pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error);
-  close(fd);
-  return ok;
+  return fd;
+}
+
+static gpointer
+let_go(gpointer fd)
+{
+  close(GPOINTER_TO_INT(fd));
+  return NULL;
+}
+
+/* The last one to close a large file that has no name any more waits for a file system that discards its blocks, half a second at times:
+ * neither QEMU nor who waits for it is to be that one. */
+static void
+close_large(int fd)
+{
+  if (fd >= 0)
+    g_thread_unref(g_thread_new("memory", let_go, GINT_TO_POINTER(fd)));
+}
+
+static bool
+bring_in(PtQmp *q, int fd, GError **error)
+{
+  return fd >= 0 && pt_qemu_transfer(q, fd, PT_QEMU_WITH_MEMORY, error) &&
+         pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error);
 }
 
 /* QEMU waits for a memory, is at it, or stands still with one. */
@@ -275,17 +307,18 @@ go_on(const PtHost *host, const char *id, PtQmp *q, GError **error)
 {
   g_autoptr(json_t) status = pt_qmp_run(q, "query-status", NULL, PT_QEMU_ANSWER, error);
   g_autoptr(json_t) transfer = status ? pt_qmp_run(q, "query-migrate", NULL, PT_QEMU_ANSWER, error) : NULL;
+  bool waits = transfer && status_is(status, "inmigrate");
+  bool begun = transfer && json_object_get(transfer, "status") && !status_is(transfer, "none");
 
   if (!transfer)
     return false;
-  if (status_is(status, "inmigrate")) {
-    bool begun = json_object_get(transfer, "status") && !status_is(transfer, "none");
-    if ((!begun && !bring_in(host, id, q, error)) || !pt_qemu_transferred(q, error))
-      return false;
-  } else if (!status_is(status, "running") && (status_is(transfer, "active") || status_is(transfer, "setup"))) {
+  int fd = open_saved(host, id, waits && !begun ? error : NULL);
+  bool ok = !waits || ((begun || bring_in(q, fd, error)) && pt_qemu_transferred(q, error));
+  if (!waits && !status_is(status, "running") && (status_is(transfer, "active") || status_is(transfer, "setup")))
     pt_qmp_do(q, "migrate_cancel", NULL, PT_QEMU_ANSWER, NULL); /* a hibernation that was cut off */
-  }
-  return use_up(host, id, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error);
+  ok = ok && use_up(host, id, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error);
+  close_large(fd);
+  return ok;
 }
 
 bool
