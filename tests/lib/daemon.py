@@ -200,7 +200,7 @@ class Daemon:
         found = [f"process {pid} {text}" for pid, text in self.processes().items()]
         view = pathlib.Path(f"/proc/{self.process.pid}/root") if running else pathlib.Path("/")
         mountinfo = f"/proc/{self.process.pid if running else 'self'}/mountinfo"
-        kept = tuple(f"{self.run}/{x}" for x in ("pool", "cgroup2", "mnt/img/")) if running else ()
+        kept = tuple(f"{self.run}/{x}" for x in ("pool", "cgroup2", "mnt/img/", "mnt/crun")) if running else ()
         mounts = [line.split()[4] for line in pathlib.Path(mountinfo).read_text().splitlines()]
         found += [f"mount {m}" for m in mounts if m.startswith(base) and m != str(self.state) and not m.startswith(kept or "\0")]
         loops = subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "drivers/container/internal.h"
 #include "sys/cgroup.h"
 #include "sys/guest.h"
+#include "sys/mounts.h"
 #include "sys/path.h"
 #include "sys/process.h"
 
@@ -113,6 +115,23 @@ end_orphans(PtContainers *c)
   }
 }
 
+/* crun may be overwritten by whom it has become: a guest reaches what runs in it by /proc/self/exe (CVE-2019-5736). So wherever its file is
+ * not on a read-only mount it makes a copy of itself first and runs that, each time, which takes longer than all else it does. Here it
+ * is on one. Where that cannot be had it is run as it is found, and does as it always did. */
+static char *
+runtime_path(const char *run)
+{
+  g_autofree char *program = g_find_program_in_path("crun"), *file = g_build_filename(run, "mnt", "crun", NULL);
+
+  if (!program || !pt_umount(file, NULL) || !g_file_set_contents(file, "", 0, NULL)) /* a predecessor's, perhaps of an older crun */
+    return g_steal_pointer(&program);
+  if (mount(program, file, NULL, MS_BIND, NULL) == 0 &&
+      mount(NULL, file, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) == 0)
+    return g_steal_pointer(&file);
+  pt_umount(file, NULL);
+  return g_steal_pointer(&program);
+}
+
 /* What a runtime that was killed left in RUN/clone (helpers/monitor_run.c). What is young may be in use. */
 static void
 sweep_clones(const char *run)
@@ -136,15 +155,8 @@ pt_containers_open(const PtHost *host, GError **error)
   static const char *const dirs[] = { "monitor", "mnt", "mnt/root", "mnt/half", "crun", "clone" };
 
   c->host = host;
-  c->crun = g_find_program_in_path("crun");
   c->monitor = g_build_filename(host->libexec, "portena-monitor", NULL);
   c->crun_root = g_build_filename(host->run, "crun", NULL);
-  if (!c->crun || access(c->monitor, X_OK) < 0) {
-    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: is not there", c->crun ? c->monitor : "crun");
-    pt_error_hint(error, c->crun ? "give the right --libexec directory" : "apt-get install crun");
-    pt_containers_close(c);
-    return NULL;
-  }
   for (guint i = 0; i < G_N_ELEMENTS(dirs); i++) {
     g_autofree char *dir = g_build_filename(host->run, dirs[i], NULL);
 
@@ -153,6 +165,13 @@ pt_containers_open(const PtHost *host, GError **error)
       pt_containers_close(c);
       return NULL;
     }
+  }
+  c->crun = runtime_path(host->run);
+  if (!c->crun || access(c->monitor, X_OK) < 0) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: is not there", c->crun ? c->monitor : "crun");
+    pt_error_hint(error, c->crun ? "give the right --libexec directory" : "apt-get install crun");
+    pt_containers_close(c);
+    return NULL;
   }
   if (!passable(host->run, error) || !prove(c, error)) {
     pt_containers_close(c);
