@@ -120,6 +120,7 @@ typedef struct {
   guint flags;      /* of what changed */
   bool running;
   bool asleep;
+  bool cpu_later, memory_later; /* a machine gets them by a start alone */
 } Edit;
 
 static bool
@@ -272,10 +273,22 @@ edit(PtSpecChange *c, GError **error)
             (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
             ((c->spec->disk == before->disk && !c->old_name) || grow_volume(c, error));
   pt_record_free(&pt_instance_type, before);
+  e->cpu_later = e->running && !pt_agent_resizes(c->r->api->agent, c->spec, "cpu");
+  e->memory_later = e->running && !pt_agent_resizes(c->r->api->agent, c->spec, "memory");
   return ok;
 }
 
-/* When each field takes effect. Where the kernel cannot grow a mounted ext4, more disk waits for the next start too. */
+/* Whether a field waits for a start although its instance runs. Where the kernel cannot grow a mounted ext4, more disk does. */
+static bool
+waits(PtRequest *r, const Edit *e, const char *key)
+{
+  const PtField *f = pt_field_find(&pt_instance_type, key);
+
+  return (f && (f->flags & PT_F_STOPPED)) || (strcmp(key, "disk") == 0 && !r->api->host->cap_sys_resource) ||
+         (strcmp(key, "cpu") == 0 && e->cpu_later) || (strcmp(key, "memory") == 0 && e->memory_later);
+}
+
+/* When each field takes effect. */
 static json_t *
 applies(PtRequest *r, const Edit *e)
 {
@@ -285,9 +298,7 @@ applies(PtRequest *r, const Edit *e)
 
   json_object_foreach(e->patch, key, value)
   {
-    const PtField *f = pt_field_find(&pt_instance_type, key);
-    bool later =
-        e->running && f && ((f->flags & PT_F_STOPPED) || (strcmp(key, "disk") == 0 && !r->api->host->cap_sys_resource));
+    bool later = e->running && waits(r, e, key);
     json_object_set_new(out, key, json_string(later ? "at the next start" : now));
   }
   if (e->name)

@@ -35,6 +35,8 @@
  *   do=mkdir     path=… mode= uid= gid= parents=1; there already: OK.   do=symlink  path=… target=… uid= gid= parents=1
  *   do=remove    path=… recursive=1
  *   do=freeze    the volume's file system writes nothing until do=thaw or the end of the session.
+ *   do=cpus      count=…   the guest uses its first `count` processors, no others; none: as they are. It waits for one that is just being
+ *                added. OK with online=(how many it uses).
  *   do=identity  the lines of /config from hostname to seed, what a clone has to become. OK when it is that.
  *
  * Events, to a session that asked with PT_GUEST_EVENTS (portena-vmm): READY, and at the end STATUS. To it, too: SHUTDOWN, TIME.

@@ -279,6 +279,17 @@ add_kind(PtFacts *f, const json_t *i)
   pt_facts_add(f, "arch", pt_json_str(i, "arch", NULL));
 }
 
+/* What a machine's guest has: that may still be less, or more, than it was told to have. */
+static void
+add_guest(PtFacts *f, const json_t *i)
+{
+  gint64 cpus = pt_json_int(i, "guest_cpus", 0);
+  g_autofree char *memory = pt_member_size(i, "guest_memory");
+
+  if (cpus > 0)
+    pt_facts_addf(f, "guest has", "%" G_GINT64_FORMAT " processor%s, %s of memory", cpus, cpus == 1 ? "" : "s", memory);
+}
+
 static void
 show_instance(PtCli *cli, const json_t *i)
 {
@@ -307,6 +318,7 @@ show_instance(PtCli *cli, const json_t *i)
   else
     pt_facts_addf(f, "cpu", "%s, no limit", cpu);
   pt_facts_add(f, "memory", memory);
+  add_guest(f, i);
   pt_facts_add(f, "disk", disk);
   add_limits(f, i);
   add_env(f, json_object_get(i, "env"));
@@ -347,6 +359,18 @@ run_show(PtCli *cli, const PtArgs *args, GError **error)
 
 /* --- set, rename --- */
 
+/* A machine's guest takes and gives memory as it can, so a change that applies now may not have come to its end. */
+static void
+say_under_way(const char *name, const json_t *answer)
+{
+  const json_t *applies = json_object_get(answer, "applies");
+  gint64 has = pt_json_int(answer, "guest_memory", 0), wants = pt_json_int(answer, "memory", 0);
+  g_autofree char *memory = pt_size_format(has);
+
+  if (has > 0 && wants > 0 && ABS(has - wants) >= 2 << 20 && strcmp(pt_json_str(applies, "memory", ""), "now") == 0)
+    pt_say("%s: its guest has %s of memory so far, and %s the rest as it can.", name, memory, has < wants ? "takes" : "gives back");
+}
+
 /* "memory applies now, disk at the next start" */
 static void
 say_applies(const char *name, const json_t *answer)
@@ -363,6 +387,7 @@ say_applies(const char *name, const json_t *answer)
     pt_say("%s: %s.", name, s->str);
   else
     pt_say("%s is changed.", name);
+  say_under_way(name, answer);
 }
 
 static bool

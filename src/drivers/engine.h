@@ -12,6 +12,13 @@
 /* The name of a raw engine's network port in its jail. */
 #define PT_ENGINE_TAP "tap0"
 
+/* What a guest has of processors and memory. */
+typedef struct PtGuestSize {
+  gint64 cpus;
+  gint64 memory; /* bytes */
+  bool reached;  /* it is what the spec says, as far as it can be without a start */
+} PtGuestSize;
+
 typedef struct PtEngine {
   /* It opens the volume's file and the image's file by itself (PtContainerStart's volume_file, image_file); neither is mounted on
    * the node while it runs. Its network port is a tap, and its guest sets it up. */
@@ -43,6 +50,16 @@ typedef struct PtEngine {
   bool (*saved)(PtContainers *c, const char *id);
   /* Drops what was saved; absent is success. */
   bool (*forget)(PtContainers *c, const char *id, GError **error);
+
+  /* Processors and memory of a guest that has its own kernel. NULL, all three: what the group may take is all there is. */
+
+  /* Brings what the guest has nearer to what the spec says, as far as that goes without a start, and waits a few seconds for it. What it
+   * has then is in *ret. Called again until it is reached. Of one that runs, is not paused and has said that it is ready. */
+  bool (*resize)(PtContainers *c, const char *id, const PtInstance *spec, PtGuestSize *ret, GError **error);
+  /* What it was started with. Never blocks. */
+  bool (*size)(PtContainers *c, const char *id, PtGuestSize *ret, GError **error);
+  /* Whether resize() of one that runs or is hibernated brings the field, "cpu" or "memory", to what the spec says. Never blocks. */
+  bool (*resizes)(PtContainers *c, const PtInstance *spec, const char *field);
 } PtEngine;
 
 extern const PtEngine pt_engine_container, pt_engine_machine;

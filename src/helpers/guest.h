@@ -24,7 +24,7 @@ struct config { /* base/guest.h: /config. NULL = not there */
 };
 
 struct request { /* base/guest.h: Requests */
-  const char *verb, *path, *cwd, *user, *tty, *cols, *rows, *mode, *uid, *gid, *parents, *recursive, *follow, *target;
+  const char *verb, *path, *cwd, *user, *tty, *cols, *rows, *mode, *uid, *gid, *parents, *recursive, *follow, *target, *count;
   struct list arg, env;
 };
 
@@ -167,6 +167,7 @@ struct verb {
 void verb_exec(const struct request *r) __attribute__((noreturn));
 void verb_connect(const struct request *r) __attribute__((noreturn));
 void verb_ps(const struct request *r) __attribute__((noreturn));
+void verb_cpus(const struct request *r) __attribute__((noreturn));
 void verb_stat(const struct request *r) __attribute__((noreturn));
 void verb_list(const struct request *r) __attribute__((noreturn));
 void verb_get(const struct request *r) __attribute__((noreturn));

@@ -21,7 +21,8 @@ static const struct field config_fields[] = {
 static const struct field request_fields[] = {
   { "do", offsetof(struct request, verb), false }, ONE(request, path), ONE(request, cwd), ONE(request, user), ONE(request, tty),
   ONE(request, cols), ONE(request, rows), ONE(request, mode), ONE(request, uid), ONE(request, gid), ONE(request, parents),
-  ONE(request, recursive), ONE(request, follow), ONE(request, target), MANY(request, arg), MANY(request, env), { NULL },
+  ONE(request, recursive), ONE(request, follow), ONE(request, target), ONE(request, count),
+  MANY(request, arg), MANY(request, env), { NULL },
 };
 
 static bool

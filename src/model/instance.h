@@ -115,6 +115,8 @@ typedef struct PtStatus {
   gint64 exit_signal;
   gint64 restarts;    /* automatic ones since the last start by hand */
   gint64 freed;       /* hibernated: bytes of memory that it gave back */
+  gint64 guest_cpus;  /* of a machine that runs: processors that its guest uses, and bytes of memory that it has; 0 = not known */
+  gint64 guest_memory;
   bool durable;       /* hibernated: what it held is on disk, and outlives a restart of the node */
   char *error;        /* why it is failed; summary, newline, hint */
   char *step;         /* what is being done now, for a person */

@@ -47,6 +47,9 @@ bool pt_agent_runs_kind(const PtInstance *spec, GError **error);
 /* Whether instances of its kind can be hibernated here; UNSUPPORTED says what can be done instead. */
 bool pt_agent_hibernates(const PtInstance *spec, GError **error);
 
+/* Whether one that runs or is hibernated gets this field of its spec, "cpu" or "memory", without a start. Never blocks. */
+bool pt_agent_resizes(PtAgent *a, const PtInstance *spec, const char *field);
+
 /* Of one instance of this node; `spec` names it. NOT_FOUND or CONFLICT ("is stopped", with the hint how to start it). */
 int pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error);
 int pt_agent_console(PtAgent *a, const PtInstance *spec, bool history, GError **error);

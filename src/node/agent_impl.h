@@ -29,6 +29,9 @@ typedef struct PtUnit {
   GThread *file_thread;     /* … to this thread, which holds `lock` until it gives it back */
   bool limits_known;        /* limits were applied since we (re)started */
   gint64 limits_generation;
+  bool resize;              /* its guest may not have the processors and the memory that it is to have */
+  gint64 resize_wait;       /* µs until it is asked again */
+  gint64 sized_cpu, sized_memory; /* … which are these of the spec */
 
   GMutex sample_lock;
   GArray *samples;          /* of PtSample, at most an hour */
@@ -94,6 +97,15 @@ bool pt_unit_attach(PtAgent *a, PtUnit *u, const PtInstance *spec, char **ret_lo
 /* The space's network is there afterwards; its id, and the address of its DNS server. The strings are the caller's. */
 bool pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, GError **error);
 void pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec);
+
+/* resize.c */
+/* The guest is to be asked where its size in the spec has changed, or where what it has is `unknown`. */
+void pt_unit_resize_want(PtUnit *u, const PtInstance *spec, bool unknown);
+/* Asks the guest of a ready machine for what is still missing, and again later while something is. What it has stands in the unit's status
+ * afterwards, which the caller writes; *ret_news: that is something else than before. */
+bool pt_unit_resize(PtAgent *a, PtUnit *u, const PtInstance *spec, bool *ret_news, GError **error);
+/* It has just been started, with all that the spec says. */
+void pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec);
 
 /* disks.c */
 bool pt_unit_volume_raw(PtAgent *a, const PtInstance *spec, bool *ret, GError **error); /* whether its root volume is a whole disk */

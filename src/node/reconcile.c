@@ -94,6 +94,13 @@ settle(Pass *p, PtRun state, const GError *error)
     pt_ops_end(p->a->ops, p->spec->op, NULL, error);
 }
 
+static void
+runs_no_more(PtStatus *s)
+{
+  s->pid = s->guest_cpus = s->guest_memory = 0;
+  s->ready = false;
+}
+
 /* Nothing of it runs any more: all that it used on the node but its volume and its history goes. */
 static void
 put_away(Pass *p)
@@ -101,8 +108,7 @@ put_away(Pass *p)
   g_autoptr(GError) err = NULL;
 
   p->u->watched = false;
-  p->u->status->pid = 0;
-  p->u->status->ready = false;
+  runs_no_more(p->u->status);
   if (!pt_unit_release(p->a, p->u, p->spec->id, false, &err))
     pt_log_warn("node", "%s: %s", p->u->key, err->message);
   pt_unit_detach(p->a, p->u, p->spec);
@@ -243,8 +249,7 @@ do_stop(Pass *p, bool force, GError **error)
   if (!pt_unit_stop(p->a, p->u, p->spec, force, error))
     return false;
   p->u->watched = false;
-  p->u->status->pid = 0;
-  p->u->status->ready = false;
+  runs_no_more(p->u->status);
   p->u->status->stopped = pt_now();
   pt_unit_detach(p->a, p->u, p->spec);
   return true;
@@ -309,11 +314,12 @@ want_running(Pass *p)
       settle(p, PT_RUN_PAUSED, err);
       return;
     }
-    pt_unit_apply(p->a, p->u, p->spec, &err);
-    bool was_ready = s->ready;
+    bool was_ready = s->ready, resized = false;
     if (!s->ready)
       s->ready = pt_container_ready(p->a->containers, p->spec->id, p->spec);
-    if (note_running(p) || s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || err)
+    if (pt_unit_apply(p->a, p->u, p->spec, &err))
+      pt_unit_resize(p->a, p->u, p->spec, &resized, &err);
+    if (note_running(p) || s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || resized || err)
       settle(p, PT_RUN_RUNNING, err);
     if (!s->ready && pt_now() - s->started < READY_LIMIT)
       pt_unit_enqueue_after(p->a, p->u, READY_POLL);

@@ -361,7 +361,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   if (!image || !take_ids(a, u, spec, error))
     return false;
   g_autoptr(GError) err = NULL;
-  bool copied = false;
+  bool copied = false, resumed = pt_unit_saved(a, spec);
   bool ok = try_start(a, u, engine, image, spec, ret_ready, &copied, &err);
   if (!ok && copied && pt_pool_local.remove(a->pool, spec->volume, NULL)) { /* there is nothing of its own on it yet */
     pt_log_warn("node", "%s: %s; it boots instead", u->key, err->message);
@@ -372,8 +372,9 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
     g_propagate_error(error, g_steal_pointer(&err));
     return false;
   }
-  u->limits_known = true;
+  u->limits_known = !resumed; /* it goes on with what it had */
   u->limits_generation = spec->generation;
+  pt_unit_sized(a, u, spec);
   return true;
 }
 
@@ -403,6 +404,7 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
     return false;
   if (u->limits_known && u->limits_generation == spec->generation)
     return true;
+  pt_unit_resize_want(u, spec, !u->limits_known);
   const PtEngine *engine = pt_engine_of(spec, error);
   if (!engine || !engine->limits(a->containers, spec->id, spec, error))
     return false;

@@ -171,6 +171,13 @@ pt_agent_runs_kind(const PtInstance *spec, GError **error)
 }
 
 bool
+pt_agent_resizes(PtAgent *a, const PtInstance *spec, const char *field)
+{
+  (void)a;
+  return strcmp(field, "memory") != 0 || spec->kind != PT_KIND_MACHINE || spec->memory <= (gint64)4 << 30;
+}
+
+bool
 pt_agent_hibernates(const PtInstance *spec, GError **error)
 {
   if (g_strcmp0(spec->name, "sleepless") != 0)

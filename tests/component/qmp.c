@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The QMP client against a fake QEMU: a thread that says, one after the other, what a script of lines tells it. A line that begins
- * with '<' is waited for (a part of what the client sends); one with '~' is a time of silence until the client closes; others are
- * sent as they are. */
+/* The QMP client against a fake QEMU. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -11,92 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "drivers/machine/qmp.h"
-
-#define SECOND ((gint64)G_USEC_PER_SEC)
-#define LONG (20 * SECOND) /* never reached where all is well */
-#define HELLO "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}}, \"capabilities\": [\"oob\"]}}\r\n"
-#define READY HELLO, "<\"execute\":\"qmp_capabilities\"", "{\"return\": {}, \"id\": 1}\r\n"
-
-typedef struct Fake {
-  const char *const *script;
-  int fd, passed;
-  GThread *thread;
-} Fake;
-
-/* Reads up to the end of a line; false at the end of the stream. */
-static bool
-hear(Fake *f, GString *text)
-{
-  for (;;) {
-    union {
-      char bytes[CMSG_SPACE(sizeof(int))];
-      struct cmsghdr align;
-    } control;
-    char c;
-    struct iovec part = { &c, 1 };
-    struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
-
-    if (recvmsg(f->fd, &msg, MSG_CMSG_CLOEXEC) != 1)
-      return false;
-    for (struct cmsghdr *h = CMSG_FIRSTHDR(&msg); h; h = CMSG_NXTHDR(&msg, h))
-      memcpy(&f->passed, CMSG_DATA(h), sizeof f->passed);
-    if (c == '\n')
-      return true;
-    g_string_append_c(text, c);
-  }
-}
-
-static gpointer
-play(gpointer data)
-{
-  Fake *f = data;
-
-  for (const char *const *s = f->script; *s; s++) {
-    g_autoptr(GString) text = g_string_new(NULL);
-
-    if (**s == '<') {
-      g_assert_true(hear(f, text));
-      if (!strstr(text->str, *s + 1))
-        g_error("waited for %s, got %s", *s + 1, text->str);
-    } else if (**s == '~') {
-      while (hear(f, text))
-        ;
-    } else if (send(f->fd, *s, strlen(*s), MSG_NOSIGNAL) < 0) {
-      break;
-    }
-  }
-  close(f->fd);
-  return NULL;
-}
-
-static int
-begin(Fake *f, const char *const *script)
-{
-  int pair[2];
-
-  g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-  *f = (Fake){ .script = script, .fd = pair[1], .passed = -1 };
-  f->thread = g_thread_new("fake", play, f);
-  return pair[0];
-}
-
-static PtQmp *
-begin_ready(Fake *f, const char *const *script)
-{
-  g_autoptr(GError) err = NULL;
-  PtQmp *q = pt_qmp_open(begin(f, script), LONG, &err);
-
-  g_assert_no_error(err);
-  return q;
-}
-
-static void
-end(Fake *f, PtQmp *q)
-{
-  pt_qmp_close(q);
-  g_thread_join(f->thread);
-}
+#include "qmp_fake.h"
 
 /* Openings that fail, and with what. */
 static void
@@ -125,7 +38,7 @@ test_open(void)
     const char *script[] = { cases[i].script[0], cases[i].script[1], cases[i].script[2], NULL };
     Fake f;
 
-    g_assert_null(pt_qmp_open(begin(&f, script), LONG, &err));
+    g_assert_null(pt_qmp_open(fake_begin(&f, script), LONG, &err));
     g_assert_error(err, PT_ERROR, (int)cases[i].code);
     g_assert_nonnull(strstr(err->message, cases[i].says));
     g_thread_join(f.thread);
@@ -140,18 +53,18 @@ test_silence(void)
   g_autoptr(GError) err = NULL, again = NULL;
   Fake f;
 
-  g_assert_null(pt_qmp_open(begin(&f, quiet), SECOND / 10, &err));
+  g_assert_null(pt_qmp_open(fake_begin(&f, quiet), SECOND / 10, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_TIMEOUT);
   g_thread_join(f.thread);
   g_clear_error(&err);
 
-  PtQmp *q = begin_ready(&f, later);
+  PtQmp *q = fake_begin_ready(&f, later);
   g_assert_null(pt_qmp_run(q, "query-status", NULL, SECOND / 10, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_TIMEOUT);
   /* Nobody waits a second time for who does not answer. */
   g_assert_null(pt_qmp_run(q, "query-status", NULL, 3600 * SECOND, &again));
   g_assert_cmpstr(err->message, ==, again->message);
-  end(&f, q);
+  fake_end(&f, q);
 }
 
 static void
@@ -166,7 +79,7 @@ test_answers(void)
   };
   g_autoptr(GError) err = NULL;
   Fake f;
-  PtQmp *q = begin_ready(&f, script);
+  PtQmp *q = fake_begin_ready(&f, script);
 
   g_assert_cmpuint(pt_qmp_major(q), ==, 10);
   g_autoptr(json_t) answer = pt_qmp_run(q, "screendump", json_pack("{s:s}", "filename", "/vm/x"), LONG, &err);
@@ -182,7 +95,7 @@ test_answers(void)
   g_assert_true(json_is_object(stopped));
   g_assert_false(pt_qmp_do(q, "cont", NULL, LONG, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_UNREACHABLE);
-  end(&f, q);
+  fake_end(&f, q);
 }
 
 static void
@@ -194,7 +107,7 @@ test_events(void)
   };
   g_autoptr(GError) err = NULL;
   Fake f;
-  PtQmp *q = begin_ready(&f, script);
+  PtQmp *q = fake_begin_ready(&f, script);
 
   g_autoptr(json_t) b = pt_qmp_wait(q, "B", LONG, &err), first = pt_qmp_wait(q, "A", LONG, &err), second = pt_qmp_wait(q, "A", LONG, &err);
   g_assert_true(json_is_object(b));
@@ -208,7 +121,7 @@ test_events(void)
   g_assert_null(pt_qmp_next(q, &data));
   g_assert_null(pt_qmp_wait(q, "NEVER", LONG, &err)); /* an answer that nobody asked for */
   g_assert_error(err, PT_ERROR, PT_ERR_INTERNAL);
-  end(&f, q);
+  fake_end(&f, q);
 }
 
 /* A QEMU that never ends its line, or says a million events, takes a bounded part of our memory. */
@@ -223,12 +136,12 @@ test_flood(void)
   for (guint i = 0; i < PT_QMP_EVENTS_MAX + 50; i++)
     g_string_append_printf(events, "{\"event\": \"E%u\"}\n", i);
   const char *endless[] = { READY, "<query", line, NULL }, *many[] = { READY, "<query", events->str, "{\"return\": {}, \"id\": 2}\n", NULL };
-  PtQmp *q = begin_ready(&f, endless);
+  PtQmp *q = fake_begin_ready(&f, endless);
   g_assert_null(pt_qmp_run(q, "query", NULL, LONG, &err));
   g_assert_error(err, PT_ERROR, PT_ERR_INTERNAL);
-  end(&f, q);
+  fake_end(&f, q);
   g_clear_error(&err);
-  q = begin_ready(&f, many);
+  q = fake_begin_ready(&f, many);
   g_assert_true(pt_qmp_do(q, "query", NULL, LONG, &err));
   guint kept = 0;
   json_t *data;
@@ -238,7 +151,7 @@ test_flood(void)
     g_free(name);
   }
   g_assert_cmpuint(kept, ==, PT_QMP_EVENTS_MAX);
-  end(&f, q);
+  fake_end(&f, q);
 }
 
 static void
@@ -248,11 +161,11 @@ test_descriptor(void)
   g_autoptr(GError) err = NULL;
   int pipe_ends[2];
   Fake f;
-  PtQmp *q = begin_ready(&f, script);
+  PtQmp *q = fake_begin_ready(&f, script);
 
   g_assert_cmpint(pipe2(pipe_ends, O_CLOEXEC), ==, 0);
   g_assert_true(pt_qmp_do_fd(q, "getfd", json_pack("{s:s}", "fdname", "state"), pipe_ends[1], LONG, &err));
-  end(&f, q);
+  fake_end(&f, q);
   g_assert_cmpint(f.passed, >=, 0);
   char c = 'p';
   g_assert_cmpint(write(f.passed, &c, 1), ==, 1);
@@ -274,7 +187,7 @@ test_deaf(void)
 
   g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
   f = (Fake){ .script = script, .fd = fcntl(pair[1], F_DUPFD_CLOEXEC, 3), .passed = -1 };
-  f.thread = g_thread_new("fake", play, &f);
+  f.thread = g_thread_new("fake", fake_play, &f);
   PtQmp *q = pt_qmp_open(pair[0], LONG, &err);
   g_thread_join(f.thread);
   g_assert_false(pt_qmp_do(q, "x", json_pack("{s:s}", "a", large), SECOND / 10, &err)); /* the pair's other end is still open */

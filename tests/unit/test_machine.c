@@ -8,7 +8,7 @@
 static PtMachinePlan
 plan(const PtInstance *spec)
 {
-  PtMachinePlan p = { .spec = spec, .board = pt_machine_board("x86_64"), .program = "/vm/program", .cpus = 3, .memory = (gint64)768 << 20,
+  PtMachinePlan p = { .spec = spec, .board = pt_machine_board("x86_64"), .program = "/vm/program", .cpus = 3, .queues = 3, .memory = (gint64)768 << 20,
                       .network = true, .uuid = "00000000-0000-4000-8000-000000000000" };
   return p;
 }
@@ -46,6 +46,30 @@ test_micro(void)
   g_assert_null(strstr(other, "-netdev"));
 }
 
+/* What it can grow to, and slots: only where the plan says so. */
+static void
+test_room(void)
+{
+  const PtInstance spec = { .name = (char *)"web", .mac = (char *)"02:00:5e:10:00:01" };
+  PtMachinePlan p = plan(&spec);
+  g_autofree char *fixed = line_of(&p);
+
+  g_assert_null(strstr(fixed, "maxcpus"));
+  g_assert_null(strstr(fixed, "maxmem"));
+  g_assert_null(strstr(fixed, "virtio-mem"));
+  g_assert_null(strstr(fixed, "pcie-root-port"));
+  p.cpus_max = 8;
+  p.memory_max = (gint64)6144 << 20;
+  p.slots = PT_MACHINE_SLOTS;
+  g_autofree char *line = line_of(&p);
+  for (const char *const *s = (const char *const[]){ "-smp 3,maxcpus=8", "-m 768M,slots=1,maxmem=6144M", "reserve=off,size=5376M",
+                                                     "virtio-mem-pci,id=grow", "id=slot0,bus=pcie.0", "id=slot7,bus=pcie.0", NULL };
+       *s; s++)
+    if (!strstr(line, *s))
+      g_error("%s is not in: %s", *s, line);
+  g_assert_cmpint(pt_machine_room(&p), ==, (gint64)5376 << 20);
+}
+
 static void
 test_pc(void)
 {
@@ -67,7 +91,7 @@ test_pc(void)
   p.code = NULL;
   g_autofree char *bios = line_of(&p);
   g_assert_null(strstr(bios, "pflash"));
-  g_assert_nonnull(strstr(bios, "virtio-blk-pci,id=volume"));
+  g_assert_nonnull(strstr(bios, "virtio-blk-pci,num-queues=3,id=volume"));
 }
 
 static bool
@@ -148,6 +172,7 @@ main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/machine/micro", test_micro);
+  g_test_add_func("/machine/room", test_room);
   g_test_add_func("/machine/pc", test_pc);
   g_test_add_func("/machine/config", test_config);
   g_test_add_func("/machine/processes", test_processes);

@@ -11,14 +11,20 @@
 #define PC_OPTIONS ",usb=off,vmport=off"
 #define TCG_CODE_MIB 128 /* translated code kept; guests of a usual size use less */
 
+#define SLOTS_ADDRESS 0x10
+
 /* Boards of the model micro. A kernel's last arguments on x86 are for a guest without a clock source that it trusts under
  * emulation. Pointer authentication is emulated in software, and an aarch64 guest that uses it takes seven times as long to boot. */
 #define KERNEL_ARGS "loglevel=4 panic=-1"
+/* Memory that comes later is used as it comes, and as much of it as is sound for what can be taken away again. That there may once be
+ * memory above 4 GiB is no reason to set 64 MiB aside for devices that cannot reach it: there are none. Devices come and go by ACPI, so
+ * slots need no driver of their own. */
+#define GROW_ARGS "pcie_ports=compat memhp_default_state=online memory_hotplug.online_policy=auto-movable swiotlb=noforce"
 static const PtMachineBoard boards[] = {
   { "x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off", "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
-    "console=ttyS0 " KERNEL_ARGS " edd=off tsc=reliable no_timer_check" },
-  { "aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS },
-  { "riscv64", "virt,usb=off,acpi=off", "max", "default", "console=ttyS0 " KERNEL_ARGS },
+    "console=ttyS0 " KERNEL_ARGS " edd=off tsc=reliable no_timer_check " GROW_ARGS, true },
+  { "aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS, false },
+  { "riscv64", "virt,usb=off,acpi=off", "max", "default", "console=ttyS0 " KERNEL_ARGS, false },
 };
 
 const PtMachineBoard *
@@ -60,8 +66,14 @@ board(Args *a, const PtMachinePlan *p)
     add(a, "-accel", "tcg,thread=multi,tb-size=%d", TCG_CODE_MIB);
     add(a, "-cpu", "%s", p->board->cpu);
   }
-  add(a, "-smp", "%u", p->cpus);
-  add(a, "-m", "%" G_GINT64_FORMAT "M", p->memory >> 20);
+  if (p->cpus_max > p->cpus)
+    add(a, "-smp", "%u,maxcpus=%u", p->cpus, p->cpus_max);
+  else
+    add(a, "-smp", "%u", p->cpus);
+  if (pt_machine_room(p))
+    add(a, "-m", "%" G_GINT64_FORMAT "M,slots=1,maxmem=%" G_GINT64_FORMAT "M", p->memory >> 20, p->memory_max >> 20);
+  else
+    add(a, "-m", "%" G_GINT64_FORMAT "M", p->memory >> 20);
   if (p->of_template || p->makes_template)
     add(a, "-object", "memory-backend-file,id=ram,mem-path=%s,size=%" G_GINT64_FORMAT "M,%s", PT_MACHINE_MEMORY, p->memory >> 20,
         p->makes_template ? "share=on" : "share=off,readonly=on,rom=off");
@@ -106,9 +118,9 @@ micro_disks(Args *a, const PtMachinePlan *p)
       "{\"driver\":\"raw\",\"node-name\":\"image\",\"read-only\":true,"
       "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"locking\":\"off\"}}",
       PT_MACHINE_IMAGE);
-  add(a, "-device", "virtio-blk-pci,id=image,drive=image,serial=%s", PT_GUEST_IMAGE_SERIAL);
+  add(a, "-device", "virtio-blk-pci,id=image,drive=image,num-queues=%u,serial=%s", p->queues, PT_GUEST_IMAGE_SERIAL);
   pt_machine_args_volume(a, p);
-  add(a, "-device", "virtio-blk-pci,id=volume,drive=volume,serial=%s", PT_GUEST_VOLUME_SERIAL);
+  add(a, "-device", "virtio-blk-pci,id=volume,drive=volume,num-queues=%u,serial=%s", p->queues, PT_GUEST_VOLUME_SERIAL);
 }
 
 static void
@@ -146,6 +158,26 @@ micro(Args *a, const PtMachinePlan *p)
     add(a, "-device", "virtio-net-pci,id=net0,netdev=net,mac=%s,romfile=", p->spec->mac);
 }
 
+/* What it can grow by. It is memory of QEMU's own, also in a copy of a template, and only as it is used. */
+static void
+room(Args *a, const PtMachinePlan *p)
+{
+  if (!pt_machine_room(p))
+    return;
+  add(a, "-object", "memory-backend-ram,id=" PT_MACHINE_GROW "-ram,reserve=off,size=%" G_GINT64_FORMAT "M", pt_machine_room(p) >> 20);
+  add(a, "-device", "virtio-mem-pci,id=" PT_MACHINE_GROW ",memdev=" PT_MACHINE_GROW "-ram,block-size=%dM", (int)(PT_MACHINE_BLOCK >> 20));
+}
+
+/* Root ports, because a device on the board itself cannot come or go. All are functions of one device, out of the way of those that
+ * QEMU finds a place for. They stand last, so that nothing else has another place for them. */
+static void
+slots(Args *a, const PtMachinePlan *p)
+{
+  for (guint i = 0; i < p->slots; i++)
+    add(a, "-device", "pcie-root-port,id=slot%u,bus=pcie.0,addr=%x.%u,chassis=%u%s", i, SLOTS_ADDRESS + i / 8, i % 8, i + 1,
+        i % 8 == 0 ? ",multifunction=on" : "");
+}
+
 char **
 pt_machine_args(const PtMachinePlan *p)
 {
@@ -170,6 +202,8 @@ pt_machine_args(const PtMachinePlan *p)
   add(a, "-object", "rng-builtin,id=random");
   add(a, "-device", "virtio-rng-pci,rng=random");
   add(a, "-device", "virtio-balloon-pci,id=balloon,free-page-reporting=on");
+  room(a, p);
+  slots(a, p);
   g_ptr_array_add(a, NULL);
   return (char **)g_ptr_array_free(a, FALSE);
 }

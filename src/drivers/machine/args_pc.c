@@ -27,9 +27,10 @@ static void
 disks(GPtrArray *a, const PtMachinePlan *p)
 {
   int disk = p->spec->boot_iso ? 2 : 1, disc = p->spec->boot_iso ? 1 : 2;
+  g_autofree char *blk = g_strdup_printf("virtio-blk-pci,num-queues=%u", p->queues);
 
   pt_machine_args_volume(a, p);
-  add(a, "-device", "%s,id=volume,drive=volume,bootindex=%d", p->emulated ? "ide-hd,bus=ide.0" : "virtio-blk-pci", disk);
+  add(a, "-device", "%s,id=volume,drive=volume,bootindex=%d", p->emulated ? "ide-hd,bus=ide.0" : blk, disk);
   static const char *const discs[] = { PT_MACHINE_ISO, PT_MACHINE_SEED };
   for (guint i = 0; i < G_N_ELEMENTS(discs); i++) {
     if (!(i == 0 ? p->iso : p->seed))

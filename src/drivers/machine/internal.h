@@ -14,6 +14,7 @@ typedef struct PtMachineBoard {
   const char *cpu;     /* of -cpu, under TCG */
   const char *bios;    /* what starts the kernel; NULL: QEMU itself */
   const char *append;  /* the kernel's arguments */
+  bool grows;          /* it can be given processors and memory while it runs */
 } PtMachineBoard;
 
 /* What a machine is made of once every default is settled. Strings are borrowed from the start's spec and image, or constant. */
@@ -21,8 +22,10 @@ typedef struct PtMachinePlan {
   const PtInstance *spec;
   const PtMachineBoard *board;
   char program[48];    /* "/usr/bin/qemu-system-x86_64" */
-  guint cpus;
-  gint64 memory;       /* bytes of the guest */
+  guint cpus;          /* at its start */
+  gint64 memory;       /* bytes of the guest at its start */
+  guint cpus_max;      /* what it can be given while it runs; not less than these two */
+  gint64 memory_max;
   bool kvm;
   bool network;        /* a tap named PT_ENGINE_TAP is there */
   bool pc;             /* of model pc, with: */
@@ -36,6 +39,8 @@ typedef struct PtMachinePlan {
   bool incoming;       /* QEMU waits for a state to go on from: a hibernated one's, or a template's */
   bool of_template, makes_template; /* its memory is the template's, copied as it is written to; or becomes it */
   char *version;       /* its board by the full name; NULL = the newest. The plan's own */
+  guint queues;        /* of each of its disks: as many as it had processors at its first start, and not as it has when it is resumed */
+  guint slots;         /* for devices that come while it runs: PT_MACHINE_SLOTS, or as many as it had when it was hibernated */
 } PtMachinePlan;
 
 /* Numbers of the descriptors that portena-vmm gives QEMU. */
@@ -57,8 +62,10 @@ typedef struct PtMachinePlan {
 bool pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error);
 void pt_machine_plan_clear(PtMachinePlan *plan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PtMachinePlan, pt_machine_plan_clear)
-/* Bytes of a guest of this instance: what it asks for, else the default. */
+/* Bytes of a guest of this instance, and its processors: what it asks for, else the default. */
 gint64 pt_machine_memory(const PtInstance *spec);
+guint pt_machine_cpus(const PtInstance *spec, const PtHost *host);
+#define PT_MACHINE_MEMORY_MIN ((gint64)128 << 20)
 /* tsc.c: kHz of the counter that an emulated x86 guest reads; 0 where that is not known. Takes 50 ms, once. */
 guint pt_machine_tsc(void);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
@@ -105,14 +112,48 @@ bool pt_machine_saved(PtContainers *c, const char *id);
 bool pt_machine_forget(PtContainers *c, const char *id, GError **error);
 /* What a running machine is made of, for as long as it runs; and what a hibernated one was, into `plan`. */
 char *pt_machine_plan_path(const PtHost *host, const char *id);
-/* Bytes of a running machine's guest; 0 where that is not known. */
-gint64 pt_machine_plan_memory(const PtContainers *c, const char *id);
+/* What a running or a hibernated machine is made of: its numbers and whether it is a pc, nothing borrowed. */
+bool pt_machine_plan_read(PtMachinePlan *ret, const PtHost *host, const char *id, GError **error);
 bool pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error);
 bool pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error);
 
 /* ---- template.c ---- */
 /* QEMU, started as a copy of start->template_dir, has its state and becomes the one it is to be. */
 bool pt_machine_template_enter(PtContainers *c, const PtContainerStart *start, GError **error);
+
+/* ---- resize.c: the engine's resize, size and resizes ---- */
+#define PT_MACHINE_GROW "grow" /* the virtio-mem device of what is beyond the memory at the start; of blocks of this size */
+#define PT_MACHINE_BLOCK ((gint64)2 << 20)
+bool pt_machine_resize(PtContainers *c, const char *id, const PtInstance *spec, PtGuestSize *ret, GError **error);
+bool pt_machine_size(PtContainers *c, const char *id, PtGuestSize *ret, GError **error);
+bool pt_machine_resizes(PtContainers *c, const PtInstance *spec, const char *field);
+/* Bytes that it can be given beyond those at its start. */
+static inline gint64
+pt_machine_room(const PtMachinePlan *plan)
+{
+  return MAX(plan->memory_max - plan->memory, 0);
+}
+/* What its guest has now, as QEMU says. */
+bool pt_machine_guest_memory(PtQmp *q, const PtMachinePlan *plan, gint64 *ret, GError **error);
+bool pt_machine_guest_cpus(PtQmp *q, guint *ret, GError **error); /* plugged ones */
+/* Asks the guest to have `want` bytes, as far as the plan has room, and waits for it, `wait` µs at most. */
+bool pt_machine_set_memory(PtQmp *q, const PtMachinePlan *plan, gint64 want, gint64 wait, bool *ret_reached, GError **error);
+/* Plugs processors until there are `want`, or no room is left; there are *ret_plugged then. */
+bool pt_machine_plug_cpus(PtQmp *q, const PtMachinePlan *plan, guint want, guint *ret_plugged, GError **error);
+
+/* ---- hotplug.c: devices that come and go while it runs ---- */
+/* Its slots, the buses "slot0" …: PCI Express root ports with room for one device each. */
+#define PT_MACHINE_SLOTS 8
+/* Puts a device into a free slot. `device`: the arguments of QEMU's device_add but its bus, with an id; taken, also on failure.
+ * *ret_slot, may be NULL: which one it was; one that is hibernated has to get the same again (-device …,bus=slotN). The guest finds it a
+ * moment later. CONFLICT where none is free. What QEMU would choose by the number of processors (num-queues) has to be said, or it could
+ * not be resumed with more of them. */
+bool pt_machine_plug(PtQmp *q, json_t *device, guint *ret_slot, GError **error);
+/* Takes the device with this id away, and waits until the guest has let go of it; absent is success. TIMEOUT, also where the guest refuses:
+ * it is still there then, and may go later. */
+bool pt_machine_unplug(PtQmp *q, const char *id, gint64 timeout, GError **error);
+/* Whether a device with this id is there. */
+bool pt_machine_plugged(PtQmp *q, const char *id, bool *ret, GError **error);
 
 /* ---- qemu.c: what several have to ask of a running QEMU ---- */
 #define PT_QEMU_ANSWER (10 * G_USEC_PER_SEC)

@@ -125,4 +125,7 @@ const PtEngine pt_engine_machine = {
   .wake = pt_machine_wake,
   .saved = pt_machine_saved,
   .forget = pt_machine_forget,
+  .resize = pt_machine_resize,
+  .size = pt_machine_size,
+  .resizes = pt_machine_resizes,
 };

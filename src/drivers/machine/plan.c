@@ -8,18 +8,30 @@
 #include "sys/arch.h"
 
 #define MIB ((gint64)1 << 20)
-#define MEMORY_MIN (128 * MIB)
 #define MEMORY_DEFAULT (512 * MIB)
 #define MEMORY_DESKTOP (1024 * MIB)
 /* QEMU beside its guest's memory: its own, and the code that TCG has translated (args.c). */
 #define OVERHEAD (384 * MIB)
 #define CPUS_DEFAULT 2
 #define CPUS_MAX 64
+/* What a machine can grow to while it runs. Each processor that may come costs its kernel 150 KiB from the start, and memory that may come
+ * costs 1.6 percent of it once it is there, which has to come out of what there was at the start. */
+#define CPUS_ROOM 16
+#define MEMORY_ROOM 8
+#define ROOM_STEP (128 * MIB) /* what Linux plugs memory by */
 
 gint64
 pt_machine_memory(const PtInstance *spec)
 {
   return spec->memory ? spec->memory / MIB * MIB : spec->desktop ? MEMORY_DESKTOP : MEMORY_DEFAULT;
+}
+
+guint
+pt_machine_cpus(const PtInstance *spec, const PtHost *host)
+{
+  gint64 cpus = spec->cpu ? (spec->cpu + 999) / 1000 : MIN(CPUS_DEFAULT, host->cpus);
+
+  return (guint)CLAMP(cpus, 1, CPUS_MAX);
 }
 
 PtInstance
@@ -131,23 +143,38 @@ choose_accel(const PtContainerStart *start, PtMachinePlan *p, const PtArch *arch
   return p->kvm || start->spec->accel == PT_ACCEL_AUTO;
 }
 
+/* By its board alone, so that a machine and the template that it is a copy of agree. */
+static void
+choose_room(PtMachinePlan *p, const PtHost *host)
+{
+  p->cpus_max = p->queues = p->cpus;
+  p->memory_max = p->memory;
+  if (!p->board || !p->board->grows || p->spec->model != PT_MODEL_MICRO)
+    return;
+  p->cpus_max = MAX(p->cpus, (guint)CLAMP(host->cpus, CPUS_ROOM / 2, CPUS_ROOM));
+  gint64 room = MIN(host->memory, MEMORY_ROOM * p->memory) - p->memory;
+  if (room > 0)
+    p->memory_max += room / ROOM_STEP * ROOM_STEP;
+}
+
 bool
 pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan *ret, GError **error)
 {
   const PtInstance *spec = start->spec;
-  gint64 cpus = spec->cpu ? (spec->cpu + 999) / 1000 : MIN(CPUS_DEFAULT, host->cpus);
   const char *name = start->image->arch ? start->image->arch : host->arch;
   const PtArch *arch = pt_arch_find(name);
   const PtMachineBoard *board = arch ? pt_machine_board(arch->name) : NULL;
 
   *ret = (PtMachinePlan){ .spec = spec, .board = board,
-                          .cpus = (guint)CLAMP(cpus, 1, CPUS_MAX), .memory = pt_machine_memory(spec), .network = start->plug != NULL };
+                          .cpus = pt_machine_cpus(spec, host), .memory = pt_machine_memory(spec), .network = start->plug != NULL,
+                          .slots = PT_MACHINE_SLOTS };
   g_snprintf(ret->program, sizeof ret->program, "/usr/bin/qemu-system-%s", arch ? arch->qemu : "");
-  if (ret->memory < MEMORY_MIN) {
+  if (ret->memory < PT_MACHINE_MEMORY_MIN) {
     PT_SET(error, PT_ERR_INVALID, "memory: a machine needs 128 MiB at least");
     pt_error_hint(error, "give it more:  portena set %s memory=512M", spec->name);
     return false;
   }
+  choose_room(ret, host);
   ret->makes_template = start->template_dir && start->template_make;
   ret->of_template = start->template_dir && !start->template_make;
   ret->incoming = start->resume || ret->of_template;

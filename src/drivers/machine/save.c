@@ -48,21 +48,43 @@ bool
 pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error)
 {
   g_autofree char *path = pt_machine_plan_path(host, plan->spec->id);
-  g_autoptr(json_t) json = json_pack("{s:I, s:I, s:b, s:b}", "cpus", (json_int_t)plan->cpus, "memory", (json_int_t)plan->memory, "kvm",
-                                     plan->kvm, "network", plan->network);
+  g_autoptr(json_t) json =
+    json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:i, s:i}", "cpus", (json_int_t)plan->cpus, "cpus_max", (json_int_t)plan->cpus_max,
+              "memory", (json_int_t)plan->memory, "memory_max", (json_int_t)plan->memory_max, "kvm", plan->kvm, "network", plan->network,
+              "pc", plan->pc, "slots", (int)plan->slots, "queues", (int)plan->queues);
   g_autofree char *text = pt_json_dump(json);
 
   return g_file_set_contents(path, text, -1, error);
 }
 
-gint64
-pt_machine_plan_memory(const PtContainers *c, const char *id)
+/* One that an older portenad started has nothing to grow into, and no slots. */
+static void
+take_numbers(PtMachinePlan *plan, const json_t *json)
 {
-  g_autofree char *path = pt_machine_plan_path(pt_containers_host(c), id), *text = NULL;
-  gsize size;
-  g_autoptr(json_t) json = g_file_get_contents(path, &text, &size, NULL) ? pt_json_parse_object(text, size, NULL) : NULL;
+  plan->cpus = (guint)CLAMP(pt_json_int(json, "cpus", 1), 1, 1024);
+  plan->cpus_max = (guint)CLAMP(pt_json_int(json, "cpus_max", plan->cpus), plan->cpus, 1024);
+  plan->memory = pt_json_int(json, "memory", plan->memory);
+  plan->memory_max = MAX(pt_json_int(json, "memory_max", plan->memory), plan->memory);
+  plan->kvm = pt_json_bool(json, "kvm", false);
+  plan->queues = (guint)CLAMP(pt_json_int(json, "queues", plan->cpus), 1, 1024);
+  plan->slots = (guint)CLAMP(pt_json_int(json, "slots", 0), 0, PT_MACHINE_SLOTS);
+}
 
-  return json ? pt_json_int(json, "memory", 0) : 0;
+bool
+pt_machine_plan_read(PtMachinePlan *ret, const PtHost *host, const char *id, GError **error)
+{
+  g_autofree char *runs = pt_machine_plan_path(host, id), *saved = saved_path(host, id, "memory.plan"), *text = NULL;
+  gsize size;
+
+  *ret = (PtMachinePlan){ 0 };
+  if (!g_file_get_contents(runs, &text, &size, NULL) && !g_file_get_contents(saved, &text, &size, error))
+    return false;
+  g_autoptr(json_t) json = pt_json_parse_object(text, size, error);
+  if (!json)
+    return false;
+  take_numbers(ret, json);
+  ret->pc = pt_json_bool(json, "pc", false);
+  return true;
 }
 
 bool
@@ -76,9 +98,7 @@ pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error)
   g_autoptr(json_t) json = pt_json_parse_object(text, size, error);
   if (!json)
     return false;
-  plan->cpus = (guint)CLAMP(pt_json_int(json, "cpus", 1), 1, 1024);
-  plan->memory = pt_json_int(json, "memory", plan->memory);
-  plan->kvm = pt_json_bool(json, "kvm", false);
+  take_numbers(plan, json);
   plan->version = g_strdup(pt_json_str(json, "board", NULL));
   if (pt_json_bool(json, "network", false) == plan->network)
     return true;
@@ -109,15 +129,17 @@ keep_plan(const PtHost *host, const char *id, PtQmp *q, GError **error)
 {
   g_autofree char *from = pt_machine_plan_path(host, id), *to = saved_path(host, id, "memory.plan"), *text = NULL;
   g_autofree char *board = board_of(q, error);
+  guint cpus;
   gsize size;
 
-  if (!board || !g_file_get_contents(from, &text, &size, error))
+  if (!board || !pt_machine_guest_cpus(q, &cpus, error) || !g_file_get_contents(from, &text, &size, error))
     return false;
   g_autoptr(json_t) json = pt_json_parse_object(text, size, error);
   if (!json)
     return false;
   g_autofree char *boot = pt_boot_id();
   json_object_set_new(json, "board", json_string(board));
+  json_object_set_new(json, "cpus", json_integer(cpus)); /* with those that have come since it was started */
   json_object_set_new(json, "boot", json_string(boot));
   g_autofree char *all = pt_json_dump(json);
   return g_file_set_contents_full(to, all, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error); /* write_out() waits for it */

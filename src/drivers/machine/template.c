@@ -36,10 +36,10 @@ pt_machine_template_key(const PtContainerStart *start, const PtHost *host, const
 
   if (!plain(start->spec) || !kernel || !pt_machine_plan(start, host, &plan, NULL) || stat(plan.program, &st) < 0)
     return NULL;
-  g_autofree char *text = g_strdup_printf("1 %s %s %s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %u %" G_GINT64_FORMAT
-                                          " %" G_GINT64_FORMAT " %d %s",
+  g_autofree char *text = g_strdup_printf("2 %s %s %s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %u %" G_GINT64_FORMAT
+                                          " %" G_GINT64_FORMAT " %d %s %u %" G_GINT64_FORMAT,
                                           start->spec->image, kernel, plan.program, (gint64)st.st_mtime, (gint64)st.st_size, plan.cpus,
-                                          plan.memory, start->spec->disk, plan.kvm, space ? space : "");
+                                          plan.memory, start->spec->disk, plan.kvm, space ? space : "", plan.cpus_max, plan.memory_max);
   g_autofree char *hex = pt_sha256_hex(text, strlen(text));
   return g_strndup(hex, 32);
 }

@@ -88,6 +88,7 @@ export function machineFacts(i, serverArch) {
   if (i.iso_name) facts.push(['Disc', `${i.iso_name}${i.boot_iso ? ', started from first' : ''}`]);
   const foreign = isForeign(i.arch, serverArch);
   facts.push(['Accelerator', foreign || i.accel === 'tcg' ? 'emulation' : i.accel === 'kvm' ? 'KVM' : 'KVM where the server has it, else emulation']);
+  if (i.guest_cpus > 0) facts.push(['Its system has', `${i.guest_cpus === 1 ? 'one processor' : `${i.guest_cpus} processors`}, ${bytes(i.guest_memory)} memory`]);
   return facts;
 }
 
