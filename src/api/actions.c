@@ -158,6 +158,11 @@ mark_deleting(PtSpecChange *c, GError **error)
   }
   c->spec->deleting = true;
   c->spec->force = *force;
+  json_t *kept = json_array();
+  for (guint i = 0; c->spec->disks && i < c->spec->disks->len; i++)
+    json_array_append_new(kept, json_string(((const PtDisk *)g_ptr_array_index(c->spec->disks, i))->volume));
+  json_decref(c->r->extra);
+  c->r->extra = json_pack("{s:o}", "kept", kept);
   return true;
 }
 

@@ -80,6 +80,28 @@ static const PtField volume[] = {
 };
 TYPE(pt_body_volume, "volume", volume, NULL);
 
+static void
+volume_new_defaults(void *record)
+{
+  ((PtBodyVolumeNew *)record)->size = G_GINT64_CONSTANT(10) << 30;
+}
+
+typedef PtBodyVolumeNew volume_new_t;
+static const PtField volume_new[] = {
+  PT_STR(PtBodyVolumeNew, name, NEED, 63, pt_check_volume, "its name, of the space's data volumes"),
+  PT_SIZE(PtBodyVolumeNew, size, MAY, 16 << 20, G_GINT64_CONSTANT(1) << 44, "its size, such as 10GiB (the default); it only grows"),
+};
+TYPE(pt_body_volume_new, "volume", volume_new, volume_new_defaults);
+
+typedef PtBodyDisk disk_t;
+static const PtField disk[] = {
+  PT_STR(PtBodyDisk, volume, NEED, 63, NULL, "the data volume, by name or id"),
+  PT_STR(PtBodyDisk, path, MAY, 1024, pt_check_path,
+         "where it is seen inside; without one /mnt/VOLUME, of a process /data/VOLUME; of a pc none"),
+  PT_BOOL(PtBodyDisk, read_only, MAY, "whether nothing can be written to it"),
+};
+TYPE(pt_body_disk, "disk", disk, NULL);
+
 const char *const pt_action_names[] = { "none", "start", "stop", "restart", "pause", "resume", "hibernate", NULL };
 G_STATIC_ASSERT(G_N_ELEMENTS(pt_action_names) == PT_N_ACTIONS + 1);
 

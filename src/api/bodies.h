@@ -33,6 +33,16 @@ typedef struct PtBodyVolume {
   gint64 size;
 } PtBodyVolume;
 
+typedef struct PtBodyVolumeNew {
+  char *name;
+  gint64 size;
+} PtBodyVolumeNew;
+
+typedef struct PtBodyDisk {
+  char *volume, *path;
+  bool read_only;
+} PtBodyDisk;
+
 typedef enum {
   PT_ACTION_NONE,
   PT_ACTION_START,
@@ -91,4 +101,5 @@ typedef struct PtBodyLaunch { /* beside the user fields of an instance */
 } PtBodyLaunch;
 
 extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_password, pt_body_token, pt_body_member,
+    pt_body_volume_new, pt_body_disk,
     pt_body_volume, pt_body_action, pt_body_exec, pt_body_image, pt_body_export, pt_body_names, pt_body_launch;

@@ -40,6 +40,10 @@ PT_HANDLER(pt_network_get);
 PT_HANDLER(pt_volumes_list);
 PT_HANDLER(pt_volumes_get);
 PT_HANDLER(pt_volumes_change);
+PT_HANDLER(pt_volumes_create);
+PT_HANDLER(pt_volumes_delete);
+PT_HANDLER(pt_disks_attach);
+PT_HANDLER(pt_disks_detach);
 
 PT_HANDLER(pt_instances_all);
 PT_HANDLER(pt_instances_list);

@@ -331,7 +331,7 @@ pt_instances_change(PtRequest *r, GError **error)
   return pt_reply_operation(r, op, pt_instance_refresh, error);
 }
 
-bool
+char *
 pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error)
 {
   Edit e = { 0 };
@@ -339,9 +339,9 @@ pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error)
 
   r->param_names[1] = "instance}"; /* beside the volume's id, which has been read */
   r->params[1] = name;
-  g_autofree char *op = pt_spec_change(r, "change", false, edit, &e, error);
+  char *op = pt_spec_change(r, "change", false, edit, &e, error);
   r->param_names[1] = "id}";
   r->params[1] = r->segments[4];
   json_decref(e.patch);
-  return op != NULL;
+  return op;
 }

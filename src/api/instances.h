@@ -12,8 +12,8 @@ json_t *pt_instance_refresh(PtRequest *r, gint64 *ret_revision);
  * picture of its desktop. Others are left as they are. What the stream needs besides is found out by who opens it. */
 bool pt_instance_wake(PtRequest *r, GError **error);
 
-/* Gives the instance `name` of the route's space a disk of `size` bytes. The operation goes on behind it. */
-bool pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error);
+/* Gives the instance `name` of the route's space a disk of `size` bytes. The id of the operation, the caller's; it goes on behind it. */
+char *pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **error);
 
 /* Whether the ports may be published: CONFLICT where one is another instance's, FORBIDDEN where one is the node's own and the
  * asker is no administrator. Those that `before` (NULL: none) has already stay. The view is in step. */

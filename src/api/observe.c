@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Looking at what runs: samples, processes, logs, network, volumes. */
+/* Looking at what runs: samples, processes, logs, network. */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/bodies.h"
 #include "api/handlers.h"
 #include "api/instances.h"
 #include "api/view.h"
 #include "base/clock.h"
-#include "base/id.h"
 
 #define LOG_MAX (4 << 20)
 #define FOLLOW_READ 65536u
@@ -287,94 +285,4 @@ pt_network_get(PtRequest *r, GError **error)
   return pt_reply_json(r, 200,
                        json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "subnet", r->space->subnet, "prefix6", r->space->prefix6,
                                  "uplink", pt_agent_uplink(r->api->agent), "leases", n.leases, "ports", n.ports));
-}
-
-/* ── volumes ── */
-
-static json_t *
-volume_view(PtRequest *r, const PtVolume *v, gint64 revision)
-{
-  json_t *view = pt_record_view(&pt_volume_type, v, revision);
-  json_t *used = json_null();
-
-  if (v->instance) {
-    const PtInstance key = { .space = v->space, .name = v->instance };
-    PtSample s;
-    if (pt_agent_sample(r->api->agent, &key, &s, NULL))
-      used = json_integer(s.disk_used);
-  }
-  json_object_set_new(view, "used", used);
-  return view;
-}
-
-bool
-pt_volumes_list(PtRequest *r, GError **error)
-{
-  gint64 revision = 0;
-  g_autofree char *prefix = g_strdup_printf("spaces/%s/volumes/", r->space->name);
-  g_autoptr(GPtrArray) all = pt_store_list(r->api->store, prefix, &revision, error);
-
-  if (!all)
-    return false;
-  json_t *items = json_array();
-  for (guint i = 0; i < all->len; i++) {
-    const PtEntry *e = g_ptr_array_index(all, i);
-    g_autoptr(PtVolume) v = pt_record_read(&pt_volume_type, e->value, NULL);
-    if (v)
-      json_array_append_new(items, volume_view(r, v, e->revision));
-  }
-  return pt_reply_items(r, items, revision);
-}
-
-static PtVolume *
-load_volume(PtRequest *r, gint64 *ret_revision, GError **error)
-{
-  const char *id = pt_param(r, "id");
-  g_autofree char *key = pt_id_valid(id) ? pt_key_volume(r->space->name, id) : NULL;
-  PtVolume *v = key ? pt_load(r->api, key, &pt_volume_type, "volume of that id", ret_revision, error) : NULL;
-
-  if (!key)
-    PT_SET(error, PT_ERR_NOT_FOUND, "there is no volume of that id\nthose there are: portena volume list");
-  return v;
-}
-
-bool
-pt_volumes_get(PtRequest *r, GError **error)
-{
-  gint64 revision = 0;
-  g_autoptr(PtVolume) v = load_volume(r, &revision, error);
-
-  if (!v)
-    return false;
-  pt_reply_etag(r, revision);
-  return pt_reply_json(r, 200, volume_view(r, v, revision));
-}
-
-/* A root volume's size is its instance's `disk`: one rule, one quota, one place where it is changed. */
-bool
-pt_volumes_change(PtRequest *r, GError **error)
-{
-  gint64 revision = 0;
-  g_autoptr(PtVolume) v = load_volume(r, &revision, error);
-  PtBodyVolume *b = v ? pt_body_record(r, &pt_body_volume, error) : NULL;
-
-  if (!b)
-    return false;
-  gint64 size = b->size;
-  pt_record_free(&pt_body_volume, b);
-  if (!pt_if_match(r, "volume", revision, error))
-    return false;
-  if (!v->instance) {
-    PT_SET(error, PT_ERR_UNSUPPORTED, "volume %s: belongs to no instance, so nothing can grow it", v->id);
-    return false;
-  }
-  r->if_match = -1; /* it was the volume's revision */
-  if (!pt_instance_grow(r, v->instance, size, error))
-    return false;
-  pt_volume_free(v);
-  v = load_volume(r, &revision, error);
-  if (!v)
-    return false;
-  pt_reply_etag(r, revision);
-  return pt_reply_json(r, 200, volume_view(r, v, revision));
 }

@@ -232,9 +232,10 @@ schemas(void)
   json_object_set_new(out, "User", with(type_schema(&pt_user_type, 0), "totp boolean revision integer"));
   json_object_set_new(out, "Token", type_schema(&pt_token_type, 0));
   json_object_set_new(out, "NewToken", with(type_schema(&pt_token_type, 0), "token string"));
-  json_object_set_new(out, "Volume", with(type_schema(&pt_volume_type, 0), "used integer? revision integer"));
+  json_object_set_new(out, "Volume", with(type_schema(&pt_volume_type, 0), "used integer? attached string? path string? revision integer"));
   json_object_set_new(out, "Image", with(type_schema(&pt_image_type, 0), "used_by array revision integer"));
   json_object_set_new(out, "Accepted", plain_schema("operation Operation"));
+  json_object_set_new(out, "Deleted", plain_schema("operation Operation kept array"));
   json_object_set_new(out, "Changed", plain_schema("operation Operation applies object"));
   return out;
 }

@@ -59,6 +59,7 @@ pt_space_use(PtApi *api, const char *space, PtUse *ret)
 
   memset(ret, 0, sizeof *ret);
   pt_view_foreach(api->view, space, count, &c);
+  ret->disk += pt_view_data(api->view, space);
 }
 
 bool
@@ -232,6 +233,12 @@ pt_spaces_delete(PtRequest *r, GError **error)
     PT_SET(error, PT_ERR_CONFLICT,
            "space %s: has %" G_GINT64_FORMAT " instances\ndelete them first, or use --force: their data goes too", s->name,
            use.instances);
+    return false;
+  }
+  if (use.disk > 0 && !force) {
+    PT_SET(error, PT_ERR_CONFLICT,
+           "space %s: has data volumes\nlook at them (portena volume list) and delete them first, or use --force: what is on them goes too",
+           s->name);
     return false;
   }
   g_autofree char *target = g_strdup_printf("spaces/%s", s->name);

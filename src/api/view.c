@@ -23,6 +23,7 @@ typedef struct {
   PtSpace *space; /* NULL: its instances were seen before it */
   gint64 revision;
   GTree *rows; /* name → Row */
+  GHashTable *data; /* id of a data volume → its size */
 } Group;
 
 struct PtView {
@@ -54,6 +55,7 @@ group_free(gpointer data)
 
   pt_space_free(g->space);
   g_tree_unref(g->rows);
+  g_hash_table_unref(g->data);
   g_free(g);
 }
 
@@ -72,6 +74,7 @@ group_of(PtView *v, const char *space)
   if (!g) {
     g = g_new0(Group, 1);
     g->rows = g_tree_new_full(by_name, NULL, g_free, row_free);
+    g->data = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_tree_insert(v->groups, g_strdup(space), g);
   }
   return g;
@@ -99,8 +102,20 @@ drop_empty(PtView *v, const char *space, const char *name)
 
   if (row && !row->spec && !row->status)
     g_tree_remove(g->rows, name);
-  if (!g->space && g_tree_nnodes(g->rows) == 0)
+  if (!g->space && g_tree_nnodes(g->rows) == 0 && g_hash_table_size(g->data) == 0)
     g_tree_remove(v->groups, space);
+}
+
+static void
+apply_volume(PtView *v, const char *space, const char *id, const json_t *json)
+{
+  g_autoptr(PtVolume) volume = json ? pt_volume_parse(json, NULL) : NULL;
+  Group *g = group_of(v, space);
+
+  if (volume && !volume->instance)
+    g_hash_table_insert(g->data, g_strdup(id), g_memdup2(&volume->size, sizeof volume->size));
+  else
+    g_hash_table_remove(g->data, id);
 }
 
 /* A record that cannot be parsed is left out: it was written by a newer version, and reading it singly says so. */
@@ -112,7 +127,8 @@ apply(PtView *v, const char *key, const char *value, gint64 revision)
   g_auto(GStrv) part = g_strsplit(key, "/", 5);
   guint n = g_strv_length(part);
   bool spec = n == 4 && strcmp(part[2], "instances") == 0, status = n == 4 && strcmp(part[2], "status") == 0;
-  if (n != 2 && !spec && !status)
+  bool volume = n == 4 && strcmp(part[2], "volumes") == 0;
+  if (n != 2 && !spec && !status && !volume)
     return;
   g_autoptr(json_t) json = value ? pt_json_parse_object(value, strlen(value), NULL) : NULL;
   if (n == 2) {
@@ -120,6 +136,8 @@ apply(PtView *v, const char *key, const char *value, gint64 revision)
     g_clear_pointer(&g->space, pt_space_free);
     g->space = json ? pt_space_parse(json, NULL) : NULL;
     g->revision = revision;
+  } else if (volume) {
+    apply_volume(v, part[1], part[3], json);
   } else if (spec) {
     Row *row = row_of(v, part[1], part[3]);
     g_clear_pointer(&row->spec, pt_instance_free);
@@ -131,7 +149,7 @@ apply(PtView *v, const char *key, const char *value, gint64 revision)
     row->status = json ? pt_status_parse(json, NULL) : NULL;
   }
   if (!json)
-    drop_empty(v, part[1], n == 4 ? part[3] : NULL);
+    drop_empty(v, part[1], spec || status ? part[3] : NULL);
 }
 
 static void
@@ -300,6 +318,24 @@ pt_view_instances(PtView *v, const char *space, PtUsageFunc usage, void *data, G
   if (g)
     g_tree_foreach(g->rows, visit_row, &visit);
   g_mutex_unlock(&v->lock);
+}
+
+gint64
+pt_view_data(PtView *v, const char *space)
+{
+  gint64 sum = 0;
+  GHashTableIter it;
+  gpointer size;
+
+  g_mutex_lock(&v->lock);
+  const Group *g = g_tree_lookup(v->groups, space);
+  if (g) {
+    g_hash_table_iter_init(&it, g->data);
+    while (g_hash_table_iter_next(&it, NULL, &size))
+      sum += *(const gint64 *)size;
+  }
+  g_mutex_unlock(&v->lock);
+  return sum;
 }
 
 static gboolean

@@ -20,6 +20,9 @@ void pt_view_instances(PtView *v, const char *space, PtUsageFunc usage, void *da
 typedef void (*PtViewFunc)(const PtInstance *spec, const PtStatus *status, void *data);
 void pt_view_foreach(PtView *v, const char *space, PtViewFunc func, void *data);
 
+/* Bytes that the data volumes of a space have together. */
+gint64 pt_view_data(PtView *v, const char *space);
+
 typedef struct PtViewCount {
   gint64 all, running, hibernated, failed; /* running: or paused */
 } PtViewCount;

@@ -195,6 +195,19 @@ ports_line(const json_t *i)
   return s->len ? g_strdup(s->str) : NULL;
 }
 
+static void
+add_disks(PtFacts *f, const json_t *i)
+{
+  gsize n;
+  json_t *d;
+
+  json_array_foreach (json_object_get(i, "disks"), n, d) {
+    const char *path = pt_json_str(d, "path", NULL);
+    pt_facts_addf(f, "volume", "%s%s%s%s", pt_json_str(d, "volume", ""), path ? " at " : "", path ? path : "",
+                  pt_json_bool(d, "read_only", false) ? ", read-only" : "");
+  }
+}
+
 static char *
 words_line(const json_t *list)
 {
@@ -320,6 +333,7 @@ show_instance(PtCli *cli, const json_t *i)
   pt_facts_add(f, "memory", memory);
   add_guest(f, i);
   pt_facts_add(f, "disk", disk);
+  add_disks(f, i);
   add_limits(f, i);
   add_env(f, json_object_get(i, "env"));
   pt_facts_addf(f, "restart", "%s%s", pt_json_str(i, "restart", "no"),

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* network …, volume … */
+/* network … */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "cli/list.h"
 #include "cli/operation.h"
 #include "cli/output.h"
 #include "model/instance.h"
@@ -226,134 +225,6 @@ run_unpublish(PtCli *cli, const PtArgs *args, GError **error)
   return tell_ports(cli, &t, answer, said);
 }
 
-/* --- volumes --- */
-
-/* "40 GiB", "40 GiB (20 GiB until the next start)" where the host cannot grow what is in use */
-static char *
-volume_size(const json_t *v)
-{
-  g_autofree char *size = pt_member_size(v, "size"), *actual = pt_member_size(v, "actual");
-  gint64 now = pt_json_int(v, "actual", 0);
-
-  if (now == 0 || now >= pt_json_int(v, "size", 0))
-    return g_steal_pointer(&size);
-  return g_strdup_printf("%s (%s until the next start)", size, actual);
-}
-
-static void
-volume_row(PtTable *t, const json_t *v)
-{
-  g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"), *age = pt_since(pt_json_str(v, "created", NULL)),
-                  *id = pt_safe(pt_json_str(v, "id", ""));
-  const char *cells[] = {
-    pt_json_str(v, "name", ""), pt_json_str(v, "instance", ""), size, used, pt_json_str(v, "pool", ""), age, id
-  };
-
-  pt_table_add(t, cells);
-}
-
-static int
-run_volumes(PtCli *cli, const PtArgs *args, GError **error)
-{
-  static const char *const headings[] = { "NAME", "COMPUTER", "SIZE", "USED", "POOL", "AGE", "ID", NULL };
-  const char *space = pt_args_nth(args, 0) ? pt_args_nth(args, 0) : pt_cli_space(cli, error);
-
-  if (!space || !pt_name_check("space", space, error))
-    return -1;
-  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes", space), *none = g_strdup_printf("Space %s has no volumes.", space);
-  const PtList list = { .headings = headings, .key = "id", .row = volume_row, .none = none };
-  return pt_list_show(cli, path, &list, error);
-}
-
-/* A volume by id, by its own name or by the computer whose root it is. A new reference. */
-static json_t *
-find_volume(PtCli *cli, const char *space, const char *word, GError **error)
-{
-  static const char *const keys[] = { "id", "name", "instance" };
-  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes", space);
-  g_autoptr(json_t) answer = NULL;
-  gsize n;
-  json_t *v;
-
-  if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
-    return NULL;
-  for (guint k = 0; k < G_N_ELEMENTS(keys); k++)
-    json_array_foreach (json_object_get(answer, "items"), n, v)
-      if (strcmp(pt_json_str(v, keys[k], ""), word) == 0)
-        return json_incref(v);
-  g_autofree char *shown = pt_safe(word);
-  PT_SET(error, PT_ERR_NOT_FOUND, "space %s has no volume called %s\nsee them:  portena volume list", space, shown);
-  return NULL;
-}
-
-static int
-run_volume_show(PtCli *cli, const PtArgs *args, GError **error)
-{
-  const char *space = pt_cli_space(cli, error);
-  g_autoptr(json_t) v = space ? find_volume(cli, space, pt_args_nth(args, 0), error) : NULL;
-  g_autoptr(PtFacts) f = pt_facts_new();
-
-  if (!v)
-    return -1;
-  if (cli->json) {
-    pt_print_json(cli, v);
-    return 0;
-  }
-  g_autofree char *size = volume_size(v), *used = pt_member_size(v, "used"),
-                  *created = pt_when(pt_json_str(v, "created", NULL));
-  pt_facts_add(f, "name", pt_json_str(v, "name", NULL));
-  pt_facts_add(f, "id", pt_json_str(v, "id", NULL));
-  pt_facts_add(f, "space", pt_json_str(v, "space", NULL));
-  pt_facts_add(f, "computer", pt_json_str(v, "instance", "–"));
-  pt_facts_add(f, "pool", pt_json_str(v, "pool", NULL));
-  pt_facts_add(f, "size", size);
-  pt_facts_add(f, "used", used);
-  pt_facts_add(f, "created", created);
-  pt_facts_print(f, cli);
-  return 0;
-}
-
-static int
-run_volume_grow(PtCli *cli, const PtArgs *args, GError **error)
-{
-  const char *text = pt_args_nth(args, 1), *space = NULL;
-  bool more = text[0] == '+';
-  gint64 bytes = 0;
-
-  if (!pt_size_parse(text + more, &bytes, error) || !(space = pt_cli_space(cli, error)))
-    return -1;
-  g_autoptr(json_t) v = find_volume(cli, space, pt_args_nth(args, 0), error), answer = NULL;
-  if (!v)
-    return -1;
-  gint64 now = pt_json_int(v, "size", 0);
-  g_autofree char *name = pt_safe(pt_json_str(v, "name", pt_json_str(v, "instance", "the volume"))),
-                  *was = pt_size_format(now);
-  if (more && bytes > G_MAXINT64 - now)
-    bytes = G_MAXINT64 - now;
-  bytes += more ? now : 0;
-  if (bytes <= now) {
-    PT_SET(error, PT_ERR_INVALID, "%s: it has %s, and a volume only grows\nnothing was changed", name, was);
-    return -1;
-  }
-  g_autoptr(json_t) body = json_pack("{s:I}", "size", (json_int_t)bytes);
-  g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes/%s", space, pt_json_str(v, "id", ""));
-  if (!pt_cli_call(cli, "PATCH", path, body, &answer, error) || !pt_operation_wait(cli, answer, name, 0, NULL, error))
-    return -1;
-  g_autoptr(json_t) grown = find_volume(cli, space, pt_json_str(v, "id", ""), NULL);
-  gint64 actual = grown ? pt_json_int(grown, "actual", 0) : 0;
-  g_autofree char *size = pt_size_format(bytes), *until = pt_size_format(actual);
-  if (cli->json)
-    pt_print_json(cli, answer);
-  else if (cli->quiet)
-    pt_say("%s", name);
-  else if (actual > 0 && actual < bytes)
-    pt_say("%s has %s from the next start on; until then it has %s, because this server cannot grow it while it is in use.",
-           name, size, until);
-  else
-    pt_say("%s has %s now (it had %s).", name, size, was);
-  return 0;
-}
-
 const PtCommand pt_cmds_network[] = {
   { .name = "network show",
     .args = "[SPACE]",
@@ -380,31 +251,5 @@ const PtCommand pt_cmds_network[] = {
     .run = run_unpublish,
     .examples = { { "portena network unpublish web 8080", "nobody reaches it there any more" },
                   { "portena network unpublish dns 53/udp", "a UDP port" } } },
-  { .name = "volume list",
-    .args = "[SPACE]",
-    .summary = "Show the disks of a space",
-    .max = 1,
-    .completes = "s",
-    .run = run_volumes,
-    .examples = { { "portena volume list", "of the space you work in" },
-                  { "portena volume list lab --json", "of another, for programs" } } },
-  { .name = "volume show",
-    .args = "VOLUME",
-    .summary = "Tell all about a disk",
-    .min = 1,
-    .max = 1,
-    .completes = "v",
-    .run = run_volume_show,
-    .examples = { { "portena volume show studio", "the disk of studio" },
-                  { "portena volume show studio --json", "for programs" } } },
-  { .name = "volume grow",
-    .args = "VOLUME SIZE",
-    .summary = "Make a disk larger, while it is in use",
-    .min = 2,
-    .max = 2,
-    .completes = "v",
-    .run = run_volume_grow,
-    .examples = { { "portena volume grow studio 40GiB", "to 40 GiB" },
-                  { "portena volume grow studio +10G", "by 10 GiB" } } },
   { NULL },
 };

@@ -147,9 +147,19 @@ say_hibernated(PtCli *cli, const PtTarget *t, const json_t *answer)
 static void
 say_deleted(PtCli *cli, const PtTarget *t, const json_t *answer)
 {
+  const json_t *volumes = json_object_get(answer, "kept");
+  g_autoptr(GString) kept = g_string_new(NULL);
+  gsize n;
+  json_t *v;
+
   (void)cli;
-  (void)answer;
   pt_say("%s is deleted.", t->name);
+  json_array_foreach ((json_t *)volumes, n, v) {
+    g_autofree char *name = pt_safe(json_string_value(v));
+    g_string_append_printf(kept, "%s%s", n ? ", " : "", name);
+  }
+  if (kept->len)
+    pt_say("What was on its data volumes is kept: %s", kept->str);
 }
 
 static int

@@ -30,7 +30,8 @@ typedef struct PtCommand {
 
 /* One table a group; each ends with a NULL name. */
 extern const PtCommand pt_cmds_instance[], pt_cmds_power[], pt_cmds_exec[], pt_cmds_copy[], pt_cmds_top[], pt_cmds_space[],
-  pt_cmds_image[], pt_cmds_network[], pt_cmds_user[], pt_cmds_watch[], pt_cmds_server[], pt_cmds_help[], pt_cmds_export[];
+  pt_cmds_image[], pt_cmds_network[], pt_cmds_user[], pt_cmds_watch[], pt_cmds_server[], pt_cmds_help[], pt_cmds_export[],
+  pt_cmds_volume[];
 
 /* Calls `each` for every command in the order of the help, until it returns false. `heading` is not NULL on a group's first.
  */

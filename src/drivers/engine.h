@@ -27,8 +27,12 @@ typedef struct PtEngine {
   bool (*stop)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, gint64 deadline, const PtPatience *patience,
                GError **error);
   bool (*limits)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
-  /* Raw: tells a running one that the file of its volume is `bytes` long now. Others: NULL. */
-  bool (*disk)(PtContainers *c, const char *id, gint64 bytes, GError **error);
+  /* Raw: tells a running one that the file of its volume (`disk` NULL), or of a data volume of it, is `bytes` long now. *ret_whole:
+   * whether what is on it has grown as well. Others: NULL. */
+  bool (*disk)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, gint64 bytes, bool *ret_whole, GError **error);
+  /* A data volume, while it runs. UNSUPPORTED where that has to wait for its next start. */
+  bool (*attach)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
+  bool (*detach)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
   int (*exec)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);
   int (*desktop)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
   GPtrArray *(*processes)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);

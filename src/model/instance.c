@@ -79,6 +79,28 @@ const PtType pt_port_type = {
   .from_text = port_from_text,
 };
 
+/* disks; what is done with them is in disk.c */
+
+static const char *const disk_change_names[] = { "none", "attach", "detach", NULL };
+G_STATIC_ASSERT(G_N_ELEMENTS(disk_change_names) == PT_N_DISK_CHANGES + 1);
+
+static const PtField disk_fields[] = {
+  PT_STR(PtDisk, volume, PT_F_REQUIRED, 63, pt_check_volume, "The data volume's name."),
+  PT_STR(PtDisk, id, PT_F_REQUIRED, 26, pt_check_id, "The data volume's id."),
+  PT_STR(PtDisk, path, 0, 1024, pt_check_path, "Where it is seen inside; null in a pc, whose system decides."),
+  PT_BOOL(PtDisk, read_only, 0, "Whether nothing can be written to it."),
+  PT_INT(PtDisk, slot, 0, 0, PT_DISKS_MAX - 1, "Its place among the disks of a machine."),
+  PT_ENUM(PtDisk, change, 0, disk_change_names, "What is being done: attach, detach or none."),
+  PT_BOOL(PtDisk, force, 0, "The pending detach does not wait for who uses it."),
+};
+
+const PtType pt_disk_type = {
+  .name = "disk",
+  .size = sizeof(PtDisk),
+  .fields = disk_fields,
+  .n_fields = G_N_ELEMENTS(disk_fields),
+};
+
 /* instances */
 
 static const PtField fields[] = {
@@ -137,6 +159,7 @@ static const PtField fields[] = {
   PT_STR(PtInstance, mac, 0, 17, pt_check_mac, "The MAC address of its interface."),
   PT_LIST(PtInstance, ports, PT_LIVE, MAX_PORTS, &pt_port_type,
           "Ports of the node that lead to it, such as 8080:80 or 5353:53/udp."),
+  PT_LIST(PtInstance, disks, 0, PT_DISKS_MAX, &pt_disk_type, "Data volumes that it has, and where; attached and detached one by one."),
   PT_BOOL(PtInstance, desktop, 0, "It has a desktop."),
   PT_TIME(PtInstance, created, 0, "When it was created."),
   PT_STR(PtInstance, created_by, 0, 32, NULL, "Who created it."),

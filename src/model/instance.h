@@ -21,6 +21,21 @@ typedef struct PtPort {
   char *address; /* NULL: every address of the uplink */
 } PtPort;
 
+/* A data volume that an instance has. The node takes `change` back when it is made true, or could not be; a disk that could not be
+ * attached, or has been detached, then leaves the list. */
+typedef enum { PT_DISK_STAYS, PT_DISK_ATTACH, PT_DISK_DETACH, PT_N_DISK_CHANGES } PtDiskChange;
+#define PT_DISKS_MAX 8
+
+typedef struct PtDisk {
+  char *volume;    /* its name in the space */
+  char *id;        /* and its id */
+  char *path;      /* where the guest sees it; NULL: a pc's system decides */
+  bool read_only;
+  gint64 slot;     /* 0 … PT_DISKS_MAX-1: its place in a machine, for as long as it is attached */
+  int change;      /* PtDiskChange */
+  bool force;      /* of the pending detach: not kept back by who uses it */
+} PtDisk;
+
 typedef struct PtInstance {
   char *id;    /* ULID: names of cgroups, volumes, monitors; never reused */
   char *name;
@@ -75,12 +90,13 @@ typedef struct PtInstance {
   char *address6;
   char *mac;
   GPtrArray *ports; /* of PtPort */
+  GPtrArray *disks; /* of PtDisk: data volumes, changed by attach and detach alone */
   bool desktop;     /* the image has one */
   gint64 created;
   char *created_by;
 } PtInstance;
 
-extern const PtType pt_port_type, pt_instance_type, pt_status_type;
+extern const PtType pt_port_type, pt_disk_type, pt_instance_type, pt_status_type;
 extern const char *const pt_model_names[], *const pt_accel_names[], *const pt_firmware_names[], *const pt_hardware_names[];
 extern const char *const pt_kind_names[], *const pt_init_names[], *const pt_power_names[], *const pt_restart_names[],
   *const pt_run_names[];
@@ -126,6 +142,14 @@ typedef struct PtStatus {
 bool pt_instance_announces(const PtInstance *i);
 
 bool pt_run_move(int *run, PtRun to, GError **error);
+
+/* Its disk that is the data volume called so, or of that id; NULL. */
+PtDisk *pt_instance_disk(const PtInstance *i, const char *volume);
+/* Takes the disk of that id off the list; absent is fine. */
+void pt_instance_disk_remove(PtInstance *i, const char *id);
+/* Adds `d`, which it takes, with a slot of its own. Where a path is wanted and none is given it gets its kind's usual one. INVALID or
+ * CONFLICT where the path cannot be, or too many are there; `d` is freed then. */
+bool pt_instance_disk_add(PtInstance *i, PtDisk *d, GError **error);
 
 PtInstance *pt_instance_parse(const json_t *json, GError **error);
 void pt_instance_free(PtInstance *i);

@@ -63,7 +63,7 @@ typedef struct PtVolume {
   char *name;
   char *space;
   char *pool;
-  char *instance;        /* whose root it is; NULL = nobody's */
+  char *instance;        /* whose root it is; NULL = a data volume, which instances have by their `disks` */
   char *image;           /* digest it belongs over, or NULL */
   int format;            /* PtVolumeFormat: a file system of ours, or a whole disk of an unmodified system, which is never mounted here */
   gint64 size;           /* bytes wanted */

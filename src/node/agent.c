@@ -327,6 +327,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   g_mutex_init(&a->lock);
   g_mutex_init(&a->net_lock);
   g_mutex_init(&a->image_lock);
+  g_mutex_init(&a->data_lock);
   g_cond_init(&a->idle);
   g_cond_init(&a->sampler_wake);
   a->units = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pt_unit_unref);

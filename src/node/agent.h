@@ -41,6 +41,16 @@ const char *pt_agent_uplink(PtAgent *a);
 /* Whether machines of the node's own architecture run by KVM; UNSUPPORTED says why not. The first call tries it: 10 s at most. */
 bool pt_agent_kvm(PtAgent *a, GError **error);
 
+/* Data volumes that no instance has: the file; CONFLICT where something still has it open. make(): there already is success. grow():
+ * to v->size, and v->actual says how far. remove(): absent is success. used(): false where that is not known. */
+bool pt_agent_volume_make(PtAgent *a, const PtVolume *v, GError **error);
+bool pt_agent_volume_grow(PtAgent *a, PtVolume *v, GError **error);
+bool pt_agent_volume_remove(PtAgent *a, const char *id, GError **error);
+bool pt_agent_volume_used(PtAgent *a, const char *id, gint64 *ret_used); /* of any */
+
+/* Whether data volumes can come to an instance like this, and go; `running`: while it runs. UNSUPPORTED says what can be done instead. */
+bool pt_agent_attaches(const PtInstance *spec, bool running, GError **error);
+
 /* Whether this node has an engine for an instance of its kind; UNSUPPORTED says which it has. */
 bool pt_agent_runs_kind(const PtInstance *spec, GError **error);
 

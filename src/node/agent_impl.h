@@ -59,6 +59,7 @@ struct PtAgent {
   GMutex net_lock;          /* a network is not taken down between somebody's look and its going up: an instance's record is
                                there before its network is asked for, so who takes it down under this lock sees it */
   GMutex image_lock;        /* of the records of images that have a file here, and of their removal */
+  GMutex data_lock;         /* of the pool's data volumes */
   guint8 idbases[PT_IDBASE_N];
   GThreadPool *workers;
   guint busy;               /* queued or running work */
@@ -110,6 +111,13 @@ void pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec);
 /* disks.c */
 bool pt_unit_volume_raw(PtAgent *a, const PtInstance *spec, bool *ret, GError **error); /* whether its root volume is a whole disk */
 bool pt_unit_volume_make(PtAgent *a, const PtInstance *spec, GError **error);           /* exists already: success */
+
+/* attach.c: data volumes */
+/* For a start: those of the spec, mounted or as files; of PtDiskSource, the caller's. They are put back by pt_unit_disks_detach(). */
+GArray *pt_unit_disks_ready(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error);
+void pt_unit_disks_detach(PtAgent *a, PtUnit *u, const PtInstance *spec); /* of one that does not run */
+/* Makes true what is asked for of them, here and in the spec's record, and lets those grow that are to. All are tried; the first error. */
+bool pt_unit_disks(PtAgent *a, PtUnit *u, PtInstance *spec, bool running, GError **error);
 
 /* exports.c */
 void pt_exports_sweep(PtAgent *a, bool all); /* removes those that nobody has fetched for an hour, or all */

@@ -101,6 +101,19 @@ runs_no_more(PtStatus *s)
   s->ready = false;
 }
 
+/* Its data volumes. What could not be done with one ends the operation that asked for it, and is no reason to call the instance failed. */
+static void
+change_disks(Pass *p, bool running)
+{
+  g_autoptr(GError) err = NULL;
+
+  if (pt_unit_disks(p->a, p->u, p->spec, running, &err))
+    return;
+  pt_log_warn("node", "%s: %s", p->u->key, err->message);
+  if (p->spec->op)
+    pt_ops_end(p->a->ops, p->spec->op, NULL, err);
+}
+
 /* Nothing of it runs any more: all that it used on the node but its volume and its history goes. */
 static void
 put_away(Pass *p)
@@ -211,6 +224,7 @@ do_start(Pass *p)
   g_autoptr(GError) err = NULL;
   const char *step = pt_unit_saved(p->a, p->spec) ? "waking" : "starting";
 
+  change_disks(p, false);
   s->ready = false;
   s->boot = p->spec->boot; /* "starting" and running: a predecessor started this very one */
   put_state(p, PT_RUN_STARTING, step);
@@ -319,6 +333,7 @@ want_running(Pass *p)
       s->ready = pt_container_ready(p->a->containers, p->spec->id, p->spec);
     if (pt_unit_apply(p->a, p->u, p->spec, &err))
       pt_unit_resize(p->a, p->u, p->spec, &resized, &err);
+    change_disks(p, true);
     if (note_running(p) || s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || resized || err)
       settle(p, PT_RUN_RUNNING, err);
     if (!s->ready && pt_now() - s->started < READY_LIMIT)
@@ -329,8 +344,10 @@ want_running(Pass *p)
   if (had && !ended(p))
     return;
   if (s->boot == p->spec->boot && s->state != PT_RUN_STARTING) { /* it ended before, and that was that */
-    if (s->generation != p->spec->generation)
+    if (s->generation != p->spec->generation) {
+      change_disks(p, false);
       settle(p, s->state == PT_RUN_FAILED ? PT_RUN_FAILED : PT_RUN_STOPPED, NULL);
+    }
     return;
   }
   gint64 wait = p->u->not_before - pt_mono();
@@ -360,6 +377,7 @@ want_stopped(Pass *p)
     return;
   }
   s->restarts = 0;
+  change_disks(p, false);
   if (s->state != PT_RUN_STOPPED || s->generation != p->spec->generation)
     settle(p, PT_RUN_STOPPED, NULL);
 }

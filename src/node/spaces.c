@@ -27,6 +27,21 @@ delete_instances(PtAgent *a, GPtrArray *entries)
   return entries->len == 0;
 }
 
+/* Data volumes have a life of their own, but not beyond that of their space. */
+static bool
+remove_volumes(PtAgent *a, const char *space, GError **error)
+{
+  g_autofree char *prefix = g_strdup_printf("spaces/%s/volumes/", space);
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, prefix, NULL, error);
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const char *id = ((const PtEntry *)g_ptr_array_index(all, i))->key + strlen(prefix);
+    if (!pt_agent_volume_remove(a, id, error))
+      return false;
+  }
+  return all != NULL;
+}
+
 static bool
 remove_records(PtAgent *a, const char *space, GError **error)
 {
@@ -74,7 +89,7 @@ pt_agent_space_check(PtAgent *a, const char *space)
 
   if (!s || (!network_down(a, s, &left, &err) && left))
     return;
-  if (!err && s->deleting)
+  if (!err && s->deleting && remove_volumes(a, space, &err))
     remove_records(a, space, &err);
   if (err)
     pt_log_warn("node", "space %s: %s", space, err->message);

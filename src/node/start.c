@@ -117,12 +117,13 @@ grow_volume(PtAgent *a, const PtInstance *spec, GError **error)
     g_prefix_error(error, "disk: ");
     return false;
   }
-  if (raw && !engine->disk(a->containers, spec->id, (spec->disk + MIB - 1) / MIB * MIB, error)) {
+  bool whole = false;
+  if (raw && !engine->disk(a->containers, spec->id, spec, NULL, (spec->disk + MIB - 1) / MIB * MIB, &whole, error)) {
     g_prefix_error(error, "disk: ");
     return false;
   }
   v->size = spec->disk;
-  v->actual = actual;
+  v->actual = whole ? spec->disk : actual;
   return pt_records_write(a->store, key, revision, &pt_volume_type, v, error);
 }
 
@@ -167,6 +168,7 @@ pt_unit_detach(PtAgent *a, PtUnit *u, const PtInstance *spec)
 
   if (spec->volume && !pt_pool_local.detach(a->pool, spec->volume, &err))
     pt_log_warn("node", "%s: %s", u->key, err->message);
+  pt_unit_disks_detach(a, u, spec);
   u->attached = false;
   if (u->image_mounted) {
     pt_images_unmount(a->images, u->image_mounted);
@@ -209,6 +211,7 @@ typedef struct Needs {
   char *kernel;                   /* mounted */
   char *kernel_digest;
   char *key, *template_dir;       /* of the template that it is a copy of, or could have been */
+  GArray *disks;                  /* of PtDiskSource: its data volumes */
 } Needs;
 
 static void
@@ -225,6 +228,8 @@ needs_clear(PtAgent *a, Needs *n)
   g_free(n->kernel_digest);
   g_free(n->key);
   g_free(n->template_dir);
+  if (n->disks)
+    g_array_unref(n->disks);
 }
 
 bool
@@ -246,13 +251,13 @@ pt_agent_kernel(PtAgent *a, const char *arch, char **ret_path, char **ret_digest
   return *ret_path != NULL;
 }
 
-/* One that has no disk yet is made as a copy of its template, where there is one. */
+/* One that has no disk yet is made as a copy of its template, where there is one; with data volumes, which a template has not, it boots. */
 static void
 copy_template(PtAgent *a, const PtInstance *spec, const PtImage *image, Needs *n)
 {
   gint64 used, size;
 
-  if (pt_pool_local.usage(a->pool, spec->volume, &used, &size, NULL))
+  if ((spec->disks && spec->disks->len) || pt_pool_local.usage(a->pool, spec->volume, &used, &size, NULL))
     return;
   n->key = pt_template_key(a, spec, image, n->kernel, n->kernel_digest);
   if (n->key)
@@ -283,7 +288,7 @@ expose(PtAgent *a, PtUnit *u, const PtInstance *spec, const PtImage *image, Need
     return false;
   copy_template(a, spec, image, n);
   if (pt_unit_volume_make(a, spec, error) && grow_volume(a, spec, error))
-    n->volume_file = pt_pool_local.expose(a->pool, spec->volume, (uid_t)u->status->idbase, error);
+    n->volume_file = pt_pool_local.expose(a->pool, spec->volume, (uid_t)u->status->idbase, pt_unit_saved(a, spec), error);
   if (!n->volume_file) {
     g_prefix_error(error, "root volume: ");
     return false;
@@ -319,7 +324,7 @@ start_with(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, 
   Plug p = { a, spec, space_id, u->status->idbase };
   PtContainerStart start = { .spec = spec, .image = image, .lower = n->lower, .volume = n->volume, .idbase = u->status->idbase,
                              .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel,
-                             .template_dir = n->template_dir, .iso_file = n->iso_file,
+                             .template_dir = n->template_dir, .disks = n->disks, .iso_file = n->iso_file,
                              .subnet = space->subnet, .prefix6 = space->prefix6,
                              .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
                              .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };
@@ -339,7 +344,7 @@ try_start(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, c
   Needs n = { 0 };
   bool ok = engine->raw ? expose(a, u, spec, image, &n, error) : pt_unit_attach(a, u, spec, &n.lower, &n.volume, error);
 
-  ok = ok && start_with(a, u, engine, image, spec, &n, ret_ready, error);
+  ok = ok && (n.disks = pt_unit_disks_ready(a, u, spec, error)) && start_with(a, u, engine, image, spec, &n, ret_ready, error);
   *ret_copied = n.template_dir != NULL;
   if (n.template_dir)
     pt_template_done(a, n.key, ok);

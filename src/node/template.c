@@ -210,7 +210,7 @@ make_with(PtTemplates *t, const Job *j, const PtImage *image, gint64 idbase, con
   if (!file || !pt_agent_kernel(a, image->arch, &kernel, &digest, error))
     return false;
   if (kernel && pt_pool_local.create(a->pool, j->spec->volume, j->spec->disk, error))
-    volume = pt_pool_local.expose(a->pool, j->spec->volume, (uid_t)idbase, error);
+    volume = pt_pool_local.expose(a->pool, j->spec->volume, (uid_t)idbase, false, error);
   PtContainerStart start = { .spec = j->spec, .image = image, .idbase = idbase, .image_file = file, .volume_file = volume, .kernel = kernel,
                              .domain = "internal", .plug = alone, .plug_data = &idbase, .template_dir = part, .template_make = true };
   bool ok = volume && boot_and_save(t, &start, error);

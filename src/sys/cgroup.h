@@ -26,6 +26,8 @@ bool pt_cgroup_make(const PtHost *host, const char *id, GError **error);
 bool pt_cgroup_delegate(const PtHost *host, const char *id, uid_t uid, GError **error);
 /* Lowering memory below what is used reclaims first and fails with CONFLICT if that is not enough, changing nothing. */
 bool pt_cgroup_limit(const PtHost *host, const char *id, const PtCgroupLimits *limits, GError **error);
+/* Of all of them, io on `device` alone. */
+bool pt_cgroup_limit_io(const PtHost *host, const char *id, const PtCgroupLimits *limits, GError **error);
 bool pt_cgroup_use(const PtHost *host, const char *id, PtCgroupUse *ret, GError **error);
 bool pt_cgroup_freeze(const PtHost *host, const char *id, bool frozen, GError **error); /* waits until it is so */
 bool pt_cgroup_frozen(const PtHost *host, const char *id);

@@ -103,6 +103,16 @@ memory_v1(const char *dir, const char *id, gint64 limit, GError **error)
 }
 
 static bool
+io_v2(const char *dir, const PtCgroupLimits *l, GError **error)
+{
+  g_autofree char *rd = l->io_read > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, l->io_read) : g_strdup("max");
+  g_autofree char *wr = l->io_write > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, l->io_write) : g_strdup("max");
+  g_autofree char *io = g_strdup_printf("%u:%u rbps=%s wbps=%s", major(l->device), minor(l->device), rd, wr);
+
+  return l->io_read > 0 || l->io_write > 0 ? pt_cg_write(dir, "io.max", io, error) : pt_cg_write_if(dir, "io.max", io, error);
+}
+
+static bool
 limit_v2(const char *dir, const char *id, const PtCgroupLimits *l, GError **error)
 {
   g_autofree char *cpu = l->cpu > 0 ? g_strdup_printf("%" G_GINT64_FORMAT " %d", l->cpu * PERIOD_USEC / 1000, PERIOD_USEC)
@@ -110,16 +120,9 @@ limit_v2(const char *dir, const char *id, const PtCgroupLimits *l, GError **erro
   g_autofree char *weight = g_strdup_printf("%" G_GINT64_FORMAT, l->weight > 0 ? l->weight : 100);
   g_autofree char *io_weight = g_strconcat("default ", weight, NULL);
 
-  if (!memory_v2(dir, id, l->memory, error) || !write_number(dir, "pids.max", l->pids, error) ||
-      !pt_cg_write(dir, "cpu.max", cpu, error) || !pt_cg_write(dir, "cpu.weight", weight, error) ||
-      !pt_cg_write_if(dir, "io.weight", io_weight, error))
-    return false;
-  if (!l->device)
-    return true;
-  g_autofree char *rd = l->io_read > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, l->io_read) : g_strdup("max");
-  g_autofree char *wr = l->io_write > 0 ? g_strdup_printf("%" G_GINT64_FORMAT, l->io_write) : g_strdup("max");
-  g_autofree char *io = g_strdup_printf("%u:%u rbps=%s wbps=%s", major(l->device), minor(l->device), rd, wr);
-  return l->io_read > 0 || l->io_write > 0 ? pt_cg_write(dir, "io.max", io, error) : pt_cg_write_if(dir, "io.max", io, error);
+  return memory_v2(dir, id, l->memory, error) && write_number(dir, "pids.max", l->pids, error) &&
+         pt_cg_write(dir, "cpu.max", cpu, error) && pt_cg_write(dir, "cpu.weight", weight, error) &&
+         pt_cg_write_if(dir, "io.weight", io_weight, error);
 }
 
 static bool
@@ -140,12 +143,22 @@ limit_v1(const PtHost *host, const char *id, const PtCgroupLimits *l, GError **e
   g_autofree char *shares = g_strdup_printf("%" G_GINT64_FORMAT, CLAMP(weight * 1024 / 100, 2, 262144));
   g_autofree char *blk = g_strdup_printf("%" G_GINT64_FORMAT, CLAMP(weight, 10, 1000));
 
-  if (!memory_v1(memory, id, l->memory, error) || !write_number(pids, "pids.max", l->pids, error) ||
-      !pt_cg_write(cpu, "cpu.cfs_quota_us", quota, error) || !pt_cg_write(cpu, "cpu.shares", shares, error) ||
-      !pt_cg_write_if(blkio, "blkio.bfq.weight", blk, error))
-    return false;
-  return !l->device || (throttle_v1(blkio, "blkio.throttle.read_bps_device", l->device, l->io_read, error) &&
-                        throttle_v1(blkio, "blkio.throttle.write_bps_device", l->device, l->io_write, error));
+  return memory_v1(memory, id, l->memory, error) && write_number(pids, "pids.max", l->pids, error) &&
+         pt_cg_write(cpu, "cpu.cfs_quota_us", quota, error) && pt_cg_write(cpu, "cpu.shares", shares, error) &&
+         pt_cg_write_if(blkio, "blkio.bfq.weight", blk, error);
+}
+
+bool
+pt_cgroup_limit_io(const PtHost *host, const char *id, const PtCgroupLimits *l, GError **error)
+{
+  g_autofree char *dir = pt_cg_dir(host, NULL, id), *blkio = pt_cg_dir(host, "blkio", id);
+
+  if (!l->device)
+    return true;
+  if (host->cgroup_kind == PT_CGROUP_V2)
+    return io_v2(dir, l, error);
+  return throttle_v1(blkio, "blkio.throttle.read_bps_device", l->device, l->io_read, error) &&
+         throttle_v1(blkio, "blkio.throttle.write_bps_device", l->device, l->io_write, error);
 }
 
 bool
@@ -154,6 +167,7 @@ pt_cgroup_limit(const PtHost *host, const char *id, const PtCgroupLimits *limits
   g_autofree char *dir = pt_cg_dir(host, NULL, id);
   bool ok = host->cgroup_kind == PT_CGROUP_V2 ? limit_v2(dir, id, limits, error) : limit_v1(host, id, limits, error);
 
+  ok = ok && pt_cgroup_limit_io(host, id, limits, error);
   if (!ok)
     g_prefix_error(error, "limits: ");
   return ok;

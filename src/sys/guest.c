@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/major.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +112,8 @@ judge(const char *line, const Tree *t, bool root)
     return false;
   if (g_str_has_prefix(type, " - overlay ") && makedev(dev_major, dev_minor) == t->device)
     return true;
-  return !root && g_str_has_prefix(type, " - tmpfs ");
+  /* on a loop device: no guest can mount that, so it is a volume that we attached */
+  return !root && (g_str_has_prefix(type, " - tmpfs ") || (g_str_has_prefix(type, " - ext4 ") && dev_major == LOOP_MAJOR));
 }
 
 /* Whether what `fd` is on may be asked anything. */

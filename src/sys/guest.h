@@ -4,8 +4,8 @@
  *
  * Beneath its root a guest mounts what it likes: procfs and sysfs, through which a caller with rights over the node would reach the
  * node itself (/proc/kcore is its memory), and file systems that the guest answers for (FUSE, or an overlay upon it), which
- * let a caller wait for ever. So from a root opened here, everything in sys/path.h goes into two kinds of mounts only: the
- * file system of the root itself, and tmpfs. */
+ * let a caller wait for ever. So from a root opened here, everything in sys/path.h goes into three kinds of mounts only: the
+ * file system of the root itself, tmpfs, and volumes that the node has attached. */
 #include <glib.h>
 #include <stdbool.h>
 #include <sys/types.h>

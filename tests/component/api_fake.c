@@ -18,9 +18,34 @@
 
 /* ── node/agent.h, as if ── */
 
+/* Whatever is asked for is done, but that a volume called "busy" goes only by force. */
+static bool
+change_disks(PtTxn *txn, const char *key, const PtInstance *s, GError **error)
+{
+  g_autoptr(PtInstance) now = pt_record_copy(&pt_instance_type, s);
+  bool changed = false;
+
+  for (guint i = s->disks ? s->disks->len : 0; i-- > 0;) {
+    const PtDisk *d = g_ptr_array_index(s->disks, i);
+    bool busy = d->change == PT_DISK_DETACH && !d->force && strcmp(d->volume, "busy") == 0;
+    changed |= d->change != PT_DISK_STAYS;
+    if (busy)
+      PT_SET(error, PT_ERR_CONFLICT, "volume busy: in use");
+    if (d->change == PT_DISK_DETACH && !busy)
+      pt_instance_disk_remove(now, d->id);
+    else
+      pt_instance_disk(now, d->id)->change = PT_DISK_STAYS;
+  }
+  g_autofree char *text = pt_record_dump(&pt_instance_type, now);
+  if (changed)
+    pt_txn_put(txn, key, text);
+  return !(error && *error);
+}
+
 static void
 reach(PtAgent *a, const PtInstance *s)
 {
+  g_autoptr(GError) err = NULL;
   g_autofree char *key = pt_key_instance(s->space, s->name), *status_key = pt_key_status(s->space, s->name),
                   *volume = pt_key_volume(s->space, s->volume);
   g_autoptr(PtTxn) txn = pt_txn_new();
@@ -45,10 +70,11 @@ reach(PtAgent *a, const PtInstance *s)
     };
     g_autofree char *text = pt_record_dump(&pt_status_type, &status);
     pt_txn_put(txn, status_key, text);
+    change_disks(txn, key, s, &err);
   }
   g_assert_true(pt_store_commit(a->store, txn, NULL, NULL));
   if (s->op)
-    pt_ops_end(a->ops, s->op, NULL, NULL);
+    pt_ops_end(a->ops, s->op, NULL, err);
 }
 
 static void

@@ -289,6 +289,93 @@ test_change_says_when(void)
   fixture_down(&f);
 }
 
+static void
+answers(Fixture *f, const char *method, const char *path, const char *body, int status, const char *what)
+{
+  g_autoptr(Reply) r = ask(f, f->admin, method, path, body, NULL);
+
+  expect(r, status, what);
+}
+
+/* The routes of data volumes, in an order in which there is something to answer. */
+static void
+test_volume_answers(void)
+{
+  static const struct {
+    const char *method, *pattern, *path, *body;
+    int status;
+  } t[] = {
+    { "POST", "/v1/spaces/{space}/volumes", "/v1/spaces/lab/volumes", "{\"name\":\"data\",\"size\":\"1GiB\"}", 201 },
+    { "POST", "/v1/spaces/{space}/volumes", "/v1/spaces/lab/volumes", "{\"name\":\"data\"}", 409 },
+    { "POST", "/v1/spaces/{space}/volumes", "/v1/spaces/lab/volumes", "{\"name\":\"full\"}", 507 },
+    { "GET", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/full", NULL, 404 },
+    { "GET", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/data", NULL, 200 },
+    { "POST", I "/disks", "/v1/spaces/lab/instances/web/disks?wait=5", "{\"volume\":\"none\"}", 404 },
+    { "POST", I "/disks", "/v1/spaces/lab/instances/web/disks?wait=5", "{\"volume\":\"web\"}", 409 },
+    { "POST", I "/disks", "/v1/spaces/lab/instances/web/disks?wait=5", "{\"volume\":\"data\",\"path\":\"/run/x\"}", 400 },
+    { "POST", I "/disks", "/v1/spaces/lab/instances/web/disks?wait=5", "{\"volume\":\"data\",\"path\":\"//srv/./data/\"}", 202 },
+    { "POST", I "/disks", "/v1/spaces/lab/instances/web/disks?wait=5", "{\"volume\":\"data\"}", 409 },
+    { "PATCH", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/data", "{\"size\":\"2GiB\"}", 200 },
+    { "PATCH", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/data", "{\"size\":\"1GiB\"}", 400 },
+    { "DELETE", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/data", NULL, 409 },
+    { "DELETE", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/web", NULL, 409 },
+    { "DELETE", I "/disks/{volume}", "/v1/spaces/lab/instances/web/disks/other?wait=5", NULL, 404 },
+    { "DELETE", I "/disks/{volume}", "/v1/spaces/lab/instances/web/disks/data?wait=5", NULL, 202 },
+    { "PATCH", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/data", "{\"size\":\"3GiB\"}", 200 },
+    { "DELETE", "/v1/spaces/{space}/volumes/{id}", "/v1/spaces/lab/volumes/data", NULL, 204 },
+  };
+  Fixture f;
+
+  fixture_up(&f, false);
+  fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
+  load_document(&f);
+  answers(&f, "POST", "/v1/spaces", "{\"name\":\"lab\"}", 201, "space");
+  answers(&f, "POST", "/v1/spaces/lab/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", 202, "launch");
+  for (guint i = 0; i < G_N_ELEMENTS(t); i++) {
+    g_autoptr(Reply) r = ask_checked(&f, t[i].method, t[i].pattern, t[i].path, t[i].body, t[i].status);
+    g_assert_nonnull(r);
+  }
+  fixture_down(&f);
+}
+
+/* Data volumes count, belong to one instance at a time, and stay where they are in use. */
+static void
+test_data_volumes(void)
+{
+  Fixture f;
+
+  fixture_up(&f, false);
+  fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
+  answers(&f, "PATCH", "/v1/spaces/home", "{\"quota\":{\"disk\":\"50GiB\"}}", 200, "quota");
+  answers(&f, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"a\",\"image\":\"debian\"}", 202, "a");
+  answers(&f, "POST", "/v1/spaces/home/volumes", "{\"name\":\"big\",\"size\":\"31GiB\"}", 422, "too big");
+  answers(&f, "POST", "/v1/spaces/home/volumes", "{\"name\":\"busy\"}", 201, "busy");
+  answers(&f, "PATCH", "/v1/spaces/home/volumes/busy", "{\"size\":\"31GiB\"}", 422, "grown too big");
+  answers(&f, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"b\",\"image\":\"debian\",\"disk\":\"21GiB\"}", 422, "b");
+  g_autoptr(Reply) space = ask(&f, f.admin, "GET", "/v1/spaces/home", NULL, NULL);
+  g_assert_cmpint(json_integer_value(json_object_get(json_object_get(space->json, "used"), "disk")), ==, (gint64)30 << 30);
+
+  g_autoptr(Reply) on = ask(&f, f.admin, "POST", "/v1/spaces/home/instances/a/disks?wait=5", "{\"volume\":\"busy\",\"read_only\":true}", NULL);
+  expect(on, 202, "attach");
+  const json_t *disk = json_array_get(json_object_get(on->json, "disks"), 0);
+  g_assert_cmpstr(json_string_value(json_object_get(disk, "path")), ==, "/mnt/busy");
+  g_assert_cmpstr(json_string_value(json_object_get(disk, "change")), ==, "none");
+  g_assert_true(json_is_true(json_object_get(disk, "read_only")));
+  g_autoptr(Reply) volume = ask(&f, f.admin, "GET", "/v1/spaces/home/volumes/busy", NULL, NULL);
+  g_assert_cmpstr(json_string_value(json_object_get(volume->json, "attached")), ==, "a");
+
+  g_autoptr(Reply) kept = ask(&f, f.admin, "DELETE", "/v1/spaces/home/instances/a/disks/busy?wait=5", NULL, NULL);
+  g_assert_cmpstr(json_string_value(json_object_get(json_object_get(kept->json, "operation"), "state")), ==, "failed");
+  g_assert_cmpuint(json_array_size(json_object_get(kept->json, "disks")), ==, 1);
+  answers(&f, "POST", "/v1/spaces/home/instances/a/actions?wait=5", "{\"action\":\"pause\"}", 202, "pause");
+  answers(&f, "DELETE", "/v1/spaces/home/instances/a/disks/busy?wait=5", NULL, 409, "while it stands still");
+  answers(&f, "DELETE", "/v1/spaces/home/instances/a?wait=5&force=true", NULL, 202, "delete");
+  g_autoptr(Reply) left = ask(&f, f.admin, "GET", "/v1/spaces/home/volumes/busy", NULL, NULL);
+  expect(left, 200, "it outlives the instance");
+  g_assert_true(json_is_null(json_object_get(left->json, "attached")));
+  fixture_down(&f);
+}
+
 /* A daemon that is stopped with requests waiting and events open does not hang. */
 static gpointer
 wait_long(gpointer data)
@@ -430,6 +517,8 @@ main(int argc, char **argv)
   g_test_add_func("/api/document", test_document);
   g_test_add_func("/api/answers", test_answers);
   g_test_add_func("/api/change-says-when", test_change_says_when);
+  g_test_add_func("/api/volume-answers", test_volume_answers);
+  g_test_add_func("/api/data-volumes", test_data_volumes);
   g_test_add_func("/api/shutdown", test_shutdown);
   g_test_add_func("/api/url", test_url);
   g_test_add_func("/api/thousand", test_thousand);

@@ -16,7 +16,7 @@ import tempfile
 import fake_api
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z|(?!2026-01-31 08:09)\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z|(?!2026-01-31 08:09)\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?|(?<=is built \()\d+ s")
 
 
 def environment(home, sock):

@@ -21,6 +21,8 @@ import threading
 import time
 import urllib.parse
 
+import fake_volumes
+from fake_volumes import route
 from fake_stream import CONTROL, Refusal, Server, TlsServer, bridge, frame, read_frame, run_exec, send
 
 FIXED = "2026-01-31T08:09:10.123Z"
@@ -39,7 +41,7 @@ def instance(name, **more):
          "image": "sha256:" + "3f" * 32, "image_name": "debian", "volume": "01k1" + name.ljust(22, "0")[:22], "power": "stopped",
          "state": "stopped", "ready": False, "step": None, "error": None, "cpu": 0, "memory": 0, "pids": 8192, "disk": 20 * GIB,
          "io_read": 0, "io_write": 0, "net_in": 0, "net_out": 0, "priority": 100, "command": None, "env": {}, "cwd": None, "user": None, "restart": "no",
-         "autostart": True, "address": "10.83.0.7", "address6": "fd83::7", "mac": "02:00:00:00:00:07", "ports": [], "desktop": False,
+         "autostart": True, "address": "10.83.0.7", "address6": "fd83::7", "mac": "02:00:00:00:00:07", "ports": [], "disks": [], "desktop": False,
          "node": "server", "pid": 0, "started": None, "stopped": None, "exit_code": -1, "exit_signal": 0, "restarts": 0, "usage": None,
          "created": FIXED, "created_by": "anna", "generation": 1, "revision": 7}
     o.update(more)
@@ -91,6 +93,7 @@ class Fake:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def reset(self):
+        self.data_volumes = {}
         self.requests.clear()
         self.faults.clear()
         shutil.rmtree(self.root, ignore_errors=True)
@@ -163,14 +166,7 @@ class Fake:
         return op
 
 
-def route(method, pattern):
-    def add(f):
-        f.route = (method, re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern) + "$"))
-        return f
-    return add
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(fake_volumes.Volumes, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):
@@ -221,7 +217,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.headers.get("Upgrade") == "websocket":
                 self.websocket(url.path)
                 return
-            handlers = [h for h in vars(type(self)).values() if hasattr(h, "route") and h.route[0] == self.command]
+            handlers = [h for h in (getattr(type(self), n) for n in dir(type(self))) if hasattr(h, "route") and h.route[0] == self.command]
             for h in sorted(handlers, key=lambda h: h.route[1].groups):  # "/images/recipes" before "/images/{ref}"
                 found = h.route[1].match(url.path)
                 if found:
@@ -598,21 +594,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, {"subnet": "10.83.0.0/24", "prefix6": "fd83::/64", "uplink": "eth0",
                           "leases": [{"name": "studio", "address": "10.83.0.12", "mac": "02:00:00:00:00:0c", "state": "running"}],
                           "ports": [{"instance": "studio", "protocol": "tcp", "listen": 8080, "to": 80, "address": None}]})
-
-    def volumes(self):
-        return [{"id": i["volume"], "name": n, "space": s, "pool": "local", "instance": n, "size": i["disk"], "actual": i["disk"], "used": GIB,
-                 "created": ago(3 * 86400)} for (s, n), i in self.fake.instances.items()]
-
-    @route("GET", "/v1/spaces/{s}/volumes")
-    def r_volumes(self, s):
-        self.answer(200, {"items": self.volumes(), "revision": 2})
-
-    @route("PATCH", "/v1/spaces/{s}/volumes/{v}")
-    def r_grow(self, s, v):
-        for i in self.fake.instances.values():
-            if i["volume"] == v:
-                i["disk"] = self.json()["size"]
-        self.answer(200, {"id": v, "size": self.json()["size"]})
 
     # --- users ---
 

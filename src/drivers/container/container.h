@@ -24,12 +24,19 @@ typedef struct PtJail {
   const char *uuid;   /* of this instance: 32 hex digits */
 } PtJail;
 
+/* A data volume of an instance, made ready. */
+typedef struct PtDiskSource {
+  const PtDisk *disk;
+  char *source; /* where it is mounted, ids unshifted; for an engine that opens files itself: its file */
+} PtDiskSource;
+
 struct PtContainerStart {
   const PtInstance *spec;
   const PtImage *image;
   const char *lower;      /* mounted image, ids unshifted */
   const char *volume;     /* mounted root volume, ids unshifted: upper and work go into VOLUME/upper, VOLUME/work */
   const char *image_file, *volume_file; /* in place of these two, for an engine that opens files itself (drivers/engine.h); else NULL */
+  const GArray *disks;    /* of PtDiskSource; NULL = none */
   bool resume;            /* goes on from what hibernate() saved (drivers/engine.h) */
   gint64 idbase;
   const char *dns;        /* address of the space's DNS server, or NULL */
@@ -161,6 +168,10 @@ bool pt_container_hibernate(PtContainers *c, const char *id, const PtInstance *s
 /* It has its limits again, and goes on; its memory comes back as it is touched. */
 bool pt_container_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
 bool pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error); /* live */
+/* A data volume for one that runs, `source` as in PtDiskSource. Attached already, or not attached: success. detach() is CONFLICT where
+ * it is in use inside, and says by whom, unless disk->force. */
+bool pt_container_attach(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
+bool pt_container_detach(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
 /* Unmounts and removes all that a stopped one has on this node but its volume; absent is success.
  * `history`: its console history too. */
 bool pt_container_clear(PtContainers *c, const char *id, bool history, GError **error);

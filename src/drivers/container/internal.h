@@ -46,6 +46,13 @@ bool pt_guest_user(int root, const char *who, PtGuestUser *ret, GError **error);
 /* The whole of passwd: uid (GUINT_TO_POINTER) to name. Never NULL; empty where it cannot be read. */
 GHashTable *pt_guest_user_names(int root);
 
+/* ---- disks.c ---- */
+/* Mounts a data volume in the namespaces of `pid`, at its place; there already: success. Once its first process runs, or before. */
+bool pt_ct_disk(const PtContainers *c, pid_t pid, const PtInstance *spec, gint64 idbase, const PtDisk *disk, const char *source,
+                GError **error);
+/* The limits of io for those that are mounted. */
+bool pt_ct_disks_limit(const PtContainers *c, const char *id, const PtInstance *spec, GError **error);
+
 /* ---- commands.c: command lines of processes, one for each pid; NULL where there is none, or it could not be had in time.
  * Blocks for 2 s at most. New; `pids` is kept. ---- */
 GPtrArray *pt_ct_commands(const char *id, GArray *pids);

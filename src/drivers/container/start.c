@@ -49,7 +49,7 @@ pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GEr
   if (!pt_ct_meta_read(c, id, &meta, error))
     return false;
   limits_of(spec, meta.device, &limits);
-  return pt_cgroup_limit(c->host, id, &limits, error);
+  return pt_cgroup_limit(c->host, id, &limits, error) && pt_ct_disks_limit(c, id, spec, error);
 }
 
 static bool
@@ -182,6 +182,18 @@ expect(int sock, guint32 type, guint32 *ret_a, GError **error)
   return false;
 }
 
+/* One whose root is bare opens files, which are in its description. */
+static bool
+mount_disks(const PtContainers *c, const PtContainerStart *start, pid_t pid, GError **error)
+{
+  for (guint i = 0; start->disks && !start->bare && i < start->disks->len; i++) {
+    const PtDiskSource *d = &g_array_index(start->disks, PtDiskSource, i);
+    if (!pt_ct_disk(c, pid, start->spec, start->idbase, d->disk, d->source, error))
+      return false;
+  }
+  return true;
+}
+
 static bool
 bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, GError **error)
 {
@@ -196,7 +208,7 @@ bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, GErro
   /* Limits come after the runtime's own settings: on v1 it takes a group's memory limit away when it enters the group. */
   const PtInstance *limits = start->limits ? start->limits : start->spec;
   bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, limits, error) &&
-            (!rule || pt_foreign_enter((pid_t)pid, rule, error)) &&
+            (!rule || pt_foreign_enter((pid_t)pid, rule, error)) && mount_disks(c, start, (pid_t)pid, error) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
             pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
   if (ok && start->ret_ready && pt_instance_announces(start->spec))

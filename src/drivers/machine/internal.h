@@ -73,7 +73,8 @@ PtInstance pt_machine_limits(const PtInstance *spec);
 
 /* ---- limit.c: the engine's limits and disk ---- */
 bool pt_machine_limit(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
-bool pt_machine_disk(PtContainers *c, const char *id, gint64 bytes, GError **error);
+bool pt_machine_disk(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, gint64 bytes, bool *ret_whole,
+                     GError **error);
 
 /* ---- args.c, args_pc.c: QEMU's command line. New, NULL-ended. The board for an architecture; NULL where there is none ---- */
 const PtMachineBoard *pt_machine_board(const char *arch);

@@ -94,8 +94,15 @@ sizes(const char *id, int fd, gint64 *ret_file, gint64 *ret_fs, GError **error)
   *ret_file = *ret_fs = st.st_size;
   if (pt_local_is_raw(fd))
     return true;
-  *ret_fs = pt_ext4_size(fd, error);
+  uid_t owner;
+  g_autoptr(GError) why = NULL;
+  *ret_fs = pt_ext4_size(fd, &why);
+  if (*ret_fs < 0 && pt_local_foreign(fd, &owner)) { /* a guest has made something else of it: a disk of its own */
+    *ret_fs = st.st_size;
+    return true;
+  }
   if (*ret_fs < 0) {
+    g_propagate_error(error, g_steal_pointer(&why));
     g_prefix_error(error, "volume %s: ", id);
     return false;
   }
@@ -158,29 +165,6 @@ pool_open(const PtHost *host, GError **error)
   return pool;
 }
 
-static bool
-pool_info(PtPool *pool, PtPoolInfo *ret, GError **error)
-{
-  struct statvfs vfs;
-
-  if (statvfs(pool->dir, &vfs) < 0) {
-    pt_error_errno(error, errno, "%s", pool->dir);
-    return false;
-  }
-  gint64 unit = (gint64)vfs.f_frsize;
-  ret->size = (gint64)vfs.f_blocks * unit;
-  ret->used = (gint64)(vfs.f_blocks - vfs.f_bfree) * unit;
-  ret->available = (gint64)vfs.f_bavail * unit;
-  ret->reflink = true;
-  if (pool->backing) {
-    gint64 below = pt_local_free(pool->backing, error);
-    if (below < 0)
-      return false;
-    ret->available = MIN(ret->available, below); /* the pool's file is sparse: the disk under it may be fuller */
-  }
-  return true;
-}
-
 /* A full pool fails its guests' writes. So that nobody is handed a volume that is dead on arrival, the last bit is
  * kept for those that exist. */
 static bool
@@ -188,7 +172,7 @@ room(PtPool *pool, GError **error)
 {
   PtPoolInfo info;
 
-  if (!pool_info(pool, &info, error))
+  if (!pt_local_info(pool, &info, error))
     return false;
   if (info.available >= RESERVE)
     return true;
@@ -518,7 +502,7 @@ catch_up(PtPool *pool, const char *id, int fd, const char *where, GError **error
 }
 
 static char *
-volume_attach(PtPool *pool, const char *id, GError **error)
+attach(PtPool *pool, const char *id, unsigned long flags, GError **error)
 {
   g_autofree char *where = mount_of(pool, id);
   g_autofree char *device = NULL;
@@ -542,18 +526,30 @@ volume_attach(PtPool *pool, const char *id, GError **error)
   }
   /* discard: what a guest deletes goes back to the pool. nodev, nosuid: the overlay above has its own say; nobody
    * should run or open anything through this mount. */
-  if (mount(device, where, "ext4", MS_NODEV | MS_NOSUID | MS_NOATIME, "discard,noinit_itable") < 0) {
+  if (mount(device, where, "ext4", MS_NODEV | MS_NOSUID | MS_NOATIME | flags, "discard,noinit_itable") < 0) {
     pt_error_errno(error, errno, "volume %s: mounting it", id);
     pt_error_hint(error, "the kernel log says more; e2fsck -f on %s/volumes/%s mends a damaged one", pool->dir, id);
     rmdir(where);
     return NULL;
   }
-  if (!catch_up(pool, id, fd, where, error)) {
+  if (!(flags & MS_RDONLY) && !catch_up(pool, id, fd, where, error)) {
     umount2(where, MNT_DETACH);
     rmdir(where);
     return NULL;
   }
   return g_steal_pointer(&where);
+}
+
+static char *
+volume_attach(PtPool *pool, const char *id, GError **error)
+{
+  return attach(pool, id, 0, error);
+}
+
+static char *
+volume_attach_readonly(PtPool *pool, const char *id, GError **error)
+{
+  return attach(pool, id, MS_RDONLY, error);
 }
 
 static bool
@@ -583,24 +579,58 @@ volume_detach(PtPool *pool, const char *id, GError **error)
   return true;
 }
 
+/* Its file, opened, that nobody has in use. -1 on error. */
+static int
+open_idle(PtPool *pool, const char *id, GError **error)
+{
+  if (!volume_detach(pool, id, error))
+    return -1;
+  g_auto(Fd) fd = open_volume(pool, id, O_RDWR, error);
+  if (fd < 0 || !pt_local_idle(id, fd, error))
+    return -1;
+  if (!pt_local_lock(fd, BUSY_WAIT)) {
+    pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
+    return -1;
+  }
+  return g_steal_fd(&fd);
+}
+
 static char *
-volume_expose(PtPool *pool, const char *id, uid_t uid, GError **error)
+volume_show(PtPool *pool, const char *id, bool as_is, GError **error)
+{
+  g_auto(Fd) look = open_idle(pool, id, error);
+  bool ext4 = look >= 0 && pt_ext4_size(look, NULL) >= 0;
+
+  if (look < 0)
+    return NULL;
+  if (ext4 && !as_is) {
+    close(g_steal_fd(&look)); /* with the lock */
+    g_autofree char *where = volume_attach(pool, id, error);
+    if (!where)
+      return NULL;
+  }
+  g_auto(Fd) fd = look >= 0 ? g_steal_fd(&look) : open_idle(pool, id, error);
+  if (fd < 0)
+    return NULL;
+  if (fchmod(fd, 0644) == 0) /* in a directory that is root's alone */
+    return path_of(pool, id);
+  pt_error_errno(error, errno, "volume %s", id);
+  return NULL;
+}
+
+static char *
+volume_expose(PtPool *pool, const char *id, uid_t uid, bool as_is, GError **error)
 {
   gint64 size = 0, fs = 0;
   bool damaged = false;
+  g_auto(Fd) fd = open_idle(pool, id, error);
 
-  if (!volume_detach(pool, id, error))
+  if (fd < 0 || !sizes(id, fd, &size, &fs, error))
     return NULL;
-  g_auto(Fd) fd = open_volume(pool, id, O_RDWR, error);
-  if (fd < 0 || !pt_local_idle(id, fd, error))
+  bool grow = fs < size && !as_is;
+  if (grow && !grow_offline(pool, id, fd, &damaged, error))
     return NULL;
-  if (!pt_local_lock(fd, BUSY_WAIT)) {
-    pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
-    return NULL;
-  }
-  if (!sizes(id, fd, &size, &fs, error) || (fs < size && !grow_offline(pool, id, fd, &damaged, error)))
-    return NULL;
-  g_auto(Fd) now = fs < size ? open_volume(pool, id, O_RDWR, error) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  g_auto(Fd) now = grow ? open_volume(pool, id, O_RDWR, error) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (now >= 0 && fchown(now, uid, uid) == 0)
     return path_of(pool, id);
   if (now >= 0)
@@ -652,7 +682,7 @@ const PtPoolDriver pt_pool_local = {
   .name = "local",
   .open = pool_open,
   .close = pool_close,
-  .info = pool_info,
+  .info = pt_local_info,
   .create = volume_create,
   .create_from = volume_create_from,
   .forget = pt_local_forget,
@@ -660,8 +690,10 @@ const PtPoolDriver pt_pool_local = {
   .clone = volume_clone,
   .remove = volume_remove,
   .attach = volume_attach,
+  .attach_readonly = volume_attach_readonly,
   .detach = volume_detach,
   .expose = volume_expose,
+  .show = volume_show,
   .resize = volume_resize,
   .usage = volume_usage,
   .list = volume_list,

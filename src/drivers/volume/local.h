@@ -39,6 +39,8 @@ bool pt_local_lock(int fd, gint64 timeout);
 /* FICLONE of `from` into the empty `to`. */
 bool pt_local_reflink(int from, int to);
 
+bool pt_local_info(PtPool *pool, PtPoolInfo *ret, GError **error);
+
 /* Bytes free in the file system that holds `path`; -1 on error. */
 gint64 pt_local_free(const char *path, GError **error);
 

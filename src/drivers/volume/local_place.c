@@ -161,3 +161,26 @@ pt_local_place(PtPool *pool, const char *state, const char *run, GError **error)
   pool->backing = g_strdup(state);
   return true;
 }
+
+bool
+pt_local_info(PtPool *pool, PtPoolInfo *ret, GError **error)
+{
+  struct statvfs vfs;
+
+  if (statvfs(pool->dir, &vfs) < 0) {
+    pt_error_errno(error, errno, "%s", pool->dir);
+    return false;
+  }
+  gint64 unit = (gint64)vfs.f_frsize;
+  ret->size = (gint64)vfs.f_blocks * unit;
+  ret->used = (gint64)(vfs.f_blocks - vfs.f_bfree) * unit;
+  ret->available = (gint64)vfs.f_bavail * unit;
+  ret->reflink = true;
+  if (pool->backing) {
+    gint64 below = pt_local_free(pool->backing, error);
+    if (below < 0)
+      return false;
+    ret->available = MIN(ret->available, below); /* the pool's file is sparse: the disk under it may be fuller */
+  }
+  return true;
+}

@@ -41,11 +41,17 @@ typedef struct PtPoolDriver {
   /* Mounts it and returns the mount point; attached already: the same. Applies a growth that had to wait.
    * The caller frees the path. */
   char *(*attach)(PtPool *pool, const char *id, GError **error);
+  /* The same, and nothing can be written to it however it is mounted again: the file system itself is read-only. */
+  char *(*attach_readonly)(PtPool *pool, const char *id, GError **error);
   bool (*detach)(PtPool *pool, const char *id, GError **error); /* not attached is success */
   /* Gives it to a machine: detached, and owned by `uid`, who may write into it. The path of its file, the caller's. A growth that had to
-   * wait is applied. From then on it is foreign, since a guest's own kernel writes it: before it is attached here again it is
-   * checked and mended in portena-jail, and root's again. What cannot be mended is INVALID. CONFLICT: a machine still has it open. */
-  char *(*expose)(PtPool *pool, const char *id, uid_t uid, GError **error);
+   * wait is applied, but not where `as_is`: a guest that sleeps remembers what is on it. From then on it is foreign, since a guest's own
+   * kernel writes it: before it is attached here again it is checked and mended in portena-jail, and root's again. What cannot be mended
+   * is INVALID. CONFLICT: a machine still has it open. */
+  char *(*expose)(PtPool *pool, const char *id, uid_t uid, bool as_is, GError **error);
+  /* The same to read only: it stays whose it was, and anybody who is shown the file may read it. What is still in its journal is written
+   * back first, since a reader cannot. */
+  char *(*show)(PtPool *pool, const char *id, bool as_is, GError **error);
   /* Grows the file and, attached, the file system while it is in use; *ret_actual says how large the file
    * system is now: where the kernel will not grow it mounted, less than `bytes`, and attach does it later.
    * Shrinking: INVALID. */
