@@ -110,34 +110,6 @@ find(PtRequest *r, PtOperation **ret_op, const char **ret_format, GError **error
   return path;
 }
 
-typedef struct {
-  int fd;
-  gint64 size;
-} Download;
-
-static void
-download_free(void *data)
-{
-  Download *d = data;
-
-  close(d->fd);
-  g_free(d);
-}
-
-static gssize
-on_read(void *data, guint64 pos, char *buf, gsize size)
-{
-  Download *d = data;
-  ssize_t n;
-
-  if ((gint64)pos >= d->size)
-    return -1;
-  do
-    n = pread(d->fd, buf, MIN(size, (gsize)(d->size - (gint64)pos)), (off_t)pos);
-  while (n < 0 && errno == EINTR);
-  return n > 0 ? n : -2;
-}
-
 bool
 pt_exports_get(PtRequest *r, GError **error)
 {
@@ -160,15 +132,7 @@ pt_exports_get(PtRequest *r, GError **error)
   g_strcanon(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-", '_');
   g_autofree char *disposition = g_strdup_printf("attachment; filename=\"%s.%s\"", name, format);
   pt_reply_header(r, "Content-Disposition", disposition);
-  Download *d = g_new(Download, 1);
-  *d = (Download){ fd, st.st_size };
-  r->reply.status = 200;
-  r->reply.type = "application/octet-stream";
-  r->reply.size = (gsize)st.st_size;
-  r->reply.read = on_read;
-  r->reply.read_data = d;
-  r->reply.read_free = download_free;
-  return true;
+  return pt_reply_file(r, fd, st.st_size, NULL, NULL);
 }
 
 bool

@@ -99,70 +99,35 @@ describe(PtRequest *r, const struct stat *st, gint64 idbase)
   pt_reply_header(r, "X-Portena-Mtime", mtime);
 }
 
-typedef struct {
-  Tree tree;
-  int fd;
-  gint64 size;
-} Download;
-
 static void
-download_free(void *data)
+tree_free(void *tree)
 {
-  Download *d = data;
-
-  if (d->fd >= 0)
-    close(d->fd);
-  tree_clear(&d->tree);
-  g_free(d);
-}
-
-static gssize
-on_read(void *data, guint64 pos, char *buf, gsize size)
-{
-  Download *d = data;
-  ssize_t n;
-
-  if ((gint64)pos >= d->size)
-    return -1;
-  do
-    n = pread(d->fd, buf, MIN(size, (gsize)(d->size - (gint64)pos)), (off_t)pos);
-  while (n < 0 && errno == EINTR);
-  return n > 0 ? n : -2; /* it became shorter: the length that was promised cannot be kept */
+  tree_clear(tree);
+  g_free(tree);
 }
 
 static bool
 get_file(PtRequest *r, Tree *t, const char *path, GError **error)
 {
   struct stat st;
-  Download *d = g_new0(Download, 1);
+  Tree *keep = NULL;
+  int fd = pt_path_open_file(t->root, path, error);
 
-  d->tree.root = -1;
-  d->fd = pt_path_open_file(t->root, path, error);
-  if (d->fd < 0 || fstat(d->fd, &st) < 0) {
-    if (d->fd >= 0)
-      pt_error_errno(error, errno, "%s", path);
-    download_free(d);
+  if (fd < 0)
+    return false;
+  if (fstat(fd, &st) < 0) {
+    pt_error_errno(error, errno, "%s", path);
+    close(fd);
     return false;
   }
   describe(r, &st, t->idbase);
   pt_reply_header(r, "Content-Disposition", "attachment");
-  d->size = st.st_size;
-  r->reply.status = 200;
-  r->reply.type = "application/octet-stream";
-  if (st.st_size == 0) {
-    download_free(d);
-    return pt_reply_text(r, 200, "application/octet-stream", NULL, 0);
-  }
   if (t->idbase == 0) { /* stopped: the mount has to stay until the last byte */
-    d->tree = *t;
+    keep = g_memdup2(t, sizeof *t);
     t->root = -1;
     t->spec = NULL;
   }
-  r->reply.size = (gsize)st.st_size;
-  r->reply.read = on_read;
-  r->reply.read_data = d;
-  r->reply.read_free = download_free;
-  return true;
+  return pt_reply_file(r, fd, st.st_size, keep, tree_free);
 }
 
 /* One name of the directory `path`. A mount point is looked at by its whole path: what may not be entered is "special". */

@@ -25,6 +25,57 @@ pt_reply_text(PtRequest *r, guint status, const char *type, char *text, gsize si
   return true;
 }
 
+typedef struct File {
+  int fd;
+  gint64 size;
+  void *keep;
+  GDestroyNotify keep_free;
+} File;
+
+static void
+file_free(void *data)
+{
+  File *f = data;
+
+  close(f->fd);
+  if (f->keep)
+    f->keep_free(f->keep);
+  g_free(f);
+}
+
+static gssize
+read_file(void *data, guint64 pos, char *buf, gsize size)
+{
+  File *f = data;
+  ssize_t n;
+
+  if ((gint64)pos >= f->size)
+    return -1;
+  do
+    n = pread(f->fd, buf, MIN(size, (gsize)(f->size - (gint64)pos)), (off_t)pos);
+  while (n < 0 && errno == EINTR);
+  return n > 0 ? n : -2; /* the length that was promised cannot be kept */
+}
+
+bool
+pt_reply_file(PtRequest *r, int fd, gint64 size, void *keep, GDestroyNotify keep_free)
+{
+  File *f = g_new(File, 1);
+
+  *f = (File){ fd, size, keep, keep_free };
+  if (size == 0) {
+    file_free(f);
+    return pt_reply_text(r, 200, "application/octet-stream", NULL, 0);
+  }
+  r->reply.status = 200;
+  r->reply.type = "application/octet-stream";
+  r->reply.size = (gsize)size;
+  r->reply.read = read_file;
+  r->reply.read_data = f;
+  r->reply.read_free = file_free;
+  return true;
+}
+
 bool
 pt_reply_json(PtRequest *r, guint status, json_t *json)
 {

@@ -132,6 +132,9 @@ bool pt_query_known(const PtRequest *r, GError **error);
 /* Answers. `json` is taken. */
 bool pt_reply_json(PtRequest *r, guint status, json_t *json);
 bool pt_reply_text(PtRequest *r, guint status, const char *type, char *text, gsize size); /* text is taken */
+/* 200 and the first `size` bytes of a regular file, read as they are sent; one that becomes shorter meanwhile breaks the answer off. Takes
+ * `fd`. `keep` is freed after the last byte, or when the client has gone. */
+bool pt_reply_file(PtRequest *r, int fd, gint64 size, void *keep, GDestroyNotify keep_free);
 bool pt_reply_empty(PtRequest *r);                                                        /* 204 */
 void pt_reply_header(PtRequest *r, const char *name, const char *value);
 void pt_reply_etag(PtRequest *r, gint64 revision);
