@@ -27,7 +27,7 @@ enum {
   PT_WIRE_CONTROL = 1,
   PT_WIRE_STREAM = 2,  /* a: PT_WIRE_TTY or 0 */
   PT_WIRE_EXIT = 3,    /* a: exit status, b: signal that ended it or 0 */
-  PT_WIRE_ERROR = 4,   /* a: a PtErr code; text: "why" */
+  PT_WIRE_ERROR = 4,   /* a: a PtErr code; b: 1 where it is the server's word and not the instance's; text: "why" */
   PT_WIRE_RESIZE = 5,  /* a: columns, b: rows */
   PT_WIRE_SIGNAL = 6,  /* a: signal number */
 

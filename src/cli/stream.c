@@ -132,7 +132,7 @@ on_message(Stream *s, PtWireMsg *m, GError **error)
     return true;
   case PT_WIRE_ERROR: {
     const char *newline = strchr(m->text, '\n');
-    s->refused = h->a == PT_ERR_NOT_FOUND; /* FORBIDDEN is the server's word on who may, not the instance's */
+    s->refused = h->a == PT_ERR_NOT_FOUND && !h->b; /* the server's word is on who may, and whether there is such an instance */
     s->status = 127;
     PT_SET(error, h->a < PT_N_ERRS ? h->a : PT_ERR_INTERNAL, "%s",
            *m->text ? m->text : "the instance refused, and did not say why");

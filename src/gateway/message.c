@@ -68,14 +68,14 @@ pt_message_exit(guint32 status, guint32 signal)
 }
 
 char *
-pt_message_error(const GError *error)
+pt_message_error(const GError *error, bool by_instance)
 {
   g_autofree char *summary = pt_error_summary(error);
   g_autofree char *detail = pt_text_safe(summary, 1000);
   const char *hint = pt_error_get_hint(error);
   g_autofree char *safe = hint ? pt_text_safe(hint, 500) : NULL;
-  g_autoptr(json_t) json = json_pack("{s:{s:s, s:s, s:s*}}", "error", "code", pt_err_name(pt_error_code(error)), "detail", detail,
-                                     "hint", safe);
+  g_autoptr(json_t) json = json_pack("{s:{s:s, s:s, s:s*, s:s*}}", "error", "code", pt_err_name(pt_error_code(error)), "detail", detail,
+                                     "hint", safe, "by", by_instance ? "instance" : NULL);
 
   return pt_json_dump(json);
 }

@@ -13,6 +13,7 @@ typedef struct PtMessage {
 /* {"resize":[80,24]}, {"signal":"INT"}, {"eof":true}; INVALID for all else. */
 bool pt_message_parse(const char *text, gsize size, PtMessage *ret, GError **error);
 
-/* {"exit":0,"signal":0} and {"error":{"code","detail","hint"}}; the caller's to free. */
+/* {"exit":0,"signal":0} and {"error":{"code","detail","hint","by"}}; the caller's to free. `by_instance`: the command could not
+ * be run in it; else the server did not let it come to that. */
 char *pt_message_exit(guint32 status, guint32 signal);
-char *pt_message_error(const GError *error);
+char *pt_message_error(const GError *error, bool by_instance);

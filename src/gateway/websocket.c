@@ -390,9 +390,9 @@ on_control_stream(PtWs *ws, PtWireMsg *m)
 }
 
 static void
-refuse(PtWs *ws, const GError *error)
+refuse(PtWs *ws, const GError *error, bool by_instance)
 {
-  g_autofree char *text = pt_message_error(error);
+  g_autofree char *text = pt_message_error(error, by_instance);
   guint status = pt_err_http(pt_error_code(error));
 
   queue(ws, WSLAY_TEXT_FRAME, text, strlen(text));
@@ -423,7 +423,7 @@ read_control(PtWs *ws)
     break;
   case PT_WIRE_ERROR:
     PT_SET(&err, m.head.a < PT_N_ERRS ? m.head.a : PT_ERR_INTERNAL, "%s", m.text);
-    refuse(ws, err);
+    refuse(ws, err, true);
     break;
   default:
     break; /* of a newer monitor */
@@ -582,7 +582,7 @@ pt_ws_first_text(PtWs *ws, GError **error)
 void
 pt_ws_refuse(PtWs *ws, const GError *error)
 {
-  refuse(ws, error);
+  refuse(ws, error, false);
   finish(ws);
 }
 

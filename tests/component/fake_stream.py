@@ -178,7 +178,7 @@ def bridge(handler, control, tty):
     _, kind, a, b, n = struct.unpack_from("=5I", message)
     if kind == ERROR:
         text, _, hint = message[20:20 + n].decode().partition("\n")
-        tell(1, json.dumps({"error": {"code": list(Refusal.CODES)[a], "detail": text, "hint": hint or None}}).encode())
+        tell(1, json.dumps({"error": {"code": list(Refusal.CODES)[a], "detail": text, "hint": hint or None, "by": "instance"}}).encode())
         tell(8, b"\x03\xe8")
         # Closing with something unread would reset the connection, and the error might be lost on its way.
         while read_frame(handler.rfile)[0] != 8:

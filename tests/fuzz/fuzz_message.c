@@ -44,7 +44,7 @@ LLVMFuzzerTestOneInput(const guint8 *data, size_t size)
   if (ok && m.kind == PT_MESSAGE_SIGNAL)
     g_assert_true(m.a >= 1 && m.a < 32);
   if (err) {
-    g_autofree char *answer = pt_message_error(err);
+    g_autofree char *answer = pt_message_error(err, size & 1);
     g_assert_true(g_utf8_validate(answer, -1, NULL));
   }
   as_text(text);

@@ -58,8 +58,9 @@ test_messages(void)
   g_autoptr(GError) err = NULL;
   PT_SET(&err, PT_ERR_CONFLICT, "web: \"is\" stopped");
   pt_error_hint(&err, "portena start web");
-  g_autofree char *text = pt_message_error(err), *problem = pt_problem(err);
+  g_autofree char *text = pt_message_error(err, false), *theirs = pt_message_error(err, true), *problem = pt_problem(err);
   g_assert_cmpstr(text, ==, "{\"error\":{\"code\":\"conflict\",\"detail\":\"web: \\\"is\\\" stopped\",\"hint\":\"portena start web\"}}");
+  g_assert_true(g_str_has_suffix(theirs, ",\"by\":\"instance\"}}"));
   g_assert_cmpstr(problem, ==,
                   "{\"type\":\"urn:portena:error:conflict\",\"title\":\"conflict\",\"status\":409,\"detail\":\"web: \\\"is\\\" "
                   "stopped\",\"hint\":\"portena start web\"}");

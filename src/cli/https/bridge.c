@@ -106,7 +106,7 @@ on_text(Bridge *b, const uint8_t *bytes, gsize size)
     g_autofree char *text = g_strdup_printf("%s%s%s", pt_json_str(why, "detail", "the server refused, and did not say why"),
                                             hint ? "\n" : "", hint ? hint : "");
     pt_err_from_name(pt_json_str(why, "code", ""), &code);
-    pt_wire_send(b->control, PT_WIRE_ERROR, code, 0, text, NULL, 0, NULL);
+    pt_wire_send(b->control, PT_WIRE_ERROR, code, strcmp(pt_json_str(why, "by", ""), "instance") != 0, text, NULL, 0, NULL);
     b->ended = true;
   } else if (json_is_integer(json_object_get(o, "exit"))) {
     pt_wire_send(b->control, PT_WIRE_EXIT, (guint32)pt_json_int(o, "exit", 0), (guint32)pt_json_int(o, "signal", 0), NULL,
