@@ -209,8 +209,7 @@ pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error)
 {
   if (!pt_agent_runs_kind(spec, error))
     return false;
-  bool any = image->format == PT_FORMAT_ROOTFS && spec->kind == PT_KIND_MACHINE; /* also those made before there were machines */
-  if (any || !image->kinds || g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind]))
+  if (!image->kinds || g_strv_contains((const char *const *)image->kinds, pt_kind_names[spec->kind]))
     return true;
   g_autofree char *can = g_strjoinv(" or ", image->kinds);
   PT_SET(error, PT_ERR_INVALID, "image %s: cannot run as a %s", spec->image_name ? spec->image_name : spec->image,

@@ -245,6 +245,20 @@ sweep(PtAgent *a, GHashTable *ids, GHashTable *volumes)
   }
 }
 
+/* Images from before there were machines say that they are for containers alone; every root file system is for both. */
+static void
+tell_kinds(PtAgent *a, const char *key)
+{
+  gint64 revision = 0;
+  g_autoptr(PtImage) image = pt_records_get(a->store, key, &pt_image_type, &revision, NULL);
+
+  if (!image || image->format != PT_FORMAT_ROOTFS || (image->kinds && g_strv_contains((const char *const *)image->kinds, "machine")))
+    return;
+  g_strfreev(image->kinds);
+  image->kinds = g_strdupv((char *[]){ (char *)"container", (char *)"machine", NULL });
+  pt_records_write(a->store, key, revision, &pt_image_type, image, NULL); /* STALE: then the next start does it */
+}
+
 /* An image whose file is here and whose record is not (a database that was set back, files brought from elsewhere). */
 static void
 register_images(PtAgent *a)
@@ -260,6 +274,7 @@ register_images(PtAgent *a)
     }
     g_autofree char *key = pt_key_image(image->digest);
     pt_records_write(a->store, key, 0, &pt_image_type, image, NULL); /* STALE: it has one */
+    tell_kinds(a, key);
   }
 }
 
