@@ -141,7 +141,8 @@ void pt_agent_job_end(PtAgent *a, const char *op);
 /* template.c */
 PtTemplates *pt_templates_new(PtAgent *a, GError **error);
 void pt_templates_free(PtTemplates *t); /* waits for what is being made, which is given up */
-void pt_templates_forget(PtAgent *a);   /* removes all that nobody is copying: an image or a kernel has gone */
+/* Removes those of an image or kernel that has gone, unless somebody copies them. */
+void pt_templates_forget(PtAgent *a, const char *digest);
 bool pt_template_volume(PtAgent *a, const char *volume); /* whether a volume without a record is a template's */
 /* What a template for this start is called; the caller's, NULL where none can serve. */
 char *pt_template_key(PtAgent *a, const PtInstance *spec, const PtImage *image, const char *kernel, const char *kernel_digest);

@@ -226,7 +226,7 @@ remove_image(PtAgent *a, const char *digest, GError **error)
     return false;
   if (unused(a, digest, error) && pt_images_remove(a->images, digest, error)) {
     g_autoptr(GError) err = NULL;
-    pt_templates_forget(a); /* of this image, or of this kernel: those of others are made again when they are wanted */
+    pt_templates_forget(a, digest);
     if (!pt_pool_local.forget(a->pool, strchr(digest, ':') + 1, &err)) /* its space is lost until somebody looks, no more */
       pt_log_warn("node", "%s: the pool's copy of its disk: %s", digest, err->message);
     return true;

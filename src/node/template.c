@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <fcntl.h>
@@ -22,8 +23,10 @@
 #include "sys/path.h"
 
 #define TEMPLATES_MAX 8                     /* the one that was used longest ago makes room */
+#define ROOM_PART 4                         /* of the room that there would be without them, a quarter at most is theirs */
+#define MADE_OF "made-of"                   /* in each: digests of its image and kernel */
 #define VOLUME_PREFIX "template-"
-#define BOOT_WAIT (300 * G_USEC_PER_SEC)
+#define BOOT_WAIT (1200 * G_USEC_PER_SEC) /* with a small share of a busy node it takes its time */
 #define IDLE_AFTER (3 * G_USEC_PER_SEC)     /* what starts behind "ready" has settled by then */
 #define LOOK_MSEC 200
 #define SHARE 10                            /* of the processors, of 100: whoever waits for a machine comes first */
@@ -183,6 +186,89 @@ wait_idle(PtTemplates *t, const PtInstance *spec, int ready, GError **error)
   return false;
 }
 
+/* What the files of a directory take of the disk. */
+static gint64
+bytes_of(const char *path)
+{
+  g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+  gint64 sum = 0;
+
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    g_autofree char *file = g_build_filename(path, name, NULL);
+    struct stat st;
+    sum += lstat(file, &st) == 0 ? (gint64)st.st_blocks * 512 : 0;
+  }
+  return sum;
+}
+
+/* How many there are, what they take, and which of those that nobody copies was used longest ago (the caller's, or NULL). With the
+ * lock held. */
+static char *
+look(PtTemplates *t, guint *ret_n, gint64 *ret_bytes)
+{
+  g_autoptr(GDir) d = g_dir_open(t->dir, 0, NULL);
+  gint64 age = G_MAXINT64;
+  char *oldest = NULL;
+
+  *ret_n = 0;
+  *ret_bytes = 0;
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    g_autofree char *path = g_build_filename(t->dir, name, NULL);
+    struct stat st;
+    if (*name == '.' || stat(path, &st) < 0)
+      continue;
+    ++*ret_n;
+    *ret_bytes += bytes_of(path);
+    if (st.st_mtime < age && !g_hash_table_contains(t->in_use, name)) {
+      age = st.st_mtime;
+      g_free(oldest);
+      oldest = g_strdup(name);
+    }
+  }
+  return oldest;
+}
+
+/* For one more of `bytes`. With the lock held. */
+static bool
+make_room(PtTemplates *t, gint64 bytes, GError **error)
+{
+  for (;;) {
+    struct statvfs vfs;
+    gint64 used;
+    guint n;
+    g_autofree char *oldest = look(t, &n, &used);
+    if (statvfs(t->dir, &vfs) < 0) {
+      pt_error_errno(error, errno, "%s", t->dir);
+      return false;
+    }
+    gint64 most = ((gint64)(vfs.f_bavail * vfs.f_frsize) + used) / ROOM_PART;
+    if (n < TEMPLATES_MAX && used + bytes <= most)
+      return true;
+    if (!oldest || bytes > most) { /* whatever else went */
+      PT_SET(error, PT_ERR_NO_SPACE, "%s has no room for it", t->dir);
+      return false;
+    }
+    drop(t, oldest);
+  }
+}
+
+/* For what is begun in `dir`, its memory in its full size. */
+static bool
+has_room(PtTemplates *t, const char *dir, GError **error)
+{
+  g_autofree char *path = g_build_filename(dir, "memory", NULL);
+  struct stat st;
+
+  if (stat(path, &st) < 0) {
+    pt_error_errno(error, errno, "%s", path);
+    return false;
+  }
+  g_mutex_lock(&t->lock);
+  bool ok = make_room(t, st.st_size, error);
+  g_mutex_unlock(&t->lock);
+  return ok;
+}
+
 static bool
 boot_and_save(PtTemplates *t, const PtContainerStart *base, GError **error)
 {
@@ -191,13 +277,22 @@ boot_and_save(PtTemplates *t, const PtContainerStart *base, GError **error)
   int ready = -1;
 
   start.ret_ready = &ready;
-  if (!pt_machine_template_begin(&start, a->host, start.template_dir, error) || !pt_engine_machine.start(a->containers, &start, error))
+  if (!pt_machine_template_begin(&start, a->host, start.template_dir, error) || !has_room(t, start.template_dir, error) ||
+      !pt_engine_machine.start(a->containers, &start, error))
     return false;
   bool ok = wait_idle(t, start.spec, ready, error) && pt_machine_template_save(a->containers, start.spec->id, start.template_dir, error);
   if (ready >= 0)
     close(ready);
   pt_container_stop(a->containers, start.spec->id, NULL, NULL, 0, NULL, NULL);
   return ok;
+}
+
+static bool
+tell_what_of(const char *part, const char *image, const char *kernel, GError **error)
+{
+  g_autofree char *path = g_build_filename(part, MADE_OF, NULL), *text = g_strdup_printf("%s\n%s\n", image, kernel ? kernel : "");
+
+  return g_file_set_contents(path, text, -1, error);
 }
 
 static bool
@@ -213,7 +308,7 @@ make_with(PtTemplates *t, const Job *j, const PtImage *image, gint64 idbase, con
     volume = pt_pool_local.expose(a->pool, j->spec->volume, (uid_t)idbase, false, error);
   PtContainerStart start = { .spec = j->spec, .image = image, .idbase = idbase, .image_file = file, .volume_file = volume, .kernel = kernel,
                              .domain = "internal", .plug = alone, .plug_data = &idbase, .template_dir = part, .template_make = true };
-  bool ok = volume && boot_and_save(t, &start, error);
+  bool ok = volume && tell_what_of(part, j->spec->image, digest, error) && boot_and_save(t, &start, error);
   g_autoptr(GError) err = NULL;
   if (!pt_container_clear(a->containers, j->spec->id, true, &err))
     pt_log_warn("node", "a template's machine: %s", err->message);
@@ -221,31 +316,6 @@ make_with(PtTemplates *t, const Job *j, const PtImage *image, gint64 idbase, con
   if (digest)
     pt_images_unmount(a->images, digest);
   return ok;
-}
-
-/* With the lock held. */
-static void
-make_room(PtTemplates *t)
-{
-  g_autoptr(GDir) d = g_dir_open(t->dir, 0, NULL);
-  g_autofree char *oldest = NULL;
-  gint64 age = G_MAXINT64;
-  guint n = 0;
-
-  for (const char *name; d && (name = g_dir_read_name(d));) {
-    g_autofree char *path = g_build_filename(t->dir, name, NULL);
-    struct stat st;
-    if (*name == '.' || stat(path, &st) < 0)
-      continue;
-    n++;
-    if (st.st_mtime < age && !g_hash_table_contains(t->in_use, name)) {
-      age = st.st_mtime;
-      g_free(oldest);
-      oldest = g_strdup(name);
-    }
-  }
-  if (n >= TEMPLATES_MAX && oldest)
-    drop(t, oldest);
 }
 
 static bool
@@ -265,9 +335,9 @@ make(PtTemplates *t, Job *j, GError **error)
   pt_agent_release_ids(t->agent, idbase);
   g_mutex_lock(&t->lock);
   if (ok) {
-    make_room(t);
-    ok = rename(part, path) == 0;
-    if (!ok)
+    g_autoptr(PtImage) still = pt_agent_image(t->agent, j->spec->image, error); /* who removes it forgets its templates afterwards */
+    ok = still && rename(part, path) == 0;
+    if (still && !ok)
       pt_error_errno(error, errno, "%s", path);
   }
   if (!ok) {
@@ -326,8 +396,17 @@ pt_template_want(PtAgent *a, const char *key, const PtInstance *like)
 
 /* ---- the keeper ---- */
 
+/* Also where it cannot be told. */
+static bool
+is_of(const PtTemplates *t, const char *name, const char *digest)
+{
+  g_autofree char *path = g_build_filename(t->dir, name, MADE_OF, NULL), *text = NULL;
+
+  return !g_file_get_contents(path, &text, NULL, NULL) || strstr(text, digest);
+}
+
 void
-pt_templates_forget(PtAgent *a)
+pt_templates_forget(PtAgent *a, const char *digest)
 {
   PtTemplates *t = a->templates;
   g_autoptr(GDir) d = t ? g_dir_open(t->dir, 0, NULL) : NULL;
@@ -336,7 +415,7 @@ pt_templates_forget(PtAgent *a)
     return;
   g_mutex_lock(&t->lock);
   for (const char *name; d && (name = g_dir_read_name(d));) {
-    if (*name != '.' && !g_hash_table_contains(t->in_use, name))
+    if (*name != '.' && !g_hash_table_contains(t->in_use, name) && is_of(t, name, digest))
       drop(t, name);
   }
   g_mutex_unlock(&t->lock);

@@ -28,16 +28,16 @@ def look(d, name):
     i = d.instance(name)
     assert (host, file) == (name, name) and mac == i["mac"] and f" {i['address']}/" in address
     now = int(d.cli("exec", name, "--", "date", "+%s").stdout)
-    assert abs(time.time() - now) < 30, "its clock is another's"
+    assert abs(time.time() - now) < 60, "its clock is another's"
     return machine, rest[0]
 
 
 def test_copies_are_others(d):
     d.cli("launch", "debian", "first", "--kind", "machine", "--memory", "256M", "--disk", "2G", "--wait")
     d.cli("delete", "first", "--force")
-    wait_for("a template is made", lambda: made(d) == 1, 240)
+    wait_for("a template is made", lambda: made(d) == 1, 1500)
     templates = list((d.state / "templates").iterdir())
-    assert len(templates) == 1 and {p.name for p in templates[0].iterdir()} == {"memory", "state"}
+    assert len(templates) == 1 and {p.name for p in templates[0].iterdir()} == {"memory", "state", "made-of"}
     assert templates[0].stat().st_mode & 0o777 == 0o700
     d.cli("space", "create", "other")
     for name in ("one", "two"):
