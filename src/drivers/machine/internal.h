@@ -161,9 +161,11 @@ bool pt_machine_plugged(PtQmp *q, const char *id, bool *ret, GError **error);
 /* Its state goes to or comes from the file `fd` by PT_QEMU_FILE, with this capability of QEMU's migration. */
 bool pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error);
 #define PT_QEMU_FILE "file:/dev/fdset/1"
+#define PT_QEMU_FDSET 1 /* of that */
 #define PT_QEMU_WITH_MEMORY "mapped-ram"
-/* Until the transfer has ended; it may take as long as it goes on. */
-bool pt_qemu_transferred(PtQmp *q, GError **error);
+/* Until the transfer has ended; it may take as long as it goes on. `fd` is what QEMU writes to (-1: it reads), and `most` what that
+ * may take of the disk: TOO_LARGE where it is more, which only a QEMU that is not its own master any more would write. */
+bool pt_qemu_transferred(PtQmp *q, int fd, gint64 most, GError **error);
 
 /* ---- jail.c: PtContainerStart's `describe` ---- */
 json_t *pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **error);

@@ -2,6 +2,7 @@
 /* A machine's state is moved between QEMU and a file of ours by QEMU's own migration. QEMU gets the file as a descriptor in a set
  * (its docs/interop/qmp: add-fd), so it opens nothing by name. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -11,7 +12,6 @@
 
 #define STALLED (60 * G_USEC_PER_SEC) /* without a byte more: something is wrong */
 #define POLL_USEC 1000
-#define FDSET 1 /* of PT_QEMU_FILE */
 #define BANDWIDTH ((gint64)1 << 40) /* bytes a second: unlimited; QEMU's default is meant for networks */
 
 bool
@@ -23,7 +23,7 @@ pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error)
   if (strcmp(capability, PT_QEMU_WITH_MEMORY) == 0)
     json_array_append_new(caps, json_pack("{s:s, s:b}", "capability", "multifd", "state", 1));
 
-  return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", FDSET), fd, PT_QEMU_ANSWER, error) &&
+  return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", PT_QEMU_FDSET), fd, PT_QEMU_ANSWER, error) &&
          pt_qmp_do(q, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", caps), PT_QEMU_ANSWER, error) &&
          pt_qmp_do(q, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)BANDWIDTH), PT_QEMU_ANSWER, error);
 }
@@ -34,17 +34,30 @@ status_is(json_t *answer, const char *status)
   return strcmp(pt_json_str(answer, "status", ""), status) == 0;
 }
 
+static bool
+within(int fd, gint64 most, GError **error)
+{
+  struct stat st;
+
+  if (fd < 0 || fstat(fd, &st) < 0 || (gint64)st.st_blocks * 512 <= most)
+    return true;
+  PT_SET(error, PT_ERR_TOO_LARGE, "QEMU writes more than the machine has");
+  return false;
+}
+
 bool
-pt_qemu_transferred(PtQmp *q, GError **error)
+pt_qemu_transferred(PtQmp *q, int fd, gint64 most, GError **error)
 {
   gint64 moved = -1, since = pt_mono();
 
   for (;;) {
+    if (!within(fd, most, error))
+      return false;
     g_autoptr(json_t) m = pt_qmp_run(q, "query-migrate", NULL, PT_QEMU_ANSWER, error);
     if (!m)
       return false;
     if (status_is(m, "completed")) {
-      pt_qmp_do(q, "remove-fd", json_pack("{s:i}", "fdset-id", FDSET), PT_QEMU_ANSWER, NULL); /* else it would keep the file */
+      pt_qmp_do(q, "remove-fd", json_pack("{s:i}", "fdset-id", PT_QEMU_FDSET), PT_QEMU_ANSWER, NULL); /* else it would keep the file */
       return true;
     }
     gint64 now = pt_json_int(json_object_get(m, "ram"), "transferred", 0);

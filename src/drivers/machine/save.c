@@ -27,7 +27,8 @@
 #include "drivers/machine/qmp.h"
 #include "sys/cgroup.h"
 
-#define SPARE ((gint64)64 << 20) /* of the disk stays free */
+#define SPARE ((gint64)64 << 20) /* of the disk stays free; and what a file may have beside the memory: devices, a map of its pages */
+#define LET_GO 250               /* looks, 20 ms apart, until QEMU has closed a file that it does not need any more */
 #define BEFORE_WRITING (G_USEC_PER_SEC / 2) /* what is said about a hibernation is flushed too, and would wait behind its memory */
 
 static char *
@@ -85,6 +86,15 @@ pt_machine_plan_read(PtMachinePlan *ret, const PtHost *host, const char *id, GEr
   take_numbers(ret, json);
   ret->pc = pt_json_bool(json, "pc", false);
   return true;
+}
+
+/* The most that a guest of this machine may have had. */
+static gint64
+planned_memory(const PtHost *host, const char *id)
+{
+  g_auto(PtMachinePlan) plan = { 0 };
+
+  return pt_machine_plan_read(&plan, host, id, NULL) ? plan.memory_max : 0;
 }
 
 bool
@@ -221,22 +231,65 @@ settle_file(const PtHost *host, const char *id, int fd, GError **error)
   return false;
 }
 
+/* Whether a process of the machine has the file open. */
 static bool
-save(const PtHost *host, const char *id, PtQmp *q, GError **error)
+is_held(const PtHost *host, const char *id, const struct stat *file)
+{
+  g_autoptr(GArray) pids = pt_cgroup_pids(host, id, NULL);
+
+  for (guint i = 0; pids && i < pids->len; i++) {
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)g_array_index(pids, pid_t, i));
+    g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+    for (const char *name; d && (name = g_dir_read_name(d));) {
+      g_autofree char *fd = g_build_filename(path, name, NULL);
+      struct stat st;
+      if (stat(fd, &st) == 0 && st.st_ino == file->st_ino && st.st_dev == file->st_dev)
+        return true;
+    }
+  }
+  return false;
+}
+
+/* It did not work out. A QEMU that is not its own master any more could go on writing into what it was given, name or no name, until the
+ * node's disk is full: it has to close it. */
+static bool
+take_back(const PtHost *host, const char *id, PtQmp *q, const struct stat *file)
+{
+  pt_qmp_do(q, "migrate_cancel", NULL, PT_QEMU_ANSWER, NULL);
+  pt_qmp_do(q, "remove-fd", json_pack("{s:i}", "fdset-id", PT_QEMU_FDSET), PT_QEMU_ANSWER, NULL);
+  for (guint i = 0; i < LET_GO; i++, g_usleep(20000)) {
+    if (!is_held(host, id, file))
+      return true;
+  }
+  return false;
+}
+
+static bool
+save(const PtHost *host, const char *id, PtQmp *q, gint64 most, struct stat *ret_file, GError **error)
 {
   g_autofree char *part = saved_path(host, id, "memory.part");
   int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-  if (fd < 0) {
+  if (fd < 0 || fstat(fd, ret_file) < 0) {
     pt_error_errno(error, errno, "%s", part);
+    if (fd >= 0)
+      close(fd);
     return false;
   }
   bool ok = keep_plan(host, id, q, error) && pt_qemu_transfer(q, fd, PT_QEMU_WITH_MEMORY, error) &&
             pt_qmp_do(q, "stop", NULL, PT_QEMU_ANSWER, error) &&
-            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) && pt_qemu_transferred(q, error) &&
-            settle_file(host, id, fd, error);
+            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) &&
+            pt_qemu_transferred(q, fd, most, error) && settle_file(host, id, fd, error);
   close(fd);
   return ok;
+}
+
+static bool
+end_badly(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
+{
+  g_prefix_error(error, "QEMU was ended, as it keeps a file that it was to close: ");
+  pt_container_stop(c, id, spec, image, 0, NULL, NULL);
+  return false;
 }
 
 bool
@@ -249,9 +302,13 @@ pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, co
   if (!room(host, id, &ret->freed, error) || (was && !pt_container_pause(c, id, false, error)))
     return false;
   g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
-  bool ok = q && save(host, id, q, error);
+  struct stat file = { 0 };
+  gint64 most = MAX(MAX(planned_memory(host, id), spec->memory), ret->freed) + SPARE;
+  bool ok = q && save(host, id, q, most, &file, error);
   if (!ok) {
     pt_machine_forget(c, id, NULL);
+    if (q && !take_back(host, id, q, &file))
+      return end_badly(c, id, spec, image, error);
     if (q)
       pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, NULL); /* QEMU may be gone: then its end is what will be told */
     if (was)
@@ -335,7 +392,7 @@ go_on(const PtHost *host, const char *id, PtQmp *q, GError **error)
   if (!transfer)
     return false;
   int fd = open_saved(host, id, waits && !begun ? error : NULL);
-  bool ok = !waits || ((begun || bring_in(q, fd, error)) && pt_qemu_transferred(q, error));
+  bool ok = !waits || ((begun || bring_in(q, fd, error)) && pt_qemu_transferred(q, -1, 0, error));
   if (!waits && !status_is(status, "running") && (status_is(transfer, "active") || status_is(transfer, "setup")))
     pt_qmp_do(q, "migrate_cancel", NULL, PT_QEMU_ANSWER, NULL); /* a hibernation that was cut off */
   ok = ok && use_up(host, id, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error);

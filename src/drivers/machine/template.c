@@ -20,6 +20,7 @@
 
 #define WITHOUT_MEMORY "x-ignore-shared"
 #define IDENTITY_WAIT (30 * G_USEC_PER_SEC)
+#define STATE_MOST ((gint64)64 << 20)
 
 static bool
 plain(const PtInstance *i)
@@ -90,7 +91,8 @@ pt_machine_template_save(PtContainers *c, const char *id, const char *dir, GErro
     return false;
   }
   bool ok = pt_qemu_transfer(q, fd, WITHOUT_MEMORY, error) && pt_qmp_do(q, "stop", NULL, PT_QEMU_ANSWER, error) &&
-            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) && pt_qemu_transferred(q, error);
+            pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) &&
+            pt_qemu_transferred(q, fd, STATE_MOST, error);
   if (ok && fsync(fd) < 0) {
     pt_error_errno(error, errno, "%s", path);
     ok = false;
@@ -140,7 +142,7 @@ pt_machine_template_enter(PtContainers *c, const PtContainerStart *start, GError
   }
   bool ok = pt_qemu_transfer(q, fd, WITHOUT_MEMORY, error) &&
             pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) &&
-            pt_qemu_transferred(q, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error) && become(c, start, error);
+            pt_qemu_transferred(q, -1, 0, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error) && become(c, start, error);
   close(fd);
   if (!ok)
     g_prefix_error(error, "a copy of its image's template: ");
