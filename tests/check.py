@@ -170,13 +170,13 @@ def main():
             # As `npm test` does, but Node.js wants its options before the files.
             tap("web", ["node", "--test", "--test-reporter=tap", *map(str, sorted((TOP / "web/test").glob("*.test.mjs")))], cwd=TOP / "web")
     if gcc and wanted("unit"):
-        meson_suites(gcc, ["unit", "component"], "unit")
+        meson_suites(gcc, ["unit", "component"], "unit", ["--timeout-multiplier", "4"])
     if wanted("sanitize"):
         san = build("build-asan", ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false"], {"CC": "clang"})
         if san:
             meson_suites(san, ["unit", "component", "fuzz"], "sanitize", ["--timeout-multiplier", "4"])
     if gcc and wanted("system"):
-        meson_suites(gcc, ["system"], "system", ["--num-processes", "1"])
+        meson_suites(gcc, ["system"], "system", ["--num-processes", "1", "--timeout-multiplier", "2"])
         if run("images", ["/usr/bin/python3", "tests/lib/images.py"]):
             count("failed", "images")
         pytest("system", ["tests/system"])

@@ -119,11 +119,13 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
   const drop = () => { for (const s of sockets) s.destroy(); };
   return {
     url: `http://127.0.0.1:${server.address().port}`, world, screen, event, sessions,
-    /** Cuts every connection; with `for_ms`, refuses new ones for that long. */
-    cut(for_ms = 0) {
-      down = for_ms > 0;
+    /** Cuts every connection; with `hold`, refuses new ones until mend(). */
+    cut(hold = false) {
+      down = hold;
       drop();
-      if (down) setTimeout(() => { down = false; }, for_ms);
+    },
+    mend() {
+      down = false;
     },
     /** The pages are there, the daemon behind them is not. */
     setBusy(b) {

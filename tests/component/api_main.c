@@ -387,13 +387,29 @@ wait_long(gpointer data)
   return NULL;
 }
 
+static gint listening;
+
 static gpointer
 listen_long(gpointer data)
 {
   Fixture *f = data;
+  g_autofree char *head = g_strdup_printf("GET /v1/events HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer %s\r\n\r\n", f->admin);
+  int fd = dial(f);
+  char buf[4096];
 
-  reply_free(ask(f, f->admin, "GET", "/v1/events", NULL, NULL));
+  g_assert_cmpint(send(fd, head, strlen(head), 0), >, 0);
+  while (recv(fd, buf, sizeof buf, 0) > 0)
+    g_atomic_int_set(&listening, 1);
+  close(fd);
   return NULL;
+}
+
+static bool
+is_made(Fixture *f)
+{
+  g_autoptr(Reply) r = ask(f, f->admin, "GET", "/v1/spaces/home/instances/slow", NULL, NULL);
+
+  return r->status == 200;
 }
 
 static void
@@ -405,11 +421,12 @@ test_shutdown(void)
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
   f.agent.idle = true;
   GThread *a = g_thread_new("wait", wait_long, &f), *b = g_thread_new("listen", listen_long, &f);
-  g_usleep(300 * 1000);
+  while (!g_atomic_int_get(&listening) || !is_made(&f))
+    g_usleep(10 * 1000);
   gint64 start = g_get_monotonic_time();
   pt_api_free(f.api);
   f.api = NULL;
-  g_assert_cmpint(g_get_monotonic_time() - start, <, 5 * G_USEC_PER_SEC);
+  g_assert_cmpint(g_get_monotonic_time() - start, <, 30 * G_USEC_PER_SEC); /* both would wait for much longer */
   g_thread_join(a);
   g_thread_join(b);
   fixture_down(&f);

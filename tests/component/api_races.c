@@ -221,7 +221,7 @@ test_operations(void)
   g_autofree char *location = header_of(made, "Location");
   g_usleep(200 * 1000); /* the agent has not looked at it, and never will */
   f.agent.idle = false;
-  g_autoptr(Reply) gone = ask(&f, f.admin, "DELETE", "/v1/spaces/home/instances/web?force=true&wait=5", NULL, NULL);
+  g_autoptr(Reply) gone = ask(&f, f.admin, "DELETE", "/v1/spaces/home/instances/web?force=true&wait=60", NULL, NULL);
   expect(gone, 202, "delete");
   g_assert_cmpstr(json_string_value(json_object_get(json_object_get(gone->json, "operation"), "state")), ==, "done");
   g_autoptr(Reply) op = ask(&f, f.admin, "GET", location, NULL, NULL);

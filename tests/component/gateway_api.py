@@ -134,7 +134,7 @@ class FakeApi:
         if bare == "/v1/events":
             conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             conn.sendall(b"e\r\ndata: first\n\n\n\r\n")
-            return threading.Event().wait(5)
+            return threading.Event().wait(600)
         if bare.endswith("/files") and method == "PUT":
             return self.answer(conn, 200, {"size": self.uploaded})
         found = re.fullmatch(r"/v1/spaces/home/instances/studio(?:/(\w+))?", bare)

@@ -10,7 +10,7 @@ import subprocess
 import time
 import zlib
 
-from gateway_bed import GOOD, HOME, LOOKER, PORT, VNC, answer, curl, wait
+from gateway_bed import GOOD, HOME, LOOKER, PATIENCE, PORT, VNC, answer, curl, wait
 from gateway_rfb import Viewer, exactly
 
 
@@ -49,7 +49,7 @@ def test_thumbnail(bed):
     assert png_pixel(data, 470, 290)[1] == (0, 0, 255)
     visitors = bed.desktop.visitors
     etag = re.search(r"(?i)etag: (\S+)", curl(f"{HOME}/thumbnail", "-H" + GOOD, "-o/dev/null", "-D-")).group(1)
-    assert bed.desktop.visitors == visitors, "the picture is kept for a few seconds"
+    assert bed.desktop.visitors == visitors or time.monotonic() - begun > 4, "the picture is kept for a few seconds"
     assert curl(f"{HOME}/thumbnail", "-H" + GOOD, f"-Hif-none-match: {etag}", "-w%{http_code}") == "304"
     wait(lambda: bed.desktop.open == 0)
     assert bed.desktop.clients[-1] == b"\1", "it shares the desktop"
@@ -163,7 +163,7 @@ def test_vnc_crowd(bed):
         held.append(socket.create_connection(("127.0.0.1", VNC), 5))
     refused = 0
     for s in held:
-        s.settimeout(5)
+        s.settimeout(PATIENCE)
         try:
             refused += exactly(s, 12) != b"RFB 003.008\n"
         except (EOFError, OSError):
@@ -173,19 +173,23 @@ def test_vnc_crowd(bed):
     assert refused == 70 - 64, refused
 
     def again():
-        viewer = Viewer(VNC, b"anna@home/studio", b"pt_1_good")
+        try:
+            viewer = Viewer(VNC, b"anna@home/studio", b"pt_1_good")
+        except (EOFError, OSError):
+            return False
         viewer.close()
         return viewer.failure is None
-    time.sleep(0.5)
     wait(again)
 
 
 def test_vnc_real_viewer(bed):
     if not (shutil.which("xtigervncviewer") and shutil.which("Xvfb")):
         return "tigervnc-viewer or xvfb is not installed"
-    number = next(n for n in range(60, 99) if not os.path.exists(f"/tmp/.X{n}-lock"))
-    screen = subprocess.Popen(["Xvfb", f":{number}", "-nolisten", "tcp"], stderr=subprocess.DEVNULL)
-    wait(lambda: os.path.exists(f"/tmp/.X11-unix/X{number}"))
+    told, tells = os.pipe()
+    screen = subprocess.Popen(["Xvfb", "-displayfd", str(tells), "-nolisten", "tcp"], stderr=subprocess.DEVNULL, pass_fds=[tells])
+    os.close(tells)
+    with os.fdopen(told) as f:
+        number = int(f.readline())
     visitors = bed.desktop.visitors
     home = bed.path("viewer")
     os.makedirs(home, exist_ok=True)
@@ -193,7 +197,7 @@ def test_vnc_real_viewer(bed):
                               env={"DISPLAY": f":{number}", "HOME": home, "VNC_USERNAME": "anna@home/studio", "VNC_PASSWORD": "secret",
                                    "PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        wait(lambda: bed.desktop.visitors > visitors, 10)
+        wait(lambda: bed.desktop.visitors > visitors)
         time.sleep(0.5)
         assert viewer.poll() is None, viewer.stderr.read()
     finally:

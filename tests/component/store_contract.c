@@ -88,7 +88,7 @@ seen_on_change(const PtChange *c, bool lost, void *data)
 bool
 seen_wait(Seen *s, guint n)
 {
-  gint64 until = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+  gint64 until = g_get_monotonic_time() + 120 * G_USEC_PER_SEC;
 
   g_mutex_lock(&s->lock);
   while (s->n < n && g_cond_wait_until(&s->cond, &s->lock, until))
@@ -390,7 +390,7 @@ test_watch_many(StoreFixture *f, gconstpointer data)
 
 typedef struct Slow {
   PtStore *store;
-  gint running, calls;
+  gint running, calls, leaving;
 } Slow;
 
 static void
@@ -402,7 +402,9 @@ on_slow(const PtChange *c, bool lost, void *data)
   g_atomic_int_set(&s->running, 1);
   g_autoptr(PtEntry) e = pt_store_get(s->store, c->key, NULL); /* it may call the store */
   g_assert_nonnull(e);
-  g_usleep(50000);
+  while (!g_atomic_int_get(&s->leaving))
+    g_usleep(1000);
+  g_usleep(50000); /* pt_watch_cancel() is waiting by now, or will be: both are right */
   g_atomic_int_inc(&s->calls);
   g_atomic_int_set(&s->running, 0);
 }
@@ -410,7 +412,7 @@ on_slow(const PtChange *c, bool lost, void *data)
 static void
 test_watch_cancel(StoreFixture *f, gconstpointer data)
 {
-  Slow slow = { f->store, 0, 0 };
+  Slow slow = { .store = f->store };
   (void)data;
 
   PtWatch *w = pt_store_watch(f->store, "", 0, on_slow, &slow, NULL);
@@ -418,6 +420,7 @@ test_watch_cancel(StoreFixture *f, gconstpointer data)
     store_put(f->store, "k", "v");
   while (!g_atomic_int_get(&slow.running))
     g_usleep(1000);
+  g_atomic_int_set(&slow.leaving, 1);
   pt_watch_cancel(w);
   g_assert_cmpint(g_atomic_int_get(&slow.running), ==, 0);
   int calls = g_atomic_int_get(&slow.calls);
@@ -472,7 +475,7 @@ test_lease(StoreFixture *f, gconstpointer data)
   Seen seen;
   (void)data;
 
-  g_assert_true(pt_store_lease_grant(f->store, 300000, &lease, NULL));
+  g_assert_true(pt_store_lease_grant(f->store, 2 * G_USEC_PER_SEC, &lease, NULL));
   g_assert_true(pt_store_lease_grant(f->store, 60 * G_USEC_PER_SEC, &other, NULL));
   g_assert_cmpint(lease, !=, other);
   g_assert_cmpint(lease, >, 0);
@@ -489,12 +492,12 @@ test_lease(StoreFixture *f, gconstpointer data)
   PtWatch *w = pt_store_watch(f->store, "l/", 0, seen_on_change, &seen, NULL);
   gint64 start = g_get_monotonic_time();
   for (int i = 0; i < 5; i++) { /* kept alive past its time */
-    g_usleep(100000);
+    g_usleep(500000);
     g_assert_true(pt_store_lease_keep(f->store, lease, NULL));
   }
   g_assert_cmpuint(seen.n, ==, 0);
   g_assert_true(seen_wait(&seen, 2));
-  g_assert_cmpint(g_get_monotonic_time() - start, >=, 790000);
+  g_assert_cmpint(g_get_monotonic_time() - start, >=, 4490000);
   g_autofree char *left = list_text(f->store, "l/");
   g_assert_cmpstr(left, ==, "l/c l/free");
 

@@ -128,7 +128,7 @@ test_threads(StoreFixture *f, gconstpointer data)
     g_autofree char *text = g_strdup_printf("%d", i);
     store_put(f->store, "w/n", text);
   }
-  for (int i = 0; i < 500 && __atomic_load_n(&order.n, __ATOMIC_SEQ_CST) < 300; i++)
+  for (int i = 0; i < 12000 && __atomic_load_n(&order.n, __ATOMIC_SEQ_CST) < 300; i++)
     g_usleep(10000);
   pt_watch_cancel(w);
   g_assert_cmpint(order.n, ==, 300);

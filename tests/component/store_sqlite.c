@@ -204,7 +204,7 @@ test_readers_do_not_wait(StoreFixture *f, gconstpointer data)
     g_assert_cmpstr(e->value, ==, "1");
     g_assert_cmpuint(list->len, ==, 1);
   }
-  g_assert_cmpint(g_get_monotonic_time() - start, <, G_USEC_PER_SEC);
+  g_assert_cmpint(g_get_monotonic_time() - start, <, 60 * G_USEC_PER_SEC); /* one that waited would wait for ever */
   sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
   sqlite3_close(db);
 }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Portena of its own for a test: daemon (and gateway, if asked) out of the build directory, with its own state, run directory, control group
 and ports, and uplink "none". Several can run side by side. `leftovers()` says what a machine still holds of it."""
+import contextlib
 import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -18,7 +20,7 @@ BUILD = pathlib.Path(os.environ.get("PORTENA_BUILD", TOP / "build"))
 IMAGES = BUILD / "check" / "images"
 
 
-def wait_for(what, condition, seconds=30.0, step=0.02):
+def wait_for(what, condition, seconds=120.0, step=0.02):
     """Waits for a condition with a generous limit: a test never depends on how long something takes, only on that it happens."""
     end = time.monotonic() + seconds
     while True:
@@ -30,8 +32,17 @@ def wait_for(what, condition, seconds=30.0, step=0.02):
         time.sleep(step)
 
 
+def free_port():
+    """Below those that the kernel gives to whoever asks for any, so that nobody gets it between now and its use."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
+
+
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=120):
+    def __init__(self, path, timeout=300):
         super().__init__("localhost", timeout=timeout)
         self.path = path
 
@@ -92,7 +103,7 @@ class Daemon:
             self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
                                             start_new_session=True)
         if wait:
-            wait_for("portenad answers", self.answers, 60)
+            wait_for("portenad answers", self.answers)
         return self
 
     def answers(self):
@@ -107,7 +118,7 @@ class Daemon:
         if self.process:
             if self.process.poll() is None:
                 self.process.send_signal(how)
-            code = self.process.wait(120)
+            code = self.process.wait(300)
             self.process = None
             return code
 
@@ -131,15 +142,15 @@ class Daemon:
                 return True
             except OSError:
                 return False
-        wait_for("the gateway listens", listens, 60)
+        wait_for("the gateway listens", listens)
 
     def stop_gateway(self, how=signal.SIGTERM):
         if self.gateway:
             self.gateway.send_signal(how)
-            self.gateway.wait(30)
+            self.gateway.wait(300)
             self.gateway = None
 
-    def api(self, method, path, body=None, headers=None, timeout=120):
+    def api(self, method, path, body=None, headers=None, timeout=300):
         connection = UnixConnection(self.socket, timeout)
         try:
             raw = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
@@ -148,7 +159,7 @@ class Daemon:
         finally:
             connection.close()
 
-    def cli(self, *args, input=None, check=True, timeout=180, binary=False, partial=False):
+    def cli(self, *args, input=None, check=True, timeout=600, binary=False, partial=False):
         """`partial`: what it has said until the timeout; for those that never end."""
         if partial:
             p = subprocess.Popen([str(BUILD / "src/cli/portena"), *map(str, args)], stdout=subprocess.PIPE, env=self.env, text=True)
@@ -175,6 +186,13 @@ class Daemon:
                            headers={"Authorization": f"Bearer {login}"})
         assert changed.status == 200, changed.body
         return name, chosen
+
+    def kill_all(self):
+        """All that is this daemon's but itself ends, at once."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for("all have ended", lambda: not self.processes())
 
     def processes(self):
         """Whatever runs with this daemon's directory in its arguments or in its control group, but the daemon and its gateway."""
@@ -223,11 +241,11 @@ class Daemon:
         """Console histories of instances that still exist stay, also when the daemon has stopped them."""
         return not (self.process and self.process.poll() is None) or any(i["id"] == id for i in self.api("GET", "/v1/instances").json["items"])
 
-    def is_clean(self, seconds=10):
+    def is_clean(self, seconds=120):
         """Networks go a moment after the last instance of their space."""
         wait_for(lambda: "left: " + "\n  ".join(self.leftovers()), lambda: not self.leftovers(), seconds, 0.05)
 
-    def is_clean_but(self, *names, seconds=10):
+    def is_clean_but(self, *names, seconds=120):
         """Nothing of these stopped instances is left on the machine but their volumes and histories."""
         ids = [self.instance(n)["id"] for n in names]
         volumes = [self.instance(n)["volume"] for n in names]
@@ -248,6 +266,5 @@ class Daemon:
             self.is_clean()
         finally:
             self.kill()
-            for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+            self.kill_all()
             shutil.rmtree(self.base, ignore_errors=True)

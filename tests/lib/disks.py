@@ -2,10 +2,13 @@
 """Disk images for tests, made without any privilege: raw disks with a partition table, other formats by qemu-img, OVAs by hand."""
 import hashlib
 import io
+import pathlib
 import random
 import struct
 import subprocess
+import sys
 import tarfile
+import tempfile
 import uuid
 import zlib
 
@@ -46,6 +49,12 @@ def boot_sector(text):
     code = bytearray.fromhex("fafc31c08ed8be0000baf803ac84c07403eeebf8f4ebfd")
     code[7:9] = (0x7C00 + len(code)).to_bytes(2, "little")
     return (bytes(code) + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def painter():
+    """For a BIOS: paints the screen in bands of all colours (320 by 200, VGA's mode 13h), then says each key on the first serial port."""
+    code = "fbfc31c08ed8b81300cd10b800a08ec031ff" "89f888e0aa81ff00fa75f5" "30e4cd16baf803eeebf6"
+    return bytes.fromhex(code).ljust(510, b"\0") + b"\x55\xaa"
 
 
 def disc(path, boot=None):
@@ -94,3 +103,16 @@ def ova(path, *members, form=tarfile.USTAR_FORMAT):
 
 def manifest(*members, kind="SHA256"):
     return "".join(f"{kind}({i.name})= {hashlib.new(kind.lower(), d).hexdigest()}\n" for i, d in members).encode()
+
+
+def main():
+    """disks.py FILE: an OVA of a machine that needs nothing but a BIOS, a screen and a keyboard."""
+    with tempfile.TemporaryDirectory() as d:
+        raw = pathlib.Path(d) / "d.raw"
+        raw.write_bytes(painter().ljust(16 << 20, b"\0"))
+        disk = convert(raw, raw.with_suffix(".vmdk"), "vmdk", ["-o", "subformat=streamOptimized"]).read_bytes()
+        ova(sys.argv[1], member("box.ovf", ovf()), member("d.vmdk", disk))
+
+
+if __name__ == "__main__":
+    main()

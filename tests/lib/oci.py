@@ -124,7 +124,7 @@ class Registry:
                     self.wfile.write(body[:cut])
                     self.wfile.flush()
                     if stall is not None:
-                        done.wait(60)
+                        done.wait(600)
                     self.close_connection = True
                     self.connection.close()
                     return

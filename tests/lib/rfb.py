@@ -83,7 +83,7 @@ class Rfb:
             raise AssertionError(f"message {kind}")
         return False
 
-    def until(self, condition, seconds=30):
+    def until(self, condition, seconds=120):
         """Follows the screen until the condition holds."""
         end = time.monotonic() + seconds
         while not condition():

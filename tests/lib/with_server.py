@@ -4,20 +4,17 @@
 PORTENA_PASSWORD where it is; then takes it down and fails if anything is left."""
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from daemon import BUILD, Daemon  # noqa: E402
+from daemon import BUILD, Daemon, free_port  # noqa: E402
 
 
 def main():
     d = Daemon("server").start()
     try:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
+        port = free_port()
         d.start_gateway(port)
         name, chosen = d.first_login("a password of the tests")
         env = {**d.env, "HOME": os.environ.get("HOME", "/root"), "PORTENA_URL": f"https://127.0.0.1:{port}", "PORTENA_USER": name,

@@ -20,7 +20,7 @@
 #include "sys/process.h"
 
 #define ROOTFS_TAR "/var/tmp/portena-test-guest.tar" /* made once, kept between runs */
-#define WAIT (20 * G_USEC_PER_SEC)
+#define WAIT (120 * G_USEC_PER_SEC)
 
 static gint64 next_ids = 0x30000000;
 
@@ -308,7 +308,7 @@ pump(int fds[3], Said *said, const char *input, gsize size)
     struct pollfd p[3] = { { .fd = fds[0], .events = POLLOUT }, { .fd = fds[1], .events = POLLIN }, { .fd = fds[2], .events = POLLIN } };
     char buf[65536];
 
-    g_assert_cmpint(poll(p, 3, 20000), >, 0);
+    g_assert_cmpint(poll(p, 3, 120000), >, 0);
     if (p[0].revents) {
       ssize_t n = size ? write(fds[0], input, size) : 0;
 
@@ -403,7 +403,7 @@ read_until(int fd, GString *into, const char *what)
 
   while (!strstr(into->str, what)) {
     struct pollfd p = { .fd = fd, .events = POLLIN };
-    ssize_t n = poll(&p, 1, 10000) > 0 ? read(fd, buf, sizeof buf) : -1;
+    ssize_t n = poll(&p, 1, 120000) > 0 ? read(fd, buf, sizeof buf) : -1;
 
     if (n <= 0)
       g_error("'%s' did not come; this did: %s", what, into->str);

@@ -156,7 +156,7 @@ close_net(PtNet *net)
   g_assert_null(g_dir_read_name(left));
   g_assert_true(g_file_get_contents("/proc/self/mounts", &mounts, NULL, NULL));
   g_assert_null(strstr(mounts, dir));
-  for (guint i = 0; i < 100 && servers(dir) > 0; i++)
+  for (guint i = 0; i < 6000 && servers(dir) > 0; i++)
     g_usleep(10000);
   g_assert_cmpuint(servers(dir), ==, 0);
   g_autofree char *tables = in(node_ns, "nft list tables");
@@ -224,7 +224,7 @@ accepted_from(int listening)
   struct pollfd p = { .fd = listening, .events = POLLIN };
   char text[INET_ADDRSTRLEN];
 
-  g_assert_cmpint(poll(&p, 1, 1000), ==, 1);
+  g_assert_cmpint(poll(&p, 1, 20000), ==, 1);
   int fd = accept(listening, (struct sockaddr *)&a, &n);
   g_assert_cmpint(fd, >=, 0);
   close(fd);
@@ -232,11 +232,26 @@ accepted_from(int listening)
 }
 
 void
+await_end(pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
+
+  for (guint i = 0; i < 6000; i++) {
+    g_autofree char *text = NULL;
+    const char *state = g_file_get_contents(path, &text, NULL, NULL) ? strrchr(text, ')') : NULL;
+    if (!state || state[2] == 'Z')
+      return;
+    g_usleep(10000);
+  }
+  g_error("process %d does not end", (int)pid);
+}
+
+void
 assert_answers(int ns, const char *name, const char *expect)
 {
   g_autofree char *command = g_strdup_printf("busybox nslookup %s 10.83.0.1", name), *out = NULL;
 
-  for (guint i = 0; i < 20; i++) { /* dnsmasq hears of a new file a moment later */
+  for (guint i = 0; i < 1500; i++) { /* dnsmasq hears of a new file a moment later */
     g_free(out);
     out = in(ns, command);
     if ((strstr(out, expect) != NULL) == (*expect != '\0'))

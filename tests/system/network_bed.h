@@ -44,4 +44,6 @@ struct sockaddr_in at(const char *address, guint16 port);
 int listener(int ns, const char *address, guint16 port);
 bool connects(int ns, const char *address, guint16 port, int ms); /* whether a connection comes through within that time */
 char *accepted_from(int listening); /* who was it that connected next? */
+/* Waits until a process that was killed has ended. */
+void await_end(pid_t pid);
 void assert_answers(int ns, const char *name, const char *expect); /* the space's DNS says so, or comes to say so */

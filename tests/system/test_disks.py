@@ -255,7 +255,7 @@ def test_cancel(driver, tmp_path):
         if json.loads(line)["step"] == "Converting":
             break
     p.send_signal(signal.SIGUSR1)
-    out, err = p.communicate(timeout=60)
+    out, err = p.communicate(timeout=300)
     assert p.returncode == 1 and err.startswith("cancelled:"), err
     assert driver.images() == []
 
@@ -328,7 +328,7 @@ def test_there_run_and_back(tmp_path):
         d.cli("launch", "setup", "new", "--memory", "128M", "--disk", "16M")
         assert d.cli("export", "old", tmp_path / "no.ova", check=False).returncode, "a running one's disk is not whole"
         for name, words in (("old", "words of the disk"), ("new", "words of the disc")):
-            wait_for(lambda: d.cli("logs", name).stdout[-500:], lambda: words in d.cli("logs", name).stdout, 120, 0.2)
+            wait_for(lambda: d.cli("logs", name).stdout[-500:], lambda: words in d.cli("logs", name).stdout, 600, 0.2)
             d.cli("stop", name, "--force")
         d.cli("export", "old", tmp_path / "out.ova")
         d.cli("image", "import", tmp_path / "out.ova", "again")

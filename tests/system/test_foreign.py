@@ -49,7 +49,7 @@ def tiny(tmp_path_factory):
 def test_container(own):
     """A whole system: its programs, its init, and that nothing of it is seen on the host or in the image."""
     before = of_the_host()
-    own.cli("launch", "debian", "c", "--arch", ARCH, "--wait", "--timeout", "120s")
+    own.cli("launch", "debian", "c", "--arch", ARCH, "--wait", "--timeout", "600s")
     i = own.instance("c")
     assert (i["kind"], i["arch"], i["image_name"]) == ("container", ARCH, f"debian-{ARCH}")
 
@@ -70,7 +70,7 @@ def test_container(own):
     own.start()
     assert sh("/root/x; uname -m") == ARCH
     own.cli("restart", "c")
-    wait_for("it is back", lambda: own.instance("c")["ready"], 120)
+    wait_for("it is back", lambda: own.instance("c")["ready"], 600)
     assert sh("ls /proc/sys/fs/binfmt_misc").split() == ["qemu-aarch64", "register", "status"]
     own.cli("delete", "c", "--force")
     assert of_the_host() == before
@@ -91,7 +91,7 @@ def test_app(shared, tiny, name):
 @pytest.mark.skipif(not shutil.which("qemu-system-aarch64"), reason="qemu-system-arm is not installed")
 def test_machine(shared, name):
     """The whole computer emulated; then the same volume as a container."""
-    shared.cli("launch", "debian", name, "--arch", ARCH, "--kind", "machine", "--wait", "--timeout", "240s", timeout=300)
+    shared.cli("launch", "debian", name, "--arch", ARCH, "--kind", "machine", "--wait", "--timeout", "600s", timeout=700)
     said = shared.cli("exec", name, "--", "sh", "-c", "uname -rm; echo kept > /root/file; sync").stdout
     assert said.endswith("arm64 aarch64\n")
     shared.cli("stop", name)

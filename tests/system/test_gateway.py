@@ -12,19 +12,13 @@ import sys
 import time
 
 import pytest
-from daemon import Daemon, wait_for
+from daemon import Daemon, free_port, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "component"))
 from gateway_rfb import Viewer, exactly  # noqa: E402
 from gateway_ws import BINARY, CLOSE, TEXT, Refused, WebSocket  # noqa: E402
 
 PASSWORD = "correct horse battery"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Face:
@@ -36,7 +30,7 @@ class Face:
     def request(self, method, path, body=None, headers=None):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        c = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=60)
+        c = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=300)
         c.request(method, path, json.dumps(body) if body is not None else None, headers or {})
         r = c.getresponse()
         data = r.read()
@@ -133,7 +127,7 @@ def test_exec(face):
     ws = face.ws("srv", "exec", token)
     ws.send(TEXT, b'{"shell":true,"tty":true,"cols":80,"rows":24}')
     ws.send(TEXT, b'{"resize":[101,43]}')
-    ws.send(BINARY, b"sleep 0.3; stty size; echo don''e\r")
+    ws.send(BINARY, b"while [ \"$(stty size)\" != '43 101' ]; do sleep 0.1; done; stty size; echo don''e\r")
     seen = b""
     while b"\r\ndone" not in seen:
         opcode, data = ws.recv()

@@ -18,7 +18,7 @@ def slow_copy(d, name):
 def test_slow_copies_hold_nobody_up(shared, name):
     names = [f"{name}-{i}" for i in range(26)]
     for n in names:
-        assert shared.api("POST", "/v1/spaces/home/instances?wait=30", {"name": n, "image": "debian", "start": False, "disk": "64MiB"}).status < 300
+        assert shared.api("POST", "/v1/spaces/home/instances?wait=300", {"name": n, "image": "debian", "start": False, "disk": "64MiB"}).status < 300
     held = [slow_copy(shared, n) for n in names]
     where = shared.run / "mnt" / "files"
     shared.api("POST", "/v1/spaces", {"name": "others"})
@@ -27,13 +27,13 @@ def test_slow_copies_hold_nobody_up(shared, name):
         wait_for("they are held", lambda: where.is_dir() and len(list(where.iterdir())) >= len(names))
         for n in names:
             assert shared.api("POST", f"/v1/spaces/home/instances/{n}/actions", {"action": "start"}).status < 300
-        made = shared.api("POST", "/v1/spaces/others/instances?wait=10", {"name": "free", "image": "debian"})
+        made = shared.api("POST", "/v1/spaces/others/instances?wait=300", {"name": "free", "image": "debian"})
         assert made.json["operation"]["state"] == "done", made.body
     finally:
         for s in held:
             s.close()
-        shared.api("DELETE", "/v1/spaces/others/instances/free?force=true&wait=30")
-        shared.api("DELETE", "/v1/spaces/others?force=true&wait=30")
+        shared.api("DELETE", "/v1/spaces/others/instances/free?force=true&wait=300")
+        shared.api("DELETE", "/v1/spaces/others?force=true&wait=300")
     wait_for("they start once they are let go", lambda: shared.instance(names[-1])["state"] == "running")
 
 

@@ -29,7 +29,7 @@ def sh(d, name, script, **more):
 
 
 def ready(d, name):
-    wait_for(lambda: f"{name} is ready: {d.cli('logs', name).stdout[-1500:]}", lambda: d.instance(name)["ready"], 180, 0.1)
+    wait_for(lambda: f"{name} is ready: {d.cli('logs', name).stdout[-1500:]}", lambda: d.instance(name)["ready"], 600, 0.1)
 
 
 def of_jail(d, name, program):
@@ -119,7 +119,7 @@ def test_every_end_of_a_machine(d):
     d.cli("launch", "debian", "e", "--kind", "machine", "--init", "app", "--memory", "256M", "--", "/bin/sh", "-c", "echo began; read x; exit $x")
 
     def ended(code):
-        wait_for(lambda: f"it ended: {d.instance('e')}", lambda: d.instance("e")["state"] in ("stopped", "failed"), 60, 0.05)
+        wait_for(lambda: f"it ended: {d.instance('e')}", lambda: d.instance("e")["state"] in ("stopped", "failed"), 300, 0.05)
         assert d.instance("e")["exit_code"] == code, d.instance("e")
         d.is_clean_but("e")
 
@@ -130,8 +130,15 @@ def test_every_end_of_a_machine(d):
     ready(d, "e")
     console = subprocess.Popen(["script", "-qec", f"{BUILD}/src/cli/portena console e", "/dev/null"], env=d.env,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    console.stdin.write(b"9\r")
-    console.stdin.flush()
+
+    def answered():  # what is typed before the terminal is raw may be thrown away
+        console.stdin.write(b"9\r")
+        console.stdin.flush()
+        try:
+            return wait_for("it has heard", lambda: d.instance("e")["state"] in ("stopped", "failed"), 5)
+        except AssertionError:
+            return False
+    wait_for("it is answered", answered)
     ended(9)
     console.stdin.close()
     console.kill()
@@ -144,7 +151,7 @@ def test_every_end_of_a_machine(d):
 
     again()
     os.kill(of_jail(d, "e", "/portena-vmm"), signal.SIGKILL)
-    wait_for("it ended", lambda: d.instance("e")["state"] in ("stopped", "failed"), 60, 0.05)
+    wait_for("it ended", lambda: d.instance("e")["state"] in ("stopped", "failed"), 300, 0.05)
     d.is_clean_but("e")
 
     # A QEMU that hangs answers nobody, and is ended all the same.
@@ -203,7 +210,7 @@ def test_a_pc_starts_what_is_on_its_disk(d):
     launch("bios", firmware="bios")
     launch("uefi", firmware="uefi", tpm=True, hardware="emulated")
     ready(d, "bios")
-    wait_for("the disk's own words", lambda: "from the disk" in d.cli("logs", "bios").stdout, 60)
+    wait_for("the disk's own words", lambda: "from the disk" in d.cli("logs", "bios").stdout, 300)
     i = d.instance("bios")
     assert (i["kind"], i["model"], i["desktop"]) == ("machine", "pc", True)
     said = d.cli("exec", "bios", "--", "true", check=False)
@@ -220,7 +227,7 @@ def test_a_pc_starts_what_is_on_its_disk(d):
     assert nodes["volume"]["image"]["virtual-size"] == 48 << 20
     screen.close()
     d.cli("delete", "bios", "--force")
-    wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 180)
+    wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 600)
     assert of_jail(d, "uefi", "/swtpm")
     kept = d.state / "instances" / d.instance("uefi")["id"] / "machine"
     assert (kept / "vars.fd").stat().st_uid >= 0x70000000 and list((kept / "tpm").iterdir())

@@ -27,7 +27,7 @@ def last(d):
 
 def test_a_machine_goes_on_from_its_memory(d):
     d.cli("launch", "debian", "m", "--kind", "machine", "--init", "app", "--memory", "256M", "--", "/bin/sh", "-c", TELLER)
-    word, count = wait_for("it talks", lambda: last(d), 120)
+    word, count = wait_for("it talks", lambda: last(d), 300)
     memory = d.state / "instances" / d.instance("m")["id"]
 
     def files():
@@ -40,7 +40,7 @@ def test_a_machine_goes_on_from_its_memory(d):
         assert all(p.stat().st_mode & 0o777 == 0o600 and p.stat().st_uid == 0 for p in memory.iterdir() if p.name.startswith("memory"))
 
     def goes_on(since):
-        wait_for("it goes on", lambda: (last(d) or ("", 0))[1] > since, 60)
+        wait_for("it goes on", lambda: (last(d) or ("", 0))[1] > since, 300)
         assert last(d)[0] == word, "another memory"
         assert files() == [], "it could go on twice"
 
@@ -61,7 +61,7 @@ def test_a_machine_goes_on_from_its_memory(d):
 
     # The host restarts: only what is on the disk is left.
     d.cli("hibernate", "m")
-    wait_for("it is on the disk", lambda: files() == ["memory", "memory.plan"], 60)
+    wait_for("it is on the disk", lambda: files() == ["memory", "memory.plan"], 300)
     count = last(d)[1]
     power_cut(d)
     d.start()
@@ -72,12 +72,12 @@ def test_a_machine_goes_on_from_its_memory(d):
     # QEMU is killed: what was saved before is long gone, and nothing pretends otherwise.
     pid = next(pid for pid, text in d.processes().items() if "qemu-system" in text and "portena-vmm" not in text)
     os.kill(pid, signal.SIGKILL)
-    wait_for("it is said to have ended", lambda: d.instance("m")["state"] in ("stopped", "failed"), 30)
+    wait_for("it is said to have ended", lambda: d.instance("m")["state"] in ("stopped", "failed"))
     assert files() == []
 
     # Stopping a hibernated one gives up what it held.
     d.cli("start", "m")
-    wait_for("it talks anew", lambda: (last(d) or ("", 0))[0] not in ("", word), 120)
+    wait_for("it talks anew", lambda: (last(d) or ("", 0))[0] not in ("", word), 300)
     d.cli("hibernate", "m")
     d.cli("stop", "m")
     assert d.instance("m")["state"] == "stopped" and files() == []

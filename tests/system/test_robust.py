@@ -34,7 +34,7 @@ def d(daemon):
     for i in daemon.api("GET", "/v1/instances").json["items"]:
         daemon.cli("delete", i["name"], "--force", "--space", i["space"])
     daemon.is_clean()
-    assert len(os.listdir(f"/proc/{daemon.process.pid}/fd")) < 64 and len(os.listdir(f"/proc/{daemon.process.pid}/task")) < 64
+    wait_for("it holds little", lambda: all(len(os.listdir(f"/proc/{daemon.process.pid}/{x}")) < 64 for x in ("fd", "task")))
 
 
 def monitor(d, name):
@@ -140,12 +140,7 @@ def test_stale_socket_and_half_a_run_directory(d):
 def power_cut(d):
     """The host goes down: every process at once, and RUN, a tmpfs, with it."""
     d.kill()
-    for pid in d.processes():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    wait_for("all have ended", lambda: not d.processes())
+    d.kill_all()
     shutil.rmtree(d.run)
 
 
@@ -171,8 +166,7 @@ def test_reboot_with_run_on_a_disk(d):
     d.cli("launch", "debian", "web", "--wait")
     pid = d.instance("web")["pid"]
     d.kill()
-    for p in d.processes():
-        os.kill(p, signal.SIGKILL)
+    d.kill_all()
     (d.run / "booted").write_text("another-boot")
     d.start()
     wait_for("it runs again", lambda: state(d, "web") == "running" and d.instance("web")["pid"] != pid)
@@ -217,9 +211,9 @@ def test_deleted_under_its_sessions(d):
     wait_for("they are in", lambda: sum("sleep 1000" in l for l in d.cli("ps", "web").stdout.splitlines()) == 2)
     before = time.monotonic()
     d.cli("delete", "web", "--force")
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 300
     for p in sessions:
-        p.communicate(timeout=20)
+        p.communicate(timeout=300)
     assert sessions[0].returncode not in (0, None) and sessions[1].returncode not in (0, None)
     os.close(master)
 
@@ -237,7 +231,7 @@ def test_stopped_under_its_sessions(d):
     p = portena(d, "exec", "web", "--", "sh", "-c", "echo in; sleep 1000")
     assert p.stdout.readline() == b"in\n"
     d.cli("stop", "web")
-    p.communicate(timeout=20)
+    p.communicate(timeout=300)
     assert p.returncode not in (0, None)
 
 
@@ -262,7 +256,7 @@ def test_twenty_at_once(d):
         items = d.api("GET", "/v1/spaces/home/instances").json["items"]
         assert [i["name"] for i in items] == names and all(i["state"] == "running" for i in items)
         assert len({i["address"] for i in items}) == len({i["mac"] for i in items}) == 20
-        wait_for("all are ready", lambda: all(i["ready"] for i in d.api("GET", "/v1/spaces/home/instances").json["items"]), 60)
+        wait_for("all are ready", lambda: all(i["ready"] for i in d.api("GET", "/v1/spaces/home/instances").json["items"]))
         assert d.cli("exec", names[0], "--", "getent", "hosts", names[19]).returncode == 0
         for done in pool.map(lambda n: d.cli("delete", n, "--force"), names):
             assert done.returncode == 0
@@ -384,7 +378,7 @@ def test_console_and_history(d):
     os.write(master, b"\x1d") # Ctrl-] leaves
     os.write(second_master, b"\x1d")
     for p in (first, second):
-        assert p.wait(20) == 0
+        assert p.wait(300) == 0
     assert "heard word" in d.cli("logs", "app").stdout
     # the daemon's death does not drop the console
     third = portena(d, "console", "app", "--no-history", stdin=slave, stdout=slave, stderr=slave)
@@ -397,7 +391,7 @@ def test_console_and_history(d):
     read_until(master, b"heard more")
     d.start()
     os.write(master, b"\x1d")
-    assert third.wait(20) == 0
+    assert third.wait(300) == 0
     for fd in (slave, master, second_slave, second_master):
         os.close(fd)
     d.cli("stop", "app")
@@ -421,8 +415,8 @@ def test_build_cancelled(bare):
     assert asked.status == 202, asked.body
     op = asked.json["operation"]["id"]
     wait_for("it is under way", lambda: bare.api("GET", f"/v1/operations/{op}").json["state"] == "running")
-    wait_for("it works", lambda: bare.processes(), 60)
-    assert bare.api("DELETE", f"/v1/operations/{op}?wait=30").status in (200, 202)
+    wait_for("it works", lambda: bare.processes())
+    assert bare.api("DELETE", f"/v1/operations/{op}?wait=300").status in (200, 202)
     ended = wait_for("it has ended", lambda: (o := bare.api("GET", f"/v1/operations/{op}").json)["state"] != "running" and o)
     assert ended["state"] == "cancelled"
     assert bare.api("GET", "/v1/images").json["items"] == []
@@ -432,7 +426,7 @@ def test_build_cancelled(bare):
 def test_build_cut_off_by_a_kill(bare):
     asked = bare.api("POST", "/v1/images", {"source": "recipe:debian"})
     op = asked.json["operation"]["id"]
-    wait_for("it works", lambda: bare.processes(), 60)
+    wait_for("it works", lambda: bare.processes())
     bare.kill()
     bare.start()
     ended = bare.api("GET", f"/v1/operations/{op}").json

@@ -70,12 +70,12 @@ def test_names_and_isolation(shared, space):
     space("west")
     for s in ("east", "west"):
         for n in ("one", "two"):
-            assert shared.api("POST", f"/v1/spaces/{s}/instances?wait=60&wait_ready=60", {"name": n, "image": "debian"}).status < 300
+            assert shared.api("POST", f"/v1/spaces/{s}/instances?wait=300&wait_ready=300", {"name": n, "image": "debian"}).status < 300
     east = shared.api("GET", "/v1/spaces/east/instances/two").json["address"]
     west = shared.api("GET", "/v1/spaces/west/instances/two").json["address"]
     assert east == west
     for host in ("two", "two.east.internal", east):
-        shared.cli("exec", "one", "--space", "east", "--", "ping", "-c1", "-W5", host)
+        shared.cli("exec", "one", "--space", "east", "--", "ping", "-c1", "-W60", host)
     foreign = shared.cli("exec", "one", "--space", "east", "--", "getent", "hosts", "two.west.internal", check=False)
     assert foreign.returncode != 0
     shared.cli("stop", "two", "--space", "east", "--force")
@@ -100,7 +100,7 @@ def test_events_tell_of_a_launch(shared, name):
     s = socket.socket(socket.AF_UNIX)
     s.connect(str(shared.socket))
     s.sendall(b"GET /v1/events?space=home HTTP/1.1\r\nHost: x\r\n\r\n")
-    s.settimeout(30)
+    s.settimeout(300)
     shared.cli("launch", "debian", name)
     text = b""
     while b'"running"' not in text or f"instances/{name}".encode() not in text:

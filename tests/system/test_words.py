@@ -94,8 +94,7 @@ def test_events_and_audit(shared, name):
     assert json.loads(mark.splitlines()[0])["type"]
     shared.cli("launch", "debian", name)
     shared.cli("stop", name)
-    text = shared.cli("events", "--since", "0", "-n", "1000", check=False, timeout=3, partial=True)
-    assert f"home/{name}" in text
+    wait_for("it was told", lambda: f"home/{name}" in shared.cli("events", "--since", "0", "-n", "1000", check=False, timeout=3, partial=True))
     trail = rows(shared.cli("audit", "--object", f"spaces/home/instances/{name}").stdout)
     assert [r["ACTION"] for r in trail][:2] == ["stop", "launch"] and {r["OUTCOME"] for r in trail} == {"ok"}
     assert shared.cli("delete", "no-such-one", check=False).returncode == 3

@@ -333,14 +333,14 @@ wait_op(gpointer data)
   return pt_ops_wait(w->ops, w->id, 30 * SECOND, NULL);
 }
 
-static void
-test_wait(Fixture *f, gconstpointer data)
+/* How long four that wait have to, once the operation has ended. */
+static gint64
+wake_all(Fixture *f)
 {
-  g_autofree char *id = begin(f, "launch", INSTANCE), *mine = begin(f, "launch", INSTANCE);
+  g_autofree char *id = begin(f, "launch", INSTANCE);
   Waiter w = { f->ops, id };
   GThread *t[4];
-  g_autoptr(GError) err = NULL, why = NULL;
-  (void)data;
+  g_autoptr(GError) why = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS(t); i++)
     t[i] = g_thread_new("waiter", wait_op, &w);
@@ -354,25 +354,45 @@ test_wait(Fixture *f, gconstpointer data)
     g_assert_cmpstr(op->error_code, ==, "no-space");
     g_assert_cmpstr(op->error, ==, why->message);
   }
-  g_assert_cmpint(g_get_monotonic_time() - start, <, SECOND / 2); /* woken, not by looking again */
+  return g_get_monotonic_time() - start;
+}
 
-  g_autoptr(PtOperation) not_yet = pt_ops_wait(f->ops, mine, 30000, NULL);
+/* The same for an end that another node writes. */
+static gint64
+wake_by_another(Fixture *f)
+{
+  g_autofree char *id = begin(f, "launch", INSTANCE), *key = pt_key_op(id), *text = NULL;
+  Waiter w = { f->ops, id };
+
+  g_autoptr(PtOperation) not_yet = pt_ops_wait(f->ops, id, 30000, NULL);
   g_assert_cmpint(not_yet->state, ==, PT_OP_PENDING);
-  g_assert_null(pt_ops_wait(f->ops, ID, SECOND, &err));
-  g_assert_error(err, PT_ERROR, PT_ERR_NOT_FOUND);
-
-  /* an end that another node writes */
-  Waiter w2 = { f->ops, mine };
-  GThread *other = g_thread_new("waiter", wait_op, &w2);
+  GThread *other = g_thread_new("waiter", wait_op, &w);
   g_usleep(20000);
-  g_autofree char *key = pt_key_op(mine), *text = NULL;
   not_yet->state = PT_OP_DONE;
   text = pt_record_dump(&pt_operation_type, not_yet);
-  start = g_get_monotonic_time();
+  gint64 start = g_get_monotonic_time();
   put(f, key, text);
   g_autoptr(PtOperation) ended = g_thread_join(other);
   g_assert_cmpint(ended->state, ==, PT_OP_DONE);
-  g_assert_cmpint(g_get_monotonic_time() - start, <, SECOND / 2);
+  return g_get_monotonic_time() - start;
+}
+
+/* Woken, and not by looking again, which is once in a second: on a busy machine one of some tries shows it. */
+static void
+test_wait(Fixture *f, gconstpointer data)
+{
+  static gint64 (*const ways[])(Fixture *) = { wake_all, wake_by_another };
+  g_autoptr(GError) err = NULL;
+  (void)data;
+
+  for (guint i = 0; i < G_N_ELEMENTS(ways); i++) {
+    gint64 took = SECOND;
+    for (guint tries = 0; tries < 20 && took >= SECOND / 2; tries++)
+      took = ways[i](f);
+    g_assert_cmpint(took, <, SECOND / 2);
+  }
+  g_assert_null(pt_ops_wait(f->ops, ID, SECOND, &err));
+  g_assert_error(err, PT_ERROR, PT_ERR_NOT_FOUND);
 }
 
 static void

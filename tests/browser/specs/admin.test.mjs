@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Users, tokens, spaces, images, activity. Against the mock.
 import { readFileSync } from 'node:fs';
-import { spec, login, to, it, assert, shot, until, PASSWORD } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, passed, PASSWORD } from './helper.mjs';
 
 async function signIn(page, user, password = 'correct horse') {
   await page.goto(it.url);
@@ -109,9 +109,9 @@ spec('a space: quota, people', { mock: true }, async (page) => {
 spec('images: build and import with progress, refusals in place', { mock: true }, async (page) => {
   await login(page, '#/images');
   await page.getByRole('button', { name: 'Build' }).click();
-  await page.getByRole('progressbar').waitFor();
-  await page.getByText('Configuring').waitFor();
-  await page.getByText('alpine is ready.').waitFor();
+  await passed(page, 'a progress bar');
+  await passed(page, 'Configuring');
+  await passed(page, 'alpine is ready.');
   await page.getByRole('button', { name: 'Import' }).click();
   await page.getByLabel('From').fill('nowhere.example/x:1');
   await page.getByRole('dialog').getByRole('button', { name: 'Import' }).click();
@@ -129,7 +129,7 @@ spec('activity: search, filter, export', { mock: true }, async (page) => {
   await page.getByRole('cell', { name: 'studio in home' }).first().waitFor();
   await page.getByLabel('Outcome').selectOption('no');
   await page.getByRole('searchbox').fill('quota');
-  assert.ok(await page.locator('tbody tr').count() >= 5);
+  await until(async () => await page.locator('tbody tr').count() >= 5, 'what was refused for a quota');
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export CSV' }).click()]);
   const text = readFileSync(await download.path(), 'utf8');
   assert.match(text, /^time,user,from,/);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From nothing to a desktop, and looking after computers. Against the mock, whose world is known.
-import { spec, login, to, it, assert, shot, until, drawn } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, drawn, passed, calm } from './helper.mjs';
 
 spec('a new user: one big button, one click, a desktop', { mock: true }, async (page) => {
   await login(page, '', 'ben');
   await page.getByRole('button', { name: 'Start my desktop' }).click();
-  await page.getByRole('heading', { name: 'Starting desktop' }).waitFor();
-  await page.getByRole('progressbar').waitFor();
+  await passed(page, 'Starting desktop');
+  await passed(page, 'a progress bar');
   await until(() => /#\/desktop\/ben\/desktop$/.test(page.url()), 'the desktop opens by itself');
   await drawn(page);
   await page.goBack();
@@ -39,8 +39,8 @@ spec('size, name, command and ports are sent as chosen', { mock: true }, async (
 spec('an image that is not there is built first, with progress', { mock: true }, async (page) => {
   await login(page, '#/new?image=alpine');
   await page.getByRole('button', { name: 'Start', exact: true }).click();
-  await page.getByRole('heading', { name: 'Building the image alpine' }).waitFor();
-  await page.getByText('Installing 214 packages').waitFor();
+  await passed(page, 'Building the image alpine');
+  await passed(page, 'Installing 214 packages');
   await shot(page, 'building');
   await until(() => /#\/computer\/home\/alpine\/terminal$/.test(page.url()), 'it starts when the image is built');
 });
@@ -81,10 +81,11 @@ spec('the picture, the state and the numbers are live', { mock: true }, async (p
 spec('nothing asks by the clock', { mock: true }, async (page) => {
   await login(page);
   await page.locator('.card').first().waitFor();
-  await page.waitForTimeout(600);
+  await calm(page);
   for (const i of it.mock.world.instances.values()) i.state = 'stopped'; // so that no samples come
   it.mock.event('lost', null, null, null);
-  await page.waitForTimeout(500);
+  await until(async () => await page.locator('.card .state').getByText('running').count() === 0, 'the page knows');
+  await calm(page, 2000, { all: true });
   const asked = [];
   page.on('request', (r) => asked.push(r.url()));
   await page.waitForTimeout(4000);
@@ -94,12 +95,13 @@ spec('nothing asks by the clock', { mock: true }, async (page) => {
 spec('the connection is lost and comes back', { mock: true }, async (page) => {
   await login(page);
   await page.locator('.card').first().waitFor();
-  it.mock.cut(1500);
+  it.mock.cut(true);
   await page.getByText('No connection to the server').waitFor();
   await shot(page, 'offline');
   assert.ok(await page.locator('.card').count() > 3, 'what is known stays');
   it.mock.world.add('home', 'meanwhile');
-  await page.getByText('No connection to the server').waitFor({ state: 'detached', timeout: 15000 });
+  it.mock.mend();
+  await page.getByText('No connection to the server').waitFor({ state: 'detached' });
   await page.getByRole('heading', { name: 'meanwhile' }).waitFor();
 });
 
@@ -112,8 +114,8 @@ spec('the daemon is away: told at the start and on an open page, both go on by t
   await second.goto(it.url);
   await second.getByRole('heading', { name: 'The server is not ready' }).waitFor();
   it.mock.setBusy(false);
-  await page.getByText('No connection to the server').waitFor({ state: 'detached', timeout: 20000 });
-  await second.getByRole('heading', { name: 'Your computers' }).waitFor({ timeout: 20000 });
+  await page.getByText('No connection to the server').waitFor({ state: 'detached' });
+  await second.getByRole('heading', { name: 'Your computers' }).waitFor();
 });
 
 spec('a session that has ended leads to the login page', { mock: true }, async (page) => {
@@ -170,7 +172,7 @@ spec('how fast its network is can be held back while it runs', { mock: true }, a
 spec('stop and start, at once on the page', { mock: true }, async (page) => {
   await login(page, '#/computer/home/studio');
   await page.getByRole('button', { name: 'Stop' }).click();
-  await page.locator('.page-head').getByText('stopping').waitFor({ timeout: 1000 });
+  await passed(page, 'stopping');
   await page.locator('.page-head').getByText('off').waitFor();
   await page.getByRole('button', { name: 'Start' }).click();
   await page.locator('.page-head').getByText('running').waitFor();

@@ -15,6 +15,8 @@ export const USER = process.env.PORTENA_USER ?? 'anna';
 export const PASSWORD = process.env.PORTENA_PASSWORD ?? 'correct horse';
 const ARTIFACTS = process.env.PORTENA_ARTIFACTS ?? 'artifacts';
 mkdirSync(ARTIFACTS, { recursive: true });
+// A bound is for what never comes, and costs nothing where it does: none is a measure of speed, however busy the machine.
+const PATIENCE = 120000;
 
 export const it = { mock: null, browser: null, url: process.env.PORTENA_URL?.replace(/\/$/, '') };
 
@@ -34,7 +36,7 @@ export async function withPage(options, run) {
   }
   const context = await it.browser.newContext({ viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true, permissions: [], ...options.context });
   const page = await context.newPage();
-  page.setDefaultTimeout(real ? 60000 : 8000);
+  page.setDefaultTimeout(PATIENCE);
   const seen = [];
   const host = new URL(it.url).host;
   context.on('request', (r) => {
@@ -44,8 +46,22 @@ export async function withPage(options, run) {
   page.on('websocket', (w) => { if (new URL(w.url()).host !== host) seen.push(`websocket to ${w.url()}`); });
   page.on('pageerror', (e) => seen.push(`exception: ${e.stack}`));
   page.on('console', (m) => { if (/Content Security Policy|violates/i.test(m.text())) seen.push(`policy: ${m.text()}`); });
-  await page.addInitScript(() => {
+  await context.addInitScript(() => {
     addEventListener('securitypolicyviolation', (e) => console.error(`Content Security Policy: ${e.violatedDirective} ${e.blockedURI}`));
+    // What stood on the page for a moment only: passed() asks.
+    window.stood = new Set();
+    const keep = (e) => {
+      if (e.matches('[role=progressbar]')) window.stood.add('a progress bar');
+      if (e.textContent.length < 400) window.stood.add(e.textContent.trim());
+      for (const inner of e.children) keep(inner);
+    };
+    new MutationObserver((records) => {
+      for (const r of records) {
+        if (r.target.parentElement && r.type === 'characterData') keep(r.target.parentElement);
+        for (const n of r.addedNodes) if (n.nodeType === 1) keep(n);
+        if (r.target.nodeType === 1 && r.type === 'childList' && r.target.textContent.length < 400) window.stood.add(r.target.textContent.trim());
+      }
+    }).observe(document, { childList: true, characterData: true, subtree: true });
   });
   try {
     await run(page, context);
@@ -62,7 +78,7 @@ export async function withPage(options, run) {
  * is not part of this run. */
 export function spec(name, options, run) {
   if (real ? options.mock : options.real) return;
-  nodeTest(name, { timeout: real ? 600000 : 60000 }, () => withPage({ ...options, name }, run));
+  nodeTest(name, { timeout: 720000 }, () => withPage({ ...options, name }, run));
 }
 
 export const shot = (page, name) => page.screenshot({ path: `${ARTIFACTS}/${name}.png` });
@@ -81,16 +97,36 @@ export async function to(page, hash) {
   await page.waitForTimeout(50);
 }
 
-/** Waits until fn() (run here) is true. */
-export async function until(fn, what, ms = real ? 60000 : 8000) {
+/** Waits until fn() (run here) is true. One that throws, as on a page that is just going, is asked again. */
+export async function until(fn, what, ms = PATIENCE) {
   const end = Date.now() + ms;
-  let last;
+  let wrong = null;
   while (Date.now() < end) {
-    last = await fn();
-    if (last) return last;
+    try {
+      const last = await fn();
+      if (last) return last;
+      wrong = null;
+    } catch (e) {
+      wrong = e;
+    }
     await new Promise((ok) => setTimeout(ok, 50));
   }
-  return assert.fail(`not within ${ms / 1000} s: ${what}`);
+  return assert.fail(`not within ${ms / 1000} s: ${what}${wrong ? ` (${wrong.message})` : ''}`);
+}
+
+/** Waits until this stands on the page or has stood there since it was loaded: for what passes by. */
+export const passed = (page, text) => until(() => page.evaluate((t) => [...window.stood].some((s) => s.includes(t)), text), `“${text}” is said`);
+
+/** Waits until the page has asked the server for nothing for so long; pictures of running computers, which are asked for with each sample, only
+ * count with `all`. */
+export async function calm(page, ms = 2000, { all = false } = {}) {
+  let last = Date.now();
+  const on = (r) => { if (all || !/\/thumbnail|\/healthz/.test(r.url())) last = Date.now(); };
+  page.on('request', on);
+  page.on('requestfinished', on);
+  await until(() => Date.now() - last > ms, 'the page asks for nothing more');
+  page.off('request', on);
+  page.off('requestfinished', on);
 }
 
 /** The desktop's picture: width, height, and how many colours a coarse look finds (0: nothing is drawn). */

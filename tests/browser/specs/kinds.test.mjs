@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers, machines, programs, foreign architectures: what a person sees of them. Against the mock.
-import { spec, login, to, it, assert, shot, until, drawn, flaws } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, drawn, flaws, passed, calm } from './helper.mjs';
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 const made = (name) => until(() => it.mock.world.instances.get(`home/${name}`), `${name} is made`);
@@ -32,8 +32,8 @@ spec('the kernel of lean machines is built before the first of them; who may not
   await page.getByRole('button', { name: /^Machine/ }).click();
   await page.getByText('It is built now, once, before this one starts').waitFor();
   await page.getByRole('button', { name: 'Start', exact: true }).click();
-  await page.getByRole('heading', { name: 'Building the image kernel' }).waitFor();
-  assert.equal((await until(() => it.mock.world.instances.get('home/debian'), 'it is made when the kernel is there', 20000)).kind, 'machine');
+  await passed(page, 'Building the image kernel');
+  assert.equal((await until(() => it.mock.world.instances.get('home/debian'), 'it is made when the kernel is there')).kind, 'machine');
 });
 
 spec('a machine that boots is said to be starting up, not to be lost', { mock: true }, async (page) => {
@@ -125,7 +125,7 @@ spec('an image is built for other processors', { mock: true }, async (page) => {
   assert.equal(await dialog.getByRole('option', { name: 'x86-64' }).count(), 0, 'not for the server’s own');
   await dialog.getByLabel('Processors').selectOption('riscv64');
   await dialog.getByRole('button', { name: 'Build', exact: true }).click();
-  await page.getByText('debian-riscv64 is ready.').waitFor();
+  await passed(page, 'debian-riscv64 is ready.');
   await page.getByRole('row', { name: /debian-riscv64 RISC-V 64/ }).waitFor();
 });
 
@@ -171,8 +171,8 @@ spec('files of all formats go up, with the format declared and progress', { mock
   await shot(page, 'upload-iso');
   assert.deepEqual(await flaws(page), []);
   await dialog.getByRole('button', { name: 'Upload' }).click();
-  await page.getByRole('progressbar').first().waitFor();
-  await page.getByText('rescue-disc is ready.').waitFor();
+  await passed(page, 'a progress bar');
+  await passed(page, 'rescue-disc is ready.');
   await page.getByRole('row', { name: /rescue-disc.*installation disc/ }).waitFor();
   await page.getByRole('button', { name: 'Upload' }).click();
   await dialog.getByLabel('File').setInputFiles({ name: 'table.wasm', mimeType: 'application/wasm', buffer: Buffer.from('\0asm') });
@@ -187,7 +187,6 @@ spec('files of all formats go up, with the format declared and progress', { mock
 
 spec('a PC’s disk leaves as a file in the chosen format, with progress; not while it runs', { mock: true }, async (page) => {
   await login(page, '#/computer/home/old-office');
-  it.mock.world.delay = 6; // steps long enough to be seen on a busy machine
   await page.getByRole('button', { name: 'More', exact: true }).click();
   await page.getByRole('menuitem', { name: 'Export…' }).click();
   const dialog = page.getByRole('dialog', { name: 'Export old-office' });
@@ -195,8 +194,8 @@ spec('a PC’s disk leaves as a file in the chosen format, with progress; not wh
   await dialog.getByLabel('As').selectOption('vhdx');
   const coming = page.waitForEvent('download');
   await dialog.getByRole('button', { name: 'Export' }).click();
-  await dialog.getByRole('progressbar').waitFor();
-  await dialog.getByText('writing the file').waitFor();
+  await passed(page, 'a progress bar');
+  await passed(page, 'writing the file');
   assert.equal((await coming).suggestedFilename(), 'old-office.vhdx');
   await dialog.getByText('The download has begun.').waitFor();
   assert.deepEqual(await flaws(page), []);
@@ -244,7 +243,7 @@ spec('hibernated: said so, woken by opening its desktop or its terminal', { mock
   await page.getByRole('menuitem', { name: 'Hibernate' }).click();
   await until(() => i().state === 'hibernated', 'it is again');
   await page.locator('.page-head .state').getByText('hibernated').waitFor(); // the page has heard of it, too,
-  await page.waitForTimeout(500); // and of all that led to it: one that is open already wakes nothing
+  await calm(page); // and of all that led to it: one that is open already wakes nothing
   await to(page, '#/computer/home/studio/terminal');
   await until(() => i().state === 'running', 'opening its terminal woke it');
 });
@@ -255,7 +254,7 @@ spec('on a phone the form, the images and a PC’s settings fit and their target
   await shot(page, 'new-phone');
   for (const hash of ['#/new?image=fedora-42', '#/images', '#/computer/home/old-office/settings', '#/computer/home/attic/settings', '#/']) {
     await to(page, hash);
-    await page.waitForTimeout(300);
+    await calm(page, 350);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(over <= 0, `${hash} is ${over} pixels too wide`);
   }

@@ -1,39 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Against a real server (PORTENA_URL …): a desktop is launched, typed in, copied from and into, resized; the terminal,
 // the console, the files and the charts work. What it makes, it deletes. PORTENA_SPACE (home) is where.
-import { spec, login, to, it, assert, shot, until, canvas, drawn } from './helper.mjs';
+import { spec, login, to, assert, shot, until, canvas, drawn } from './helper.mjs';
+import { ask, fileIs, openTerminal, pressUntil, typeUntil } from './desk.mjs';
 
 const SPACE = process.env.PORTENA_SPACE ?? 'home';
 const NAME = `browser-test-${process.pid}`;
 const path = `/v1/spaces/${SPACE}/instances/${NAME}`;
-
-/** A request with the page's own session: { status, text }. */
-const ask = (page, method, url) => page.evaluate(async ([m, u]) => {
-  const r = await fetch(u, { method: m, headers: { 'X-Portena': '1' } });
-  return { status: r.status, text: await r.text() };
-}, [method, url]);
-const fileIs = (page, file, want) => until(async () => {
-  const r = await ask(page, 'GET', `${path}/files?path=${encodeURIComponent(file)}`);
-  return r.status === 200 && r.text.trim() === want;
-}, `${file} holds “${want}”`);
-
-/** Opens the terminal by its launcher, the fourth in the panel at the bottom, and waits until a window of it has been drawn. */
-async function openTerminal(page) {
-  const before = await grid(page);
-  const { width, height } = await canvas(page);
-  await page.locator('.desk-screen canvas').click({ position: { x: 168, y: height - 22 } });
-  await page.mouse.move(width - 100, 150);
-  await until(async () => changed(before, await grid(page)) > 0.1, 'a terminal is drawn');
-  await page.waitForTimeout(1500);
-}
-
-/** The picture at 40 by 25 points, and which share of them differs between two. */
-const grid = (page) => page.evaluate(() => {
-  const c = document.querySelector('.desk-screen canvas');
-  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-  return Array.from({ length: 1000 }, (_, n) => d[(Math.floor((n / 40 + 0.5) % 25 / 25 * c.height) * c.width + Math.floor((n % 40 + 0.5) / 40 * c.width)) * 4]);
-});
-const changed = (a, b) => a.filter((v, n) => v !== b[n]).length / a.length;
 
 spec('a desktop is launched from the page and opens', { real: true }, async (page) => {
   await login(page, `#/new?space=${SPACE}`);
@@ -42,7 +15,7 @@ spec('a desktop is launched from the page and opens', { real: true }, async (pag
   await page.getByLabel('Name', { exact: true }).fill(NAME);
   const t = Date.now();
   await page.getByRole('button', { name: 'Start and open' }).click();
-  await until(() => page.url().endsWith(`#/desktop/${SPACE}/${NAME}`), 'the desktop page opens by itself', 120000);
+  await until(() => page.url().endsWith(`#/desktop/${SPACE}/${NAME}`), 'the desktop page opens by itself');
   await drawn(page);
   console.log(`# from the click to a drawn desktop ${Date.now() - t} ms`);
   await page.waitForTimeout(3000);
@@ -52,11 +25,9 @@ spec('a desktop is launched from the page and opens', { real: true }, async (pag
 spec('typed on the canvas, done in the computer', { real: true }, async (page) => {
   await login(page, `#/desktop/${SPACE}/${NAME}`);
   await drawn(page);
-  await page.waitForTimeout(1500);
-  await openTerminal(page);
+  await openTerminal(page, path);
   const before = (await canvas(page)).sum;
-  await page.keyboard.type('echo "typed $((6*7))" > ~/typed; ls -la\n', { delay: 10 });
-  await fileIs(page, '/home/user/typed', 'typed 42');
+  await typeUntil(page, path, 'echo "typed $((6*7))" > ~/typed; ls -la', '/home/user/typed', 'typed 42');
   await until(async () => (await canvas(page)).sum !== before, 'the picture changes');
   await shot(page, 'real-typed');
 });
@@ -64,24 +35,18 @@ spec('typed on the canvas, done in the computer', { real: true }, async (page) =
 spec('the clipboard goes both ways', { real: true, context: { permissions: ['clipboard-read', 'clipboard-write'] } }, async (page) => {
   await login(page, `#/desktop/${SPACE}/${NAME}`);
   await drawn(page);
-  await page.waitForTimeout(1500);
-  await openTerminal(page);
+  await openTerminal(page, path);
   await page.getByRole('button', { name: 'Tools' }).click();
   await page.getByRole('button', { name: 'Clipboard', exact: true }).click();
   await page.getByLabel('Clipboard of the desktop').fill('echo "pasted grüße" > ~/pasted');
   await page.getByRole('button', { name: 'Send to the desktop' }).click();
-  await page.waitForTimeout(500);
   await page.keyboard.press('Escape');
   await page.locator('.desk-bar').waitFor({ state: 'detached' });
-  await page.keyboard.press('Control+Shift+V');
-  await page.waitForTimeout(500);
-  await page.keyboard.press('Enter');
-  await fileIs(page, '/home/user/pasted', 'pasted grüße');
-  await page.keyboard.type('clear; echo out-of-$((40+2))-here\n', { delay: 10 });
-  await page.waitForTimeout(500);
-  await page.keyboard.press('Control+Shift+A');
-  await page.keyboard.press('Control+Shift+C');
-  await until(async () => /out-of-42-here/.test(await page.evaluate(() => navigator.clipboard.readText())), 'what was copied there is here');
+  const pasted = async () => (await ask(page, 'GET', `${path}/files?path=/home/user/pasted`)).text.trim() === 'pasted grüße';
+  await pressUntil(page, ['Control+Shift+V', 'Enter'], pasted, 'what was copied here is pasted there', { shell: true });
+  await typeUntil(page, path, 'clear; echo out-of-$((40+2))-here; touch ~/said', '/home/user/said', '');
+  const copied = async () => /out-of-42-here/.test(await page.evaluate(() => navigator.clipboard.readText()));
+  await pressUntil(page, ['Control+Shift+A', 'Control+Shift+C'], copied, 'what was copied there is here');
 });
 
 spec('the desktop follows the window, reconnects after the stream drops', { real: true }, async (page, context) => {
@@ -119,7 +84,7 @@ spec('charts, processes, files and a thumbnail are there', { real: true }, async
   await login(page, `#/computer/${SPACE}/${NAME}`);
   await page.locator('.chart canvas').first().waitFor();
   await until(async () => /\d/.test(await page.locator('.chart-now').first().textContent()), 'a sample');
-  await page.locator('.hero img').waitFor({ timeout: 60000 });
+  await page.locator('.hero img').waitFor();
   await shot(page, 'real-computer');
   await to(page, `#/computer/${SPACE}/${NAME}/processes`);
   await page.getByRole('cell', { name: /Xtigervnc/ }).first().waitFor();
@@ -128,7 +93,7 @@ spec('charts, processes, files and a thumbnail are there', { real: true }, async
   await page.getByRole('link', { name: 'typed', exact: true }).waitFor();
   await page.locator('input[type=file]').setInputFiles({ name: 'letter.txt', mimeType: 'text/plain', buffer: Buffer.from('dear all\n') });
   await page.getByRole('link', { name: 'letter.txt', exact: true }).waitFor();
-  await fileIs(page, '/home/user/letter.txt', 'dear all');
+  await fileIs(page, path, '/home/user/letter.txt', 'dear all');
   await to(page, '#/');
   await page.getByRole('heading', { name: NAME }).waitFor();
   await page.waitForTimeout(3000);
@@ -153,24 +118,6 @@ spec('it is deleted, by its name', { real: true }, async (page) => {
   await dialog.getByRole('textbox').fill(NAME);
   await dialog.getByRole('button', { name: 'Delete', exact: true }).click();
   await until(async () => (await ask(page, 'GET', path)).status === 404, 'it is gone');
-});
-
-spec('the same desktop as a machine: launched from the page, and drawn', { real: true }, async (page) => {
-  const name = `machine-${process.pid}`;
-  const instance = `/v1/spaces/${SPACE}/instances/${name}`;
-  await login(page, `#/new?space=${SPACE}`);
-  await page.getByRole('radio', { name: /^desktop/ }).check();
-  await page.getByRole('button', { name: /^Machine/ }).click();
-  await page.getByText('More: name').click();
-  await page.getByLabel('Name', { exact: true }).fill(name);
-  const t = Date.now();
-  await page.getByRole('button', { name: 'Start and open' }).click();
-  await until(() => page.url().endsWith(`#/desktop/${SPACE}/${name}`), 'its desktop page opens by itself', 120000);
-  await until(async () => ((await canvas(page))?.colors ?? 0) > 8, 'its desktop is drawn', 300000);
-  console.log(`# from the click to a machine's drawn desktop ${Date.now() - t} ms`);
-  await shot(page, 'real-machine');
-  assert.equal(JSON.parse((await ask(page, 'GET', instance)).text).kind, 'machine');
-  assert.ok((await ask(page, 'DELETE', `${instance}?force=true&wait=30`)).status < 300);
 });
 
 // One WASI program that writes a line: assembled from text once, 190 bytes.
