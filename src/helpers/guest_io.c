@@ -66,16 +66,12 @@ write_text(const char *path, const char *text)
   return ok;
 }
 
-bool
-put_text(const char *path, const char *text, mode_t mode)
+/* A new file that takes the old one's place. */
+static bool
+replace(const char *path, const char *text, mode_t mode)
 {
-  static char have[64 * 1024];
   char temp[256];
-  struct stat st;
 
-  if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == strlen(text) &&
-      read_whole(path, have, sizeof have) == (ssize_t)strlen(text) && strcmp(have, text) == 0)
-    return true;
   snprintf(temp, sizeof temp, "%s.portena", path);
   unlink(temp);
   int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -85,6 +81,27 @@ put_text(const char *path, const char *text, mode_t mode)
   if (!ok)
     unlink(temp);
   return ok;
+}
+
+/* A file that is there is written to in its place: a rename makes ext4 write the new one's blocks at once, which takes a copy of a template
+ * longer than all the rest of its new identity. Whatever a power cut leaves of it is written anew when the machine starts. */
+bool
+put_text(const char *path, const char *text, mode_t mode)
+{
+  static char have[64 * 1024];
+  size_t size = strlen(text);
+  struct stat st;
+
+  if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
+    return replace(path, text, mode);
+  if ((size_t)st.st_size == size && read_whole(path, have, sizeof have) == (ssize_t)size && strcmp(have, text) == 0)
+    return true;
+  int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  bool ok = fd >= 0 && write_whole(fd, text, size) && ((size_t)st.st_size <= size || ftruncate(fd, (off_t)size) == 0) &&
+            ((st.st_mode & 07777) == mode || fchmod(fd, mode) == 0);
+  if (fd >= 0)
+    close(fd);
+  return ok || replace(path, text, mode);
 }
 
 bool

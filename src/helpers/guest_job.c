@@ -91,27 +91,6 @@ answer_error(uint32_t code, const char *fmt, ...)
   _exit(1);
 }
 
-static const char *identity_text;
-static size_t identity_size;
-
-static void
-verb_identity(const struct request *r)
-{
-  static struct config c;
-  static char text[PT_GUEST_REQUEST_MAX];
-
-  (void)r;
-  memcpy(text, identity_text, identity_size);
-  if (!config_parse(text, identity_size, &c))
-    answer_error(CODE_INVALID, "the new identity");
-  identity_seed(c.seed);
-  identity_clock(c.time);
-  if (!net_setup(&c, true) || !identity_files(&c))
-    answer_error(CODE_INTERNAL, "the machine could not take its new identity; its kernel's log says why");
-  answer_ok(false, NULL, 0, -1);
-  _exit(0);
-}
-
 static void
 verb_freeze(const struct request *r)
 {
@@ -126,7 +105,7 @@ verb_freeze(const struct request *r)
 static const struct verb verbs[] = {
   { "exec", verb_exec }, { "connect", verb_connect }, { "ps", verb_ps }, { "stat", verb_stat }, { "list", verb_list },
   { "get", verb_get }, { "put", verb_put }, { "mkdir", verb_mkdir }, { "symlink", verb_symlink }, { "remove", verb_remove },
-  { "freeze", verb_freeze }, { "thaw", verb_freeze }, { "identity", verb_identity }, { "cpus", verb_cpus },
+  { "freeze", verb_freeze }, { "thaw", verb_freeze }, { "cpus", verb_cpus },
 };
 
 /* `fds`: 0, 1, 2 and the result. Of the agent's own nothing stays open but the guest's root and volume: a child that held the other end
@@ -174,6 +153,36 @@ fail(struct port *p, int err, uint32_t code, const char *text)
   memcpy(data + 8, text, n);
   port_send(p, PT_GUEST_ERROR, data, 8 + n);
   p->request_n = 0;
+}
+
+/* The new identity of a copy of a template, which nobody else has heard of yet: there is nobody to be held up, so it is done here. Under
+ * emulation a child costs as much time as all the rest of it. */
+static void
+take_identity(struct port *p)
+{
+  static struct config c;
+  static char text[PT_GUEST_REQUEST_MAX + 1];
+  int own = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+  memcpy(text, p->request, p->request_n);
+  if (!config_parse(text, p->request_n, &c)) {
+    fail(p, 0, CODE_INVALID, "the new identity");
+  } else if (own < 0 || !enter_root(agent.root)) {
+    fail(p, errno, CODE_INTERNAL, "/");
+  } else {
+    identity_seed(c.seed);
+    identity_clock(c.time);
+    bool ok = net_setup(&c, true) && identity_files(&c);
+    if (!enter_root(own))
+      complain("/: %s", strerror(errno));
+    if (ok)
+      port_send(p, PT_GUEST_OK, NULL, 0);
+    else
+      fail(p, 0, CODE_INTERNAL, "the machine could not take its new identity; its kernel's log says why");
+  }
+  p->request_n = 0;
+  if (own >= 0)
+    close(own);
 }
 
 static void
@@ -287,9 +296,13 @@ job_start(struct port *p)
   const struct verb *v = NULL;
 
   reset(&p->job);
-  memcpy(text, p->request, p->request_n); /* parsed in its place, and identity parses it again */
+  memcpy(text, p->request, p->request_n); /* parsed in its place, and the identity is parsed again */
   if (!request_parse(text, p->request_n, &r) || !r.verb) {
     fail(p, 0, CODE_INVALID, "request");
+    return true;
+  }
+  if (strcmp(r.verb, "identity") == 0) {
+    take_identity(p);
     return true;
   }
   for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
@@ -299,8 +312,6 @@ job_start(struct port *p)
     fail(p, 0, CODE_UNSUPPORTED, "this machine was started with an older kernel image, which does not know that: restart it");
     return true;
   }
-  identity_text = p->request;
-  identity_size = p->request_n;
   p->job.tty = v->run == verb_exec && r.tty;
   p->job.freezes = strcmp(r.verb, "freeze") == 0;
   p->job.thaws = strcmp(r.verb, "thaw") == 0;

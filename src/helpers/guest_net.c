@@ -125,8 +125,9 @@ add_route(int index, unsigned char family, const unsigned char *gateway)
   return ask(&m);
 }
 
-/* Every address that the card has but link-local ones goes, and with the last of a family its routes. */
-static void
+/* Every address that the card has goes, and with the last of a family its routes. True: IPv6's link-local one was there, which is made of
+ * the MAC. */
+static bool
 clear_addresses(int index)
 {
   static char buf[16384];
@@ -134,7 +135,7 @@ clear_addresses(int index)
   struct message m;
   const struct ifaddrmsg body = { .ifa_family = AF_UNSPEC };
   int n = 0;
-  bool over = false;
+  bool over = false, local = false;
 
   begin(&m, RTM_GETADDR, NLM_F_DUMP, &body, sizeof body);
   over = send(sock, &m, m.head.nlmsg_len, 0) < 0;
@@ -149,8 +150,9 @@ clear_addresses(int index)
         continue;
       const struct ifaddrmsg *a = NLMSG_DATA(h);
       size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof *a);
-      if ((int)a->ifa_index != index || a->ifa_scope == RT_SCOPE_LINK || n == ADDRESSES_MAX)
+      if ((int)a->ifa_index != index || n == ADDRESSES_MAX)
         continue;
+      local = local || (a->ifa_family == AF_INET6 && a->ifa_scope == RT_SCOPE_LINK);
       for (const struct rtattr *r = IFA_RTA(a); RTA_OK(r, left); r = RTA_NEXT(r, left)) {
         if (r->rta_type != (a->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS))
           continue;
@@ -163,6 +165,16 @@ clear_addresses(int index)
   }
   while (n-- > 0)
     change_address(RTM_DELADDR, index, found[n].family, found[n].bytes, found[n].prefix);
+  return local;
+}
+
+/* RFC 4291, appendix A. */
+static void
+add_link_local(int index, const unsigned char mac[6])
+{
+  const unsigned char a[16] = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] };
+
+  change_address(RTM_NEWADDR, index, AF_INET6, a, 64);
 }
 
 static bool
@@ -204,19 +216,20 @@ set_card(const struct config *c, bool again)
       complain("there is no %s", CARD);
     return c->address.n == 0;
   }
-  if (again) {
-    clear_addresses(index);
-    if (has_mac) /* with IPv6's link-local address, which comes of it */
-      said(set_link(index, false, mac, 0), "mac", c->mac);
-  }
-  return said(set_link(index, true, NULL, (int)mtu), "up", "") && set_addresses(c, index);
+  /* The card stays up meanwhile: to take it down and up again takes longer than the rest, and virtio's takes a new MAC as it is. */
+  bool local = again && clear_addresses(index);
+  if (!said(set_link(index, true, again && has_mac ? mac : NULL, (int)mtu), "up", c->mac ? c->mac : ""))
+    return false;
+  if (local && has_mac)
+    add_link_local(index, mac);
+  return set_addresses(c, index);
 }
 
 bool
 net_setup(const struct config *c, bool again)
 {
   const struct timeval wait = { .tv_sec = 2 };
-  int lo = (int)if_nametoindex("lo");
+  int lo = again ? 0 : (int)if_nametoindex("lo");
 
   sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0)

@@ -117,14 +117,15 @@ without_time(const char *config)
   return g_string_free(s, FALSE);
 }
 
+/* The guest is asked while it still stands: it has the question when it goes on. */
 static bool
-become(PtContainers *c, const PtContainerStart *start, GError **error)
+become(PtContainers *c, const PtContainerStart *start, PtQmp *q, GError **error)
 {
   g_autofree char *uuid = pt_jail_uuid(start->spec->id), *config = pt_machine_config(start, uuid);
   g_autofree char *lines = without_time(config);
   g_autoptr(PtGuestCall) call = pt_guest_call(c, start->spec, lines, error);
 
-  return call && pt_guest_call_answer(call, IDENTITY_WAIT, NULL, error);
+  return call && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error) && pt_guest_call_answer(call, IDENTITY_WAIT, NULL, error);
 }
 
 bool
@@ -142,7 +143,7 @@ pt_machine_template_enter(PtContainers *c, const PtContainerStart *start, GError
   }
   bool ok = pt_qemu_transfer(q, fd, WITHOUT_MEMORY, error) &&
             pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) &&
-            pt_qemu_transferred(q, -1, 0, error) && pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, error) && become(c, start, error);
+            pt_qemu_transferred(q, -1, 0, error) && become(c, start, q, error);
   close(fd);
   if (!ok)
     g_prefix_error(error, "a copy of its image's template: ");
