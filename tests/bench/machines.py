@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines: what a start costs over plain QEMU with the same command line, copies of templates, hibernation, and the change of kind."""
-import json
 import pathlib
-import re
 import shutil
-import socket
-import subprocess
-import tempfile
+import statistics
 import time
 
 import measure
 from daemon import BUILD, Daemon, wait_for
+from machine_peers import Plain, libvirt
 from measure import figures, timed
 
 CLI = BUILD / "src/cli/portena"
@@ -24,7 +21,8 @@ def qemu_of(d, name):
     return next(pid for pid, text in d.processes().items() if "qemu-system" in text and "portena-vmm" not in text and f"guest={name}," in text and id)
 
 
-def run(out, rounds, what):
+def run(out, peers, rounds, what):
+    """`peers` is None where ours alone is wanted."""
     if what and "machine" not in what:
         return
     if not shutil.which("qemu-system-x86_64"):
@@ -32,7 +30,7 @@ def run(out, rounds, what):
         return
     d = Daemon("bench-m", tune=True, templates="off").start()
     try:
-        start(d, out, max(5, rounds // 2))
+        start(d, out, peers, max(5, rounds // 2))
         sleep(d, out, max(5, rounds // 2))
         switch(d, out, max(3, rounds // 4))
     finally:
@@ -44,89 +42,53 @@ def run(out, rounds, what):
         d.destroy()
 
 
-def start(d, out, rounds):
-    """From the request until QMP has answered that it runs; then QEMU alone with the same command line, from before it until the same."""
+def start(d, out, peers, rounds):
+    """From the request until QMP has answered that it runs; then QEMU alone with the same command line, from before it until the same; then libvirt."""
     d.cli("launch", "debian", "m", *ARGS)
     plain = Plain(pathlib.Path(f"/proc/{qemu_of(d, 'm')}"))
-    ours, theirs = [], []
+    peer, ours, alone, theirs = None, [], [], []
+    other = None if peers is None else peers.setdefault("libvirt", {})
     try:
         d.cli("stop", "m", "--force")
-        for _ in range(rounds):
-            before = time.perf_counter()
-            answer = d.api("POST", "/v1/spaces/home/instances/m/actions?wait=60", {"action": "start"})
-            ours.append(measure.since(before))
-            assert answer.json["state"] == "running", answer.body
-            d.cli("stop", "m", "--force")
-            theirs.append(plain.start())
+        with libvirt(plain, other) as peer:
+            for _ in range(rounds):
+                before = time.perf_counter()
+                answer = d.api("POST", "/v1/spaces/home/instances/m/actions?wait=60", {"action": "start"})
+                ours.append(measure.since(before))
+                assert answer.json["state"] == "running", answer.body
+                d.cli("stop", "m", "--force")
+                alone.append(plain.start())
+                theirs += [peer.start()] if peer else []
+            if peer:
+                other["machine_start_ms"] = figures(theirs)
+                other["machine_hibernate_ms"], other["machine_resume_ms"] = peer.sleep(rounds)
+    except RuntimeError as e:
+        if not peer:
+            raise
+        other["error"] = str(e)
     finally:
         plain.close()
     d.cli("delete", "m", "--force")
-    out["machine_start_ms"], out["plain_qemu_ms"] = figures(ours), figures(theirs)
-    out["machine_start_over_plain_ms"] = round(out["machine_start_ms"]["median"] - out["plain_qemu_ms"]["median"], 2)
-
-
-class Plain:
-    """QEMU as it runs in a jail, with the jail's paths and descriptors made to mean the same outside."""
-
-    def __init__(self, proc):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="pt-plain-", dir="/var/tmp"))
-        root = proc / "root"
-        for file in ("kernel/vmlinuz", "initrd"):
-            shutil.copy(root / file, self.dir / pathlib.Path(file).name)
-        subprocess.run(["cp", "--sparse=always", root / "volume", self.dir / "volume"], check=True)
-        shutil.copy(root / "image", self.dir / "image")
-        argv = [a.decode() for a in (proc / "cmdline").read_bytes().split(b"\0")[:-1]]
-        text = json.dumps(argv)
-        for inside, outside in (("/kernel/vmlinuz", "vmlinuz"), ("/initrd", "initrd"), ("/image", "image"), ("/volume", "volume"), ("/vm/", "")):
-            text = text.replace(f'"{inside}', f'"{self.dir}/{outside}').replace(f'={inside}', f"={self.dir}/{outside}").replace(f'\\"{inside}', f'\\"{self.dir}/{outside}')
-        text = re.sub(r"socket,id=(\w+),fd=\d+", rf"socket,id=\1,path={self.dir}/\1,server=on,wait=off", text)
-        self.argv = [re.sub(r"^tap,.*", "user,id=net,restrict=on", a).replace("stdio,id=console,signal=off", "null,id=console") for a in json.loads(text)]
-
-    def start(self):
-        before = time.perf_counter()
-        q = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        path = self.dir / "qmp"
-        try:
-            while True:
-                with socket.socket(socket.AF_UNIX) as s:
-                    try:
-                        s.connect(str(path))
-                    except OSError:
-                        if q.poll() is not None:
-                            raise RuntimeError(q.stderr.read().decode()[-600:]) from None
-                        time.sleep(0.001)
-                        continue
-                    f = s.makefile("rw")
-                    f.readline()
-                    for command in ("qmp_capabilities", "query-status"):
-                        f.write(json.dumps({"execute": command}) + "\n")
-                        f.flush()
-                        while "return" not in (answer := json.loads(f.readline())):
-                            pass
-                    assert answer["return"]["status"] == "running", answer
-                    return measure.since(before)
-        finally:
-            q.kill()
-            q.wait()
-            for s in self.dir.iterdir():
-                if s.is_socket():
-                    s.unlink()
-
-    def close(self):
-        shutil.rmtree(self.dir)
+    if peers is not None:
+        peers["plain QEMU"] = {"machine_start_ms": figures(alone)}
+    out["machine_start_ms"] = figures(ours)
+    out["machine_start_over_plain_ms"] = round(statistics.median(o - a for o, a in zip(ours, alone)), 2)
 
 
 def sleep(d, out, rounds):
-    """A machine of 512 MB, booted and idle."""
+    """A machine of 512 MB, booted and idle; resumed at once, and once its memory has been written out."""
     d.cli("launch", "debian", "s", *ARGS, "--wait")
     time.sleep(3)
-    down, up = [], []
-    for _ in range(rounds):
+    kept = d.state / "instances" / d.instance("s")["id"] / "memory"
+    down, up, later = [], [], []
+    for n in range(rounds + 3):
         down.append(timed([CLI, "hibernate", "s"], d.env))
-        up.append(timed([CLI, "resume", "s"], d.env))
+        if n >= rounds:
+            wait_for("it is on the disk", kept.exists, 60)
+        (later if n >= rounds else up).append(timed([CLI, "resume", "s"], d.env))
         time.sleep(1)
     d.cli("delete", "s", "--force")
-    out["machine_hibernate_ms"], out["machine_resume_ms"] = figures(down), figures(up)
+    out["machine_hibernate_ms"], out["machine_resume_ms"], out["machine_resume_written_ms"] = map(figures, (down, up, later))
 
 
 def switch(d, out, rounds):

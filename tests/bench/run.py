@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: the figures of the speed table as JSON on the standard output and as a table on the other, with the floor (crun driven by a script)
-and podman, LXD or Incus beside us in the same run where they are installed and answer. Nothing here asserts anything; a quiet machine is yours to
+and podman, LXD or Incus, libvirt and QEMU alone beside us in the same run where they are installed and answer. Nothing here asserts anything; a quiet machine is yours to
 provide: the load before and after is in the output. docs/BENCH.md says what each figure is."""
 import argparse
 import json
@@ -25,7 +25,7 @@ ROWS = (("launch returns", "launch_ms", "≤ 70"), ("launch --wait: systemd runn
         ("memory given back, %", "hibernate_given_back_percent", "≥ 90"), ("list of 1,000 by API", "list_1000_ms", "≤ 15"),
         ("machine: start until QMP runs", "machine_start_ms", ""), ("  over plain QEMU", "machine_start_over_plain_ms", "≤ 30"),
         ("machine from its template", "template_launch_ms", "≤ 300"), ("  private memory of each of 8, MiB", "template_private_mb", "≤ 80"),
-        ("machine of 512 MB: hibernate", "machine_hibernate_ms", "≤ 150"), ("  resume", "machine_resume_ms", "≤ 150"),
+        ("machine of 512 MB: hibernate", "machine_hibernate_ms", "≤ 150"), ("  resume", "machine_resume_ms", "≤ 150"), ("  resume, written out", "machine_resume_written_ms", "≤ 150"),
         ("container to machine", "to_machine_ms", "≤ 300"), ("machine to container", "to_container_ms", "≤ 300"))
 
 
@@ -63,7 +63,7 @@ def main():
     out = {"host": {"kernel": os.uname().release, "cpu": cpu, "cpus": os.cpu_count(), "load_before": os.getloadavg()[0]}, "portena": {}, "floor": {}, "peers": {}}
     parts = o.parts.split(",") if o.parts else None
     ours.run(out["portena"], o.rounds, parts)
-    machines.run(out["portena"], o.rounds, parts)
+    machines.run(out["portena"], None if o.no_peers else out["peers"], o.rounds, parts)
     if not o.no_peers:
         out["floor"] = floor(o.rounds)
         peers.run(out["peers"], o.rounds)
