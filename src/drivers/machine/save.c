@@ -29,7 +29,7 @@
 
 #define SPARE ((gint64)64 << 20) /* of the disk stays free; and what a file may have beside the memory: devices, a map of its pages */
 #define LET_GO 250               /* looks, 20 ms apart, until QEMU has closed a file that it does not need any more */
-#define BEFORE_WRITING (G_USEC_PER_SEC / 2) /* what is said about a hibernation is flushed too, and would wait behind its memory */
+#define IN_PEACE (G_USEC_PER_SEC / 2) /* what is said of an instance is flushed too, and would wait behind its memory's blocks */
 
 static char *
 saved_path(const PtHost *host, const char *id, const char *file)
@@ -200,7 +200,7 @@ write_out(gpointer data)
 {
   Writing *w = data;
 
-  g_usleep(BEFORE_WRITING);
+  g_usleep(IN_PEACE);
   if (on_disk(openat(w->dir, "memory.plan", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) && fsync(w->fd) == 0 &&
       renameat(w->dir, "memory.new", w->dir, "memory") == 0)
     fsync(w->dir);
@@ -360,6 +360,7 @@ open_saved(const PtHost *host, const char *id, GError **error)
 static gpointer
 let_go(gpointer fd)
 {
+  g_usleep(IN_PEACE);
   close(GPOINTER_TO_INT(fd));
   return NULL;
 }
