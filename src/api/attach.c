@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Data volumes come to an instance and go from it. The wish is written into its spec (PtDisk); its node makes it true, at once or at the
  * next start, and says so by ending the operation. */
+#include "api/addresses.h"
 #include "api/bodies.h"
 #include "api/change.h"
 #include "api/handlers.h"

@@ -122,6 +122,14 @@ exec_defaults(void *record)
   e->rows = 24;
 }
 
+typedef PtBodyNic nic_t;
+static const PtField nic[] = {
+  PT_STR(PtBodyNic, name, MAY, 16, NULL, "what it is called, eth1 to eth7; the first that is free if not given"),
+  PT_STR(PtBodyNic, space, MAY, 63, pt_check_space, "the space whose network it is in; the instance's own if not given"),
+  PT_STR(PtBodyNic, address, MAY, 15, pt_check_ip4, "its IPv4 address there; the next free one if not given"),
+};
+TYPE(pt_body_nic, "nic", nic, NULL);
+
 typedef PtBodyExec exec_t;
 static const PtField exec_fields[] = {
   PT_STRINGS(PtBodyExec, command, MAY, 1024, NULL, "program and arguments"),

@@ -61,6 +61,10 @@ typedef struct PtBodyAction {
   gint64 deadline;
 } PtBodyAction;
 
+typedef struct PtBodyNic {
+  char *name, *space, *address;
+} PtBodyNic;
+
 typedef struct PtBodyExec {
   char **command;
   bool shell;
@@ -101,5 +105,5 @@ typedef struct PtBodyLaunch { /* beside the user fields of an instance */
 } PtBodyLaunch;
 
 extern const PtType pt_body_session, pt_body_user_new, pt_body_user_change, pt_body_code, pt_body_password, pt_body_token, pt_body_member,
-    pt_body_volume_new, pt_body_disk,
+    pt_body_volume_new, pt_body_disk, pt_body_nic,
     pt_body_volume, pt_body_action, pt_body_exec, pt_body_image, pt_body_export, pt_body_names, pt_body_launch;

@@ -49,6 +49,8 @@ PT_HANDLER(pt_instances_all);
 PT_HANDLER(pt_instances_list);
 PT_HANDLER(pt_instances_get);
 PT_HANDLER(pt_instances_change);
+PT_HANDLER(pt_nics_attach);
+PT_HANDLER(pt_nics_detach);
 PT_HANDLER(pt_instances_delete);
 PT_HANDLER(pt_launch);
 PT_HANDLER(pt_actions_post);

@@ -19,11 +19,10 @@ char *pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **err
  * asker is no administrator. Those that `before` (NULL: none) has already stay. The view is in step. */
 bool pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, GError **error);
 
-/* Revision (0 = it does not exist yet) of the record that every allocation in a space writes: two of them at the
- * same moment, on whatever node, cannot both succeed. */
-bool pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error);
-/* Requires the guard as it was read, and writes it with the last address given out. */
-void pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last);
+/* UNSUPPORTED where its kind has no further network cards. */
+bool pt_nics_kind_check(const PtInstance *spec, GError **error);
+/* CONFLICT where an instance of another space has a network card in this one. The view is in step. */
+bool pt_nics_none_of_others(PtApi *api, const char *space, GError **error);
 
 /* Whether the instance's image can run as its kind, and this node has an engine for it: INVALID or UNSUPPORTED, with what can. */
 bool pt_kind_check(const PtInstance *spec, const PtImage *image, GError **error);

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From a request to a new instance: image, checks, addresses, and one transaction that writes spec, root volume and
- * operation together.
- *
- * Two launches at the same moment must not get the same address, nor together overrun the quota. What is taken is
- * counted from the instances themselves, so nothing can drift; to make the count hold until the commit, every allocation of
- * a space requires and rewrites one record, its guard. Within this daemon a mutex keeps them from failing each other. */
-#include <arpa/inet.h>
+ * operation together. */
 #include <string.h>
 
+#include "api/addresses.h"
 #include "api/bodies.h"
 #include "api/disks.h"
 #include "api/handlers.h"
@@ -20,130 +16,6 @@
 #include "sys/arch.h"
 
 #define TRIES 16
-
-/* ── the guard ── */
-
-static char *
-guard_key(const char *space)
-{
-  return g_strdup_printf("spaces/%s/allocation", space);
-}
-
-bool
-pt_guard_read(PtApi *api, const char *space, gint64 *ret_revision, gint64 *ret_last, GError **error)
-{
-  g_autofree char *key = guard_key(space);
-  g_autoptr(GError) err = NULL;
-  g_autoptr(PtEntry) e = pt_store_get(api->store, key, &err);
-
-  *ret_revision = *ret_last = 0;
-  if (!e) {
-    if (pt_error_code(err) == PT_ERR_NOT_FOUND)
-      return true;
-    g_propagate_error(error, g_steal_pointer(&err));
-    return false;
-  }
-  g_autoptr(json_t) json = pt_json_parse_object(e->value, strlen(e->value), error);
-  if (!json)
-    return false;
-  *ret_revision = e->revision;
-  *ret_last = pt_json_int(json, "last", 0);
-  return true;
-}
-
-void
-pt_guard_write(PtTxn *txn, const char *space, gint64 revision, gint64 last)
-{
-  g_autofree char *key = guard_key(space), *text = g_strdup_printf("{\"last\":%" G_GINT64_FORMAT "}", last);
-
-  pt_txn_require(txn, key, revision);
-  pt_txn_put(txn, key, text);
-}
-
-/* ── addresses ── */
-
-typedef struct {
-  GHashTable *addresses, *macs;
-} Taken;
-
-static void
-note_taken(const PtInstance *spec, const PtStatus *status, void *data)
-{
-  Taken *t = data;
-
-  (void)status;
-  if (spec->address)
-    g_hash_table_add(t->addresses, g_strdup(spec->address));
-  if (spec->mac)
-    g_hash_table_add(t->macs, g_strdup(spec->mac));
-}
-
-/* The next free host of the subnet behind the one given out last, so that an address does not come back at once under
- * another name. The first host is the gateway; network and broadcast are nobody's. */
-static bool
-choose_address(const PtSpace *space, const Taken *taken, gint64 *last, PtInstance *spec, GError **error)
-{
-  g_auto(GStrv) part = g_strsplit(space->subnet ? space->subnet : "", "/", 2);
-  struct in_addr net;
-  gint64 bits = part[0] && part[1] ? g_ascii_strtoll(part[1], NULL, 10) : 0;
-
-  if (bits < 8 || bits > 30 || inet_pton(AF_INET, part[0], &net) != 1) {
-    PT_SET(error, PT_ERR_INTERNAL, "space %s: its subnet cannot be used", space->name);
-    return false;
-  }
-  gint64 hosts = (G_GINT64_CONSTANT(1) << (32 - bits)) - 3; /* 2 … 2^n - 2 */
-  for (gint64 i = 0; i < hosts; i++) {
-    gint64 host = 2 + (MAX(*last - 1, 0) + i) % hosts;
-    struct in_addr a = { .s_addr = htonl(ntohl(net.s_addr) + (guint32)host) };
-    char text[INET_ADDRSTRLEN];
-    inet_ntop(AF_INET, &a, text, sizeof text);
-    if (g_hash_table_contains(taken->addresses, text))
-      continue;
-    spec->address = g_strdup(text);
-    if (space->prefix6) {
-      g_autofree char *prefix = g_strndup(space->prefix6, strcspn(space->prefix6, "/"));
-      spec->address6 = host > 0xffff ? g_strdup_printf("%s%x:%x", prefix, (guint)(host >> 16), (guint)(host & 0xffff))
-                                     : g_strdup_printf("%s%x", prefix, (guint)host);
-    }
-    *last = host;
-    return true;
-  }
-  PT_SET(error, PT_ERR_OVER_QUOTA,
-         "space %s: no address of %s is free\ndelete an instance, or use a space with a larger subnet", space->name,
-         space->subnet);
-  return false;
-}
-
-static void
-choose_mac(const Taken *taken, PtInstance *spec)
-{
-  guint8 b[5];
-
-  do {
-    pt_random(b, sizeof b);
-    g_free(spec->mac);
-    spec->mac = g_strdup_printf("02:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4]);
-  } while (g_hash_table_contains(taken->macs, spec->mac));
-}
-
-static bool
-choose(PtApi *api, const PtSpace *space, gint64 *last, PtInstance *spec, GError **error)
-{
-  Taken taken = {
-    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-  };
-
-  pt_view_foreach(api->view, space->name, note_taken, &taken);
-  g_clear_pointer(&spec->address, g_free);
-  g_clear_pointer(&spec->address6, g_free);
-  bool ok = choose_address(space, &taken, last, spec, error);
-  if (ok)
-    choose_mac(&taken, spec);
-  g_hash_table_unref(taken.addresses);
-  g_hash_table_unref(taken.macs);
-  return ok;
-}
 
 /* ── published ports are the node's: nobody else may have them ── */
 
@@ -249,6 +121,22 @@ pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, G
 }
 
 /* ── launch ── */
+
+static bool
+choose(PtApi *api, const PtSpace *space, gint64 *last, PtInstance *spec, GError **error)
+{
+  PtNic card = { 0 };
+
+  if (!pt_address_choose(api, space, NULL, last, &card, error))
+    return false;
+  g_free(spec->address);
+  g_free(spec->address6);
+  g_free(spec->mac);
+  spec->address = card.address;
+  spec->address6 = card.address6;
+  spec->mac = card.mac;
+  return true;
+}
 
 typedef struct {
   const char *image, *arch;

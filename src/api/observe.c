@@ -257,18 +257,35 @@ pt_logs_get(PtRequest *r, GError **error)
 /* ── network ── */
 
 typedef struct {
+  const char *space;
   json_t *leases, *ports;
 } Net;
 
 static void
+note_lease(const Net *n, const char *name, const char *address, const char *address6, const char *mac, const PtStatus *status)
+{
+  int state = status ? status->state : PT_RUN_STOPPED;
+
+  json_array_append_new(n->leases, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name", name, "address", address, "address6", address6, "mac",
+                                             mac, "state", pt_run_names[state]));
+}
+
+/* Instances of the space, and further cards in it, of its own instances and of others'. */
+static void
 note_network(const PtInstance *spec, const PtStatus *status, void *data)
 {
   Net *n = data;
-  int state = status ? status->state : PT_RUN_STOPPED;
+  bool own = strcmp(spec->space, n->space) == 0;
 
-  json_array_append_new(n->leases, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name", spec->name, "address", spec->address,
-                                             "address6", spec->address6, "mac", spec->mac, "state", pt_run_names[state]));
-  for (guint i = 0; spec->ports && i < spec->ports->len; i++) {
+  if (own)
+    note_lease(n, spec->name, spec->address, spec->address6, spec->mac, status);
+  for (guint i = 0; spec->nics && i < spec->nics->len; i++) {
+    const PtNic *nic = g_ptr_array_index(spec->nics, i);
+    g_autofree char *name = g_strdup_printf("%s.%s%s%s", nic->name, spec->name, own ? "" : ".", own ? "" : spec->space);
+    if (strcmp(nic->space, n->space) == 0)
+      note_lease(n, name, nic->address, nic->address6, nic->mac, status);
+  }
+  for (guint i = 0; own && spec->ports && i < spec->ports->len; i++) {
     json_t *port = pt_record_view(&pt_port_type, g_ptr_array_index(spec->ports, i), 0);
     json_object_set_new(port, "instance", json_string(spec->name));
     json_array_append_new(n->ports, port);
@@ -280,8 +297,8 @@ pt_network_get(PtRequest *r, GError **error)
 {
   if (!pt_view_sync(r->api->view, NULL, error))
     return false;
-  Net n = { json_array(), json_array() };
-  pt_view_foreach(r->api->view, r->space->name, note_network, &n);
+  Net n = { r->space->name, json_array(), json_array() };
+  pt_view_foreach(r->api->view, NULL, note_network, &n);
   return pt_reply_json(r, 200,
                        json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "subnet", r->space->subnet, "prefix6", r->space->prefix6,
                                  "uplink", pt_agent_uplink(r->api->agent), "leases", n.leases, "ports", n.ports));

@@ -72,6 +72,8 @@ const PtRoute pt_routes[] = {
   { "POST", I "/actions", MEMBER, BODY | OP, pt_actions_post, .body = &pt_body_action, .answer = "Instance+Accepted", .summary = "Start, stop, restart, pause, hibernate or resume" },
   { "POST", I "/disks", OWNER, BODY | OP, pt_disks_attach, .body = &pt_body_disk, .action = "attach", .answer = "Instance+Accepted", .summary = "Attach a data volume, while it runs or for its next start" },
   { "DELETE", I "/disks/{volume}", OWNER, OP, pt_disks_detach, .query = "force", .action = "detach", .answer = "Instance+Accepted", .summary = "Detach a data volume; with force also one that is in use inside" },
+  { "POST", I "/nics", OWNER, BODY | OP, pt_nics_attach, .body = &pt_body_nic, .action = "attach", .answer = "Instance+Accepted", .summary = "Give an instance a further network card, while it runs too" },
+  { "DELETE", I "/nics/{nic}", OWNER, OP, pt_nics_detach, .action = "detach", .answer = "Instance+Accepted", .summary = "Take a further network card away, while it runs too" },
   { "GET", I "/samples", VIEWER, 0, pt_samples_get, .query = "since", .answer = "Samples", .summary = "What it used, in steps of five seconds, for an hour" },
   { "GET", I "/processes", VIEWER, 0, pt_processes_instance, .answer = "[Process]", .summary = "Its processes" },
   { "GET", I "/logs", VIEWER, 0, pt_logs_get, .query = "bytes follow", .answer = "text/plain; charset=utf-8", .summary = "The end of its console's history" },

@@ -6,6 +6,7 @@
 #include "api/auth.h"
 #include "api/bodies.h"
 #include "api/handlers.h"
+#include "api/instances.h"
 #include "api/view.h"
 #include "base/clock.h"
 #include "base/id.h"
@@ -241,6 +242,8 @@ pt_spaces_delete(PtRequest *r, GError **error)
            s->name);
     return false;
   }
+  if (!pt_nics_none_of_others(r->api, s->name, error))
+    return false;
   g_autofree char *target = g_strdup_printf("spaces/%s", s->name);
   PtOperation op = { .kind = (char *)"delete", .target = target, .space = s->name, .user = r->who.name };
   s->deleting = true;

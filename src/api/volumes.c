@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "api/addresses.h"
 #include "api/bodies.h"
 #include "api/change.h"
 #include "api/handlers.h"

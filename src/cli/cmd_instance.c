@@ -303,6 +303,20 @@ add_guest(PtFacts *f, const json_t *i)
     pt_facts_addf(f, "guest has", "%" G_GINT64_FORMAT " processor%s, %s of memory", cpus, cpus == 1 ? "" : "s", memory);
 }
 
+/* Further network cards, each with the network it is in. */
+static void
+add_cards(PtFacts *f, const json_t *i)
+{
+  gsize n;
+  json_t *card;
+
+  json_array_foreach (json_object_get(i, "nics"), n, card) {
+    const char *address6 = pt_json_str(card, "address6", NULL);
+    pt_facts_addf(f, pt_json_str(card, "name", "card"), "%s%s%s in space %s", pt_json_str(card, "address", "–"), address6 ? ", " : "",
+                  address6 ? address6 : "", pt_json_str(card, "space", "–"));
+  }
+}
+
 static void
 show_instance(PtCli *cli, const json_t *i)
 {
@@ -325,6 +339,7 @@ show_instance(PtCli *cli, const json_t *i)
     pt_facts_add(f, "address", "none: it has no network");
   else
     pt_facts_addf(f, "address", "%s%s%s", pt_json_str(i, "address", "–"), address6 ? ", " : "", address6 ? address6 : "");
+  add_cards(f, i);
   pt_facts_add(f, "ports", ports);
   if (json_is_number(cpus) && json_number_value(cpus) > 0)
     pt_facts_addf(f, "cpu", "%s of %s cpu", cpu, limit);

@@ -15,6 +15,7 @@ static const struct {
   { NULL, pt_cmds_top },
   { "Spaces and what is in them", pt_cmds_space },
   { NULL, pt_cmds_network },
+  { NULL, pt_cmds_nic },
   { NULL, pt_cmds_volume },
   { "Images", pt_cmds_image },
   { "People", pt_cmds_user },

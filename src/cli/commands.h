@@ -23,15 +23,16 @@ typedef struct PtCommand {
   guint flags;
   const char
     *completes; /* what each argument is, by letter: i instance, s space, m image, r image or recipe, b recipe, u user, R role, n network
-                   port, o operation, c command, f file or instance:path, v volume, = field=value; the last one repeats */
+                   port, e further network card, o operation, c command, f file or instance:path, v volume, = field=value; the last one
+                   repeats */
   /* The exit status; with `error` set -1, or a status that goes before the error's own. */
   int (*run)(PtCli *cli, const PtArgs *args, GError **error);
 } PtCommand;
 
 /* One table a group; each ends with a NULL name. */
 extern const PtCommand pt_cmds_instance[], pt_cmds_power[], pt_cmds_exec[], pt_cmds_copy[], pt_cmds_top[], pt_cmds_space[],
-  pt_cmds_image[], pt_cmds_network[], pt_cmds_user[], pt_cmds_watch[], pt_cmds_server[], pt_cmds_help[], pt_cmds_export[],
-  pt_cmds_volume[];
+  pt_cmds_image[], pt_cmds_network[], pt_cmds_nic[], pt_cmds_user[], pt_cmds_watch[], pt_cmds_server[], pt_cmds_help[],
+  pt_cmds_export[], pt_cmds_volume[];
 
 /* Calls `each` for every command in the order of the help, until it returns false. `heading` is not NULL on a group's first.
  */

@@ -145,6 +145,7 @@ offer_volumes(const Completion *c)
 static void
 offer_argument(const Completion *c, char kind)
 {
+  static const char *const cards[] = { "eth1", "eth2", "eth3", "eth4", "eth5", "eth6", "eth7" };
   static const char *const roles[] = { "owner", "member", "viewer" };
 
   switch (kind) {
@@ -174,6 +175,10 @@ offer_argument(const Completion *c, char kind)
     break;
   case 'u':
     offer_listed(c, "/v1/users", "name");
+    break;
+  case 'e':
+    for (guint i = 0; i < G_N_ELEMENTS(cards); i++)
+      offer(c, cards[i]);
     break;
   case 'o':
     offer_listed(c, "/v1/operations", "id");

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "drivers/engine.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "drivers/process/process.h"
+
+void
+pt_engine_tap(const char *card, char ret[8])
+{
+  g_snprintf(ret, 8, "tap%.2s", card + strlen("eth"));
+}
 
 static int
 container_desktop(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)

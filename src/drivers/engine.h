@@ -11,6 +11,8 @@
 
 /* The name of a raw engine's network port in its jail. */
 #define PT_ENGINE_TAP "tap0"
+/* Of a further card, "tap1" for "eth1". */
+void pt_engine_tap(const char *card, char ret[8]);
 
 /* What a guest has of processors and memory. */
 typedef struct PtGuestSize {
@@ -33,6 +35,10 @@ typedef struct PtEngine {
   /* A data volume, while it runs. UNSUPPORTED where that has to wait for its next start. */
   bool (*attach)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
   bool (*detach)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
+  /* Raw: a running one has the further network card `nic`, whose tap is there, and its guest is told of it (`line`: base/guest.h, card=);
+   * there already: success. And it has it no more: the guest is asked to let go of it, absent is success. Others: NULL. */
+  bool (*nic_add)(PtContainers *c, const PtInstance *spec, const PtNic *nic, const char *line, GError **error);
+  bool (*nic_remove)(PtContainers *c, const PtInstance *spec, const char *name, GError **error);
   int (*exec)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);
   int (*desktop)(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
   GPtrArray *(*processes)(PtContainers *c, const char *id, const PtInstance *spec, GError **error);

@@ -101,6 +101,49 @@ const PtType pt_disk_type = {
   .n_fields = G_N_ELEMENTS(disk_fields),
 };
 
+/* further network cards */
+
+static bool
+check_nic(const char *value, GError **error)
+{
+  if (strlen(value) == 4 && g_str_has_prefix(value, "eth") && value[3] >= '1' && value[3] <= '0' + PT_NICS_MAX)
+    return true;
+  PT_SET(error, PT_ERR_INVALID, "a further network card is called eth1 to eth%d", PT_NICS_MAX);
+  return false;
+}
+
+static const PtField nic_fields[] = {
+  PT_STR(PtNic, name, PT_F_REQUIRED, 4, check_nic, "What the card is called: eth1 to eth7."),
+  PT_STR(PtNic, space, PT_F_REQUIRED, 63, pt_check_space, "The space whose network it is in."),
+  PT_STR(PtNic, address, PT_F_REQUIRED, 15, pt_check_ip4, "Its IPv4 address there."),
+  PT_STR(PtNic, address6, 0, 45, pt_check_ip6, "Its IPv6 address there."),
+  PT_STR(PtNic, mac, PT_F_REQUIRED, 17, pt_check_mac, "Its MAC address."),
+};
+
+const PtType pt_nic_type = {
+  .name = "nic",
+  .size = sizeof(PtNic),
+  .fields = nic_fields,
+  .n_fields = G_N_ELEMENTS(nic_fields),
+};
+
+void
+pt_nic_free(PtNic *nic)
+{
+  pt_record_free(&pt_nic_type, nic);
+}
+
+PtNic *
+pt_instance_nic(const PtInstance *i, const char *name)
+{
+  for (guint n = 0; i->nics && n < i->nics->len; n++) {
+    PtNic *nic = g_ptr_array_index(i->nics, n);
+    if (g_strcmp0(nic->name, name) == 0)
+      return nic;
+  }
+  return NULL;
+}
+
 /* instances */
 
 static const PtField fields[] = {
@@ -160,6 +203,7 @@ static const PtField fields[] = {
   PT_LIST(PtInstance, ports, PT_LIVE, MAX_PORTS, &pt_port_type,
           "Ports of the node that lead to it, such as 8080:80 or 5353:53/udp."),
   PT_LIST(PtInstance, disks, 0, PT_DISKS_MAX, &pt_disk_type, "Data volumes that it has, and where; attached and detached one by one."),
+  PT_LIST(PtInstance, nics, 0, PT_NICS_MAX, &pt_nic_type, "Its further network cards, beside eth0."),
   PT_BOOL(PtInstance, desktop, 0, "It has a desktop."),
   PT_TIME(PtInstance, created, 0, "When it was created."),
   PT_STR(PtInstance, created_by, 0, 32, NULL, "Who created it."),

@@ -36,6 +36,13 @@ typedef struct PtDisk {
   bool force;      /* of the pending detach: not kept back by who uses it */
 } PtDisk;
 
+/* A further network card. */
+typedef struct PtNic {
+  char *name;  /* "eth1" … "eth7" */
+  char *space; /* whose network it is in */
+  char *address, *address6, *mac; /* fixed for the card's life */
+} PtNic;
+
 typedef struct PtInstance {
   char *id;    /* ULID: names of cgroups, volumes, monitors; never reused */
   char *name;
@@ -91,12 +98,13 @@ typedef struct PtInstance {
   char *mac;
   GPtrArray *ports; /* of PtPort */
   GPtrArray *disks; /* of PtDisk: data volumes, changed by attach and detach alone */
+  GPtrArray *nics;  /* of PtNic: beside eth0 */
   bool desktop;     /* the image has one */
   gint64 created;
   char *created_by;
 } PtInstance;
 
-extern const PtType pt_port_type, pt_disk_type, pt_instance_type, pt_status_type;
+extern const PtType pt_port_type, pt_nic_type, pt_disk_type, pt_instance_type, pt_status_type;
 extern const char *const pt_model_names[], *const pt_accel_names[], *const pt_firmware_names[], *const pt_hardware_names[];
 extern const char *const pt_kind_names[], *const pt_init_names[], *const pt_power_names[], *const pt_restart_names[],
   *const pt_run_names[];
@@ -138,6 +146,10 @@ typedef struct PtStatus {
   char *step;         /* what is being done now, for a person */
 } PtStatus;
 
+#define PT_NICS_MAX 7 /* further cards */
+/* Its card of that name; NULL where it has none. Borrowed. */
+PtNic *pt_instance_nic(const PtInstance *i, const char *name);
+
 /* Whether its guest itself says when it is up: a system's, and any machine's. Else it is up as soon as it runs. */
 bool pt_instance_announces(const PtInstance *i);
 
@@ -153,9 +165,11 @@ bool pt_instance_disk_add(PtInstance *i, PtDisk *d, GError **error);
 
 PtInstance *pt_instance_parse(const json_t *json, GError **error);
 void pt_instance_free(PtInstance *i);
+void pt_nic_free(PtNic *nic);
 PtStatus *pt_status_parse(const json_t *json, GError **error);
 void pt_status_free(PtStatus *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtInstance, pt_instance_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtNic, pt_nic_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PtStatus, pt_status_free)
 
 /* What the API shows: spec and status in one object (docs of the API: Instance). `status` may be NULL

@@ -117,7 +117,7 @@ static const struct {
   { "restart", false },    { "autostart", false }, { "address", false },   { "address6", false },    { "mac", false },
   { "model", false },      { "accel", false },    { "arch", false },       { "firmware", false },    { "secure_boot", false },
   { "tpm", false },        { "hardware", false }, { "iso", false },        { "iso_name", false },    { "boot_iso", false },
-  { "offline", false },    { "disks", false },
+  { "offline", false },    { "disks", false },    { "nics", false },
   { "ports", false },      { "desktop", false },  { "pid", true },         { "started", true },      { "stopped", true },
   { "exit_code", true },   { "exit_signal", true }, { "restarts", true },  { "deleting", false },    { "created", false },
   { "created_by", false }, { "generation", false },

@@ -108,6 +108,18 @@ bool pt_unit_resize(PtAgent *a, PtUnit *u, const PtInstance *spec, bool *ret_new
 /* It has just been started, with all that the spec says. */
 void pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec);
 
+/* The subnet's first address: the bridge, the router and the DNS server. The caller's; NULL where it is no subnet. */
+char *pt_gateway_of(const char *subnet);
+
+/* cards.c: further network cards */
+/* What a guest is told of a card, and of all (base/guest.h: card=). The caller's. */
+char *pt_card_line(PtAgent *a, const PtNic *nic, GError **error);
+char **pt_card_lines(PtAgent *a, const PtInstance *spec, GError **error);
+/* At a start; of one that runs: as its record says; of one that does not: all go. */
+bool pt_cards_plug(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error);
+bool pt_cards_apply(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error);
+bool pt_cards_release(PtAgent *a, const char *id, GError **error);
+
 /* disks.c */
 bool pt_unit_volume_raw(PtAgent *a, const PtInstance *spec, bool *ret, GError **error); /* whether its root volume is a whole disk */
 bool pt_unit_volume_make(PtAgent *a, const PtInstance *spec, GError **error);           /* exists already: success */
@@ -158,6 +170,7 @@ char *pt_image_derive_name(const char *source, const char *arch);
 
 /* spaces.c */
 void pt_agent_space_check(PtAgent *a, const char *space); /* deletion, and networks nobody needs */
+void pt_agent_networks_check(PtAgent *a);                 /* the latter, of all spaces: an instance left one that is not its own */
 void pt_agent_space_keep(PtAgent *a, const char *space);  /* what should be up and is not (a dnsmasq that died) comes up again */
 
 /* sample.c */

@@ -502,6 +502,8 @@ do_delete(Pass *p)
     pt_ops_end(p->a->ops, p->spec->op, NULL, NULL);
   forget(p->a, p->u);
   pt_agent_space_check(p->a, p->spec->space);
+  if (p->spec->nics && p->spec->nics->len > 0)
+    pt_agent_networks_check(p->a);
 }
 
 /* First sight of one that runs: a predecessor of ours started it. Its mounts are there; they are counted again. */

@@ -56,6 +56,22 @@ remove_records(PtAgent *a, const char *space, GError **error)
   return pt_store_commit(a->store, txn, NULL, error);
 }
 
+/* Whether an instance of another space has a network card in this one. */
+static bool
+has_guests(PtAgent *a, const char *space, bool *ret, GError **error)
+{
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", NULL, error);
+
+  *ret = false;
+  for (guint i = 0; all && !*ret && i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    g_autoptr(PtInstance) spec = strstr(e->key, "/instances/") ? pt_record_read(&pt_instance_type, e->value, NULL) : NULL;
+    for (guint n = 0; spec && spec->nics && n < spec->nics->len; n++)
+      *ret |= strcmp(((const PtNic *)g_ptr_array_index(spec->nics, n))->space, space) == 0;
+  }
+  return all != NULL;
+}
+
 /* Takes the network down where no instance is left. False where it is still needed, or cannot be. */
 static bool
 network_down(PtAgent *a, const PtSpace *s, bool *ret_left, GError **error)
@@ -66,7 +82,8 @@ network_down(PtAgent *a, const PtSpace *s, bool *ret_left, GError **error)
   g_mutex_lock(&a->net_lock);
   g_autoptr(GPtrArray) instances = pt_store_list(a->store, prefix, NULL, error);
   *ret_left = instances && (s->deleting ? !delete_instances(a, instances) : instances->len > 0);
-  if (!instances || *ret_left) {
+  bool guests = false;
+  if (!instances || *ret_left || !has_guests(a, s->name, &guests, error) || (*ret_left = guests)) {
     ok = false;
   } else {
     g_mutex_lock(&a->lock);
@@ -105,4 +122,16 @@ pt_agent_space_keep(PtAgent *a, const char *space)
 
   if (!pt_agent_space_up(a, space, &id, &dns, &err) && !g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
     pt_log_warn("node", "%s", err->message);
+}
+
+void
+pt_agent_networks_check(PtAgent *a)
+{
+  g_autoptr(GPtrArray) all = pt_store_list(a->store, "spaces/", NULL, NULL);
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const char *name = ((const PtEntry *)g_ptr_array_index(all, i))->key + strlen("spaces/");
+    if (!strchr(name, '/'))
+      pt_agent_space_check(a, name);
+  }
 }

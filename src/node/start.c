@@ -26,9 +26,8 @@ pt_agent_image(PtAgent *a, const char *digest, GError **error)
   return image;
 }
 
-/* The subnet's first address: the bridge, the router and the DNS server. */
-static char *
-gateway_of(const char *subnet)
+char *
+pt_gateway_of(const char *subnet)
 {
   g_auto(GStrv) parts = g_strsplit(subnet, "/", 2);
   struct in_addr in;
@@ -58,7 +57,7 @@ pt_agent_space_up(PtAgent *a, const char *space, char **ret_id, char **ret_dns, 
   g_mutex_lock(&a->lock);
   g_hash_table_add(a->spaces_up, g_strdup(s->id));
   g_mutex_unlock(&a->lock);
-  *ret_dns = gateway_of(s->subnet);
+  *ret_dns = pt_gateway_of(s->subnet);
   *ret_id = g_steal_pointer(&s->id);
   return true;
 }
@@ -93,7 +92,8 @@ plug(pid_t pid, void *data, GError **error)
   g_autofree PtNetPublish *publish = g_new0(PtNetPublish, p->spec->ports ? p->spec->ports->len + 1 : 1);
   PtNetPort port = net_port(p->spec, p->idbase, publish);
 
-  return pt_net_bridge.port_up(p->agent->net, p->space_id, &port, pid, error);
+  return pt_net_bridge.port_up(p->agent->net, p->space_id, &port, pid, error) &&
+         pt_cards_plug(p->agent, p->spec, p->idbase, pid, error);
 }
 
 /* The volume's record says how large it is to be and how large it has become. */
@@ -321,17 +321,21 @@ start_with(PtAgent *a, PtUnit *u, const PtEngine *engine, const PtImage *image, 
 
   if (!space || (!spec->offline && !pt_agent_space_up(a, spec->space, &space_id, &dns, error)))
     return false;
+  g_auto(GStrv) cards = pt_card_lines(a, spec, error);
+  if (!cards)
+    return false;
   Plug p = { a, spec, space_id, u->status->idbase };
   PtContainerStart start = { .spec = spec, .image = image, .lower = n->lower, .volume = n->volume, .idbase = u->status->idbase,
                              .image_file = n->image_file, .volume_file = n->volume_file, .kernel = n->kernel,
                              .template_dir = n->template_dir, .disks = n->disks, .iso_file = n->iso_file,
-                             .subnet = space->subnet, .prefix6 = space->prefix6,
+                             .cards = cards, .subnet = space->subnet, .prefix6 = space->prefix6,
                              .dns = dns, .domain = domain, .plug = spec->offline ? NULL : plug, .plug_data = &p,
                              .ret_ready = ret_ready, .resume = pt_unit_saved(a, spec) };
   if (engine->start(a->containers, &start, error))
     return true;
   if (space_id)
     pt_net_bridge.port_down(a->net, space_id, spec->id, NULL);
+  pt_cards_release(a, spec->id, NULL);
   pt_container_clear(a->containers, spec->id, false, NULL);
   return false;
 }
@@ -385,7 +389,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
 
 /* What may be changed of its network while it runs. */
 static bool
-apply_network(PtAgent *a, const PtInstance *spec, GError **error)
+apply_network(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error)
 {
   g_autofree char *space_id = NULL, *dns = NULL;
 
@@ -395,7 +399,7 @@ apply_network(PtAgent *a, const PtInstance *spec, GError **error)
   PtNetPort port = net_port(spec, 0, publish);
   g_autoptr(GError) err = NULL;
   if (pt_net_bridge.port_publish(a->net, space_id, &port, &err))
-    return pt_net_bridge.port_rate(a->net, space_id, &port, error);
+    return pt_net_bridge.port_rate(a->net, space_id, &port, error) && pt_cards_apply(a, spec, idbase, pid, error);
   if (g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
     return true; /* without a port it was started offline, and gets its network and its ports when it starts again */
   g_propagate_error(error, g_steal_pointer(&err));
@@ -413,10 +417,10 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
   const PtEngine *engine = pt_engine_of(spec, error);
   if (!engine || !engine->limits(a->containers, spec->id, spec, error))
     return false;
-  if (!spec->offline && !apply_network(a, spec, error))
-    return false;
   PtContainerState state = { 0 };
   pt_container_state(a->containers, spec->id, &state, NULL);
+  if (!spec->offline && !apply_network(a, spec, u->status->idbase, (pid_t)state.pid, error))
+    return false;
   u->limits_known = !(engine->raw && state.paused); /* some of them were for somebody who stands still */
   u->limits_generation = spec->generation;
   return true;
@@ -472,7 +476,7 @@ pt_unit_release(PtAgent *a, PtUnit *u, const char *id, bool history, GError **er
     g_propagate_error(error, g_steal_pointer(&err));
     return false;
   }
-  if (space && !pt_net_bridge.port_down(a->net, space->id, id, error))
+  if ((space && !pt_net_bridge.port_down(a->net, space->id, id, error)) || !pt_cards_release(a, id, error))
     return false;
   return pt_container_clear(a->containers, id, history, error);
 }

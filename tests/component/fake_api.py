@@ -21,6 +21,7 @@ import threading
 import time
 import urllib.parse
 
+import fake_nics
 import fake_volumes
 from fake_volumes import route
 from fake_stream import CONTROL, Refusal, Server, TlsServer, bridge, frame, read_frame, run_exec, send
@@ -46,7 +47,7 @@ def instance(name, **more):
          "image": "sha256:" + "3f" * 32, "image_name": "debian", "volume": "01k1" + name.ljust(22, "0")[:22], "power": "stopped",
          "state": "stopped", "ready": False, "step": None, "error": None, "cpu": 0, "memory": 0, "pids": 8192, "disk": 20 * GIB,
          "io_read": 0, "io_write": 0, "net_in": 0, "net_out": 0, "priority": 100, "command": None, "env": {}, "cwd": None, "user": None, "restart": "no",
-         "autostart": True, "address": "10.83.0.7", "address6": "fd83::7", "mac": "02:00:00:00:00:07", "ports": [], "disks": [], "desktop": False,
+         "autostart": True, "address": "10.83.0.7", "address6": "fd83::7", "mac": "02:00:00:00:00:07", "nics": [], "ports": [], "disks": [], "desktop": False,
          "node": "server", "pid": 0, "started": None, "stopped": None, "exit_code": -1, "exit_signal": 0, "restarts": 0, "usage": None,
          "created": FIXED, "created_by": "anna", "generation": 1, "revision": 7}
     o.update(more)
@@ -171,7 +172,7 @@ class Fake:
         return op
 
 
-class Handler(fake_volumes.Volumes, http.server.BaseHTTPRequestHandler):
+class Handler(fake_volumes.Volumes, fake_nics.Nics, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):

@@ -32,6 +32,7 @@ static const char whole_instance[] =
   "\"command\":[\"sh\",\"-c\",\"a\\nb\"],\"env\":{\"A\":\"1\",\"B\":\"\"},\"cwd\":\"/srv\",\"user\":\"www-data:33\",\"restart\":\"always\","
   "\"autostart\":false,\"address\":\"10.83.0.2\",\"address6\":\"fd00::2\",\"mac\":\"02:00:5e:10:00:01\","
   "\"ports\":[{\"protocol\":\"udp\",\"listen\":53,\"to\":5353,\"address\":\"::1\"},{\"protocol\":\"tcp\",\"listen\":80,\"to\":80}],"
+  "\"nics\":[{\"name\":\"eth1\",\"space\":\"lab\",\"address\":\"10.84.0.3\",\"address6\":\"fd01::3\",\"mac\":\"02:00:5e:10:00:02\"}],"
   "\"desktop\":true,\"created\":\"2026-01-01T00:00:00.123Z\",\"created_by\":\"anna\"}";
 
 static PtInstance *

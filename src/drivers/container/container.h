@@ -59,6 +59,7 @@ struct PtContainerStart {
   /* For a machine's guest, which sets up its network itself: the space's subnet and prefix, or NULL; and the mounted image of
    * format kernel, or NULL. */
   const char *subnet, *prefix6, *kernel;
+  char *const *cards;   /* its further network cards, each as in base/guest.h */
   const char *iso_file; /* of the disc in its drive, or NULL */
   /* A machine of model micro: the template it is made as a copy of, or (`template_make`) that it becomes; NULL = neither. A directory
    * with the file "memory", as large as the guest's. */

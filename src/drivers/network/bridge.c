@@ -178,6 +178,7 @@ tear_down(PtNet *net, PtBridgeSpace *s, GError **error)
   if (s->ns >= 0)
     close(s->ns);
   s->ns = -1;
+  pt_bridge_cards_forget(net, s->id);
   g_hash_table_remove_all(s->ports);
   g_clear_pointer(&s->what, pt_net_record_free);
   if (!ok)
@@ -322,6 +323,20 @@ port_down(PtNet *net, const char *space, const char *instance, GError **error)
 }
 
 static bool
+card_down(PtNet *net, const char *space, const PtNetPort *port, pid_t pid, GError **error)
+{
+  PtBridgeSpace *s = take(net, space, error);
+
+  if (!s)
+    return false;
+  bool ok = !s->up || pt_bridge_card_down(net, s, port, pid, error);
+  g_mutex_unlock(&s->lock);
+  if (!ok)
+    g_prefix_error(error, "network card %s: ", port->card);
+  return ok;
+}
+
+static bool
 port_stats(PtNet *net, const char *space, const char *instance, guint64 *ret_rx, guint64 *ret_tx, GError **error)
 {
   PtBridgeSpace *s = take_up(net, space, error);
@@ -366,6 +381,7 @@ net_close(PtNet *net)
   g_thread_pool_free(net->reaper, FALSE, TRUE);
   pt_uplink_close(net->uplink);
   g_hash_table_unref(net->spaces);
+  g_hash_table_unref(net->cards);
   g_mutex_clear(&net->lock);
   g_free(net->dir);
   g_free(net);
@@ -382,6 +398,7 @@ net_open(const PtHost *host, GError **error)
   net->dir = g_build_filename(host->run, "net", NULL);
   net->reaper = g_thread_pool_new(pt_bridge_reap, NULL, 1, FALSE, NULL);
   net->spaces = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)space_free);
+  net->cards = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pt_net_card_free);
   if (g_mkdir_with_parents(net->dir, 0711) < 0 || chmod(net->dir, 0711) < 0)
     pt_error_errno(error, errno, "%s", net->dir);
   else if ((net->uplink = pt_uplink_open(host, error)) && (d = g_dir_open(net->dir, 0, error))) {
@@ -411,6 +428,8 @@ const PtNetDriver pt_net_bridge = {
   .port_publish = port_publish,
   .port_rate = port_rate,
   .port_down = port_down,
+  .card_down = card_down,
+  .cards = pt_bridge_cards,
   .port_stats = port_stats,
   .uplink = uplink,
 };

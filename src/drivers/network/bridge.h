@@ -21,6 +21,7 @@ struct PtNet {
   PtUplink *uplink;
   GMutex lock;        /* of the table; a space lives as long as PtNet */
   GHashTable *spaces; /* id → PtBridgeSpace */
+  GHashTable *cards;  /* ids of further cards' ports → PtNetCard; under the lock, which is taken last */
   GThreadPool *reaper; /* removes links that nobody waits for */
 };
 
@@ -32,7 +33,11 @@ bool pt_bridge_port_up(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_
 bool pt_bridge_port_publish(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GError **error);
 bool pt_bridge_port_rate(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, GError **error);
 bool pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error);
+bool pt_bridge_card_down(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_t pid, GError **error);
+GPtrArray *pt_bridge_cards(PtNet *net, const char *instance);
 bool pt_bridge_port_stats(PtBridgeSpace *s, const char *id, guint64 *ret_rx, guint64 *ret_tx, GError **error);
+
+void pt_bridge_cards_forget(PtNet *net, const char *space); /* those in it: it is gone */
 
 /* Takes over the ports that a predecessor had up. */
 bool pt_bridge_ports_adopt(PtNet *net, PtBridgeSpace *s, GError **error);

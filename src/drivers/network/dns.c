@@ -19,6 +19,7 @@
 #include "sys/process.h"
 
 #define STOP_WAIT_MS 2000
+#define FURTHER "further" /* the tag of further cards */
 
 /* An account of its own where the package made one; dnsmasq's own is the next best. */
 static const char *const users[] = { "portena-dns", "dnsmasq", "nobody" };
@@ -223,6 +224,8 @@ configuration(const PtDns *dns, const User *user)
   g_string_append_printf(text, "dhcp-range=%s,static,%s,12h\ndhcp-authoritative\ndhcp-ignore=tag:!known\n", dns->network, dns->netmask);
   g_string_append_printf(text, "dhcp-leasefile=%s/leases/leases\nquiet-dhcp\nno-ping\n", dns->dir);
   g_string_append_printf(text, "dhcp-option=option:router,%s\ndhcp-option=option:dns-server,%s\n", dns->gateway, dns->gateway);
+  g_string_append(text, "dhcp-option=tag:" FURTHER ",option:router\ndhcp-option=tag:" FURTHER ",option:dns-server\n"
+                        "dhcp-option=tag:" FURTHER ",option:domain-name\ndhcp-ignore-names=tag:" FURTHER "\n");
   /* Plain names and .internal (reserved for private use by ICANN) are answered here or not at all. */
   g_string_append_printf(text, "domain=%s\nlocal=/internal/\ndomain-needed\nbogus-priv\ncache-size=400\n", dns->domain);
   if (!dns->upstream)
@@ -254,12 +257,13 @@ pt_dns_up(const PtDns *dns, GError **error)
 }
 
 bool
-pt_dns_add(const PtDns *dns, const char *id, const char *name, const char *address, const char *address6, const char *mac,
+pt_dns_add(const PtDns *dns, const char *id, const char *name, bool further, const char *address, const char *address6, const char *mac,
            GError **error)
 {
   g_autofree char *names = g_build_filename(dns->dir, "names", NULL);
   g_autofree char *fixed = g_build_filename(dns->dir, "fixed", NULL);
-  g_autofree char *lease = g_strdup_printf("%s,%s,%s\n", mac, address, name);
+  g_autofree char *lease = further ? g_strdup_printf("%s,set:" FURTHER ",%s\n", mac, address)
+                                   : g_strdup_printf("%s,%s,%s\n", mac, address, name);
   g_autoptr(GString) hosts = g_string_new(NULL);
   User user;
 

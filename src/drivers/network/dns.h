@@ -22,7 +22,8 @@ bool pt_dns_alive(const char *dir);
 /* Ends it and waits for that; not running is success. */
 bool pt_dns_down(const char *dir, GError **error);
 
-/* Enters and removes an instance. `address6` may be NULL. */
-bool pt_dns_add(const PtDns *dns, const char *id, const char *name, const char *address, const char *address6, const char *mac,
-                GError **error);
+/* Enters and removes an instance, or (`further`) a further card of one: that is told its address alone by DHCP, and no name that it says
+ * it has is believed. `address6` may be NULL. */
+bool pt_dns_add(const PtDns *dns, const char *id, const char *name, bool further, const char *address, const char *address6,
+                const char *mac, GError **error);
 bool pt_dns_remove(const PtDns *dns, const char *id, GError **error);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -323,26 +324,74 @@ pt_nl_addr_add(PtNl *nl, const char *link, const char *address, guint prefix, GE
   return pt_nl_done(err == EEXIST ? 0 : err, error, address, link);
 }
 
-bool
-pt_nl_route_default(PtNl *nl, const char *link, const char *gateway, GError **error)
+/* To the network of `prefix` bits that `address` is in, by the link; with prefix 0: to everything else, by the gateway `address`. */
+static int
+add_route(PtNl *nl, const char *link, const char *address, guint prefix, guint table)
 {
   guint8 bytes[16], family;
-  gsize n = parse(gateway, bytes, &family);
+  gsize n = parse(address, bytes, &family);
   Link where;
   int err = n ? get_link(nl, link, &where) : EINVAL;
 
-  if (!pt_nl_done(err, error, "default route", link))
-    return false;
+  if (err)
+    return err;
   struct nlmsghdr *msg = pt_nl_begin(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK);
   struct rtmsg *route = mnl_nlmsg_put_extra_header(msg, sizeof *route);
   route->rtm_family = family;
-  route->rtm_table = RT_TABLE_MAIN;
+  route->rtm_table = (guint8)table;
   route->rtm_protocol = RTPROT_STATIC;
-  route->rtm_scope = RT_SCOPE_UNIVERSE;
+  route->rtm_scope = prefix && family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
   route->rtm_type = RTN_UNICAST;
-  mnl_attr_put(msg, RTA_GATEWAY, n, bytes);
+  route->rtm_dst_len = (guint8)prefix;
+  for (guint i = 0; prefix && i < 8 * n; i++) { /* its host bits are zero */
+    if (i >= prefix)
+      bytes[i / 8] &= (guint8)~(0x80 >> i % 8);
+  }
+  mnl_attr_put(msg, prefix ? RTA_DST : RTA_GATEWAY, n, bytes);
   mnl_attr_put_u32(msg, RTA_OIF, where.index);
-  return pt_nl_done(pt_nl_talk(nl, msg, NULL, NULL), error, "default route", link);
+  return pt_nl_talk(nl, msg, NULL, NULL);
+}
+
+bool
+pt_nl_route_default(PtNl *nl, const char *link, const char *gateway, GError **error)
+{
+  return pt_nl_done(add_route(nl, link, gateway, 0, RT_TABLE_MAIN), error, "default route", link);
+}
+
+/* 0 or an errno; there, or absent, already: success. */
+static int
+change_rule(PtNl *nl, guint16 type, const char *address, guint table)
+{
+  guint8 bytes[16], family;
+  gsize n = parse(address, bytes, &family);
+  struct nlmsghdr *msg = pt_nl_begin(nl, type, (type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0) | NLM_F_ACK);
+  struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(msg, sizeof *rule);
+
+  if (n == 0)
+    return EINVAL;
+  rule->family = family;
+  rule->src_len = (guint8)(8 * n);
+  rule->table = (guint8)table;
+  rule->action = FR_ACT_TO_TBL;
+  mnl_attr_put(msg, FRA_SRC, n, bytes);
+  mnl_attr_put_u32(msg, FRA_PRIORITY, table);
+  int err = pt_nl_talk(nl, msg, NULL, NULL);
+  return err == (type == RTM_NEWRULE ? EEXIST : ENOENT) ? 0 : err;
+}
+
+bool
+pt_nl_source_route(PtNl *nl, const char *link, const char *address, guint prefix, const char *gateway, guint table, GError **error)
+{
+  int err = add_route(nl, link, address, prefix, table);
+
+  err = err ? err : add_route(nl, link, gateway, 0, table);
+  return pt_nl_done(err ? err : change_rule(nl, RTM_NEWRULE, address, table), error, "its own routes", link);
+}
+
+bool
+pt_nl_source_route_del(PtNl *nl, const char *address, guint table, GError **error)
+{
+  return pt_nl_done(change_rule(nl, RTM_DELRULE, address, table), error, "its own routes", address);
 }
 
 typedef struct Default {

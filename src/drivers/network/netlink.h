@@ -45,6 +45,11 @@ bool pt_nl_detour(PtNl *nl, const char *name, const char *by, GError **error);
 /* `address` is IPv4 or IPv6 text. It can be used at once: no duplicate address detection. There already: success. */
 bool pt_nl_addr_add(PtNl *nl, const char *link, const char *address, guint prefix, GError **error);
 bool pt_nl_route_default(PtNl *nl, const char *link, const char *gateway, GError **error);
+/* What is sent from `address` of `link` goes by the routing table `table`: to its network of `prefix` bits by the link, to everything
+ * else by `gateway`. There already: success. */
+bool pt_nl_source_route(PtNl *nl, const char *link, const char *address, guint prefix, const char *gateway, guint table, GError **error);
+/* The rule that leads there goes; absent is success. (The routes go with the link.) */
+bool pt_nl_source_route_del(PtNl *nl, const char *address, guint table, GError **error);
 
 /* The interface of the IPv4 default route with the lowest metric; NULL without error where there is none. The caller's. */
 char *pt_nl_default_link(PtNl *nl, GError **error);

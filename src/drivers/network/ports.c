@@ -15,6 +15,9 @@
 
 /* Links that are to go carry this group (a number of ours, of no meaning to the kernel). */
 #define DOOMED 0x50544e44
+/* Routing tables of further cards in the guest: this and the card's number. */
+#define TABLES 100
+#define FIRST "eth0"
 
 static bool
 publish_rules(PtBridgeSpace *s, const PtNetPortRecord *before, const PtNetPortRecord *after, GError **error)
@@ -74,6 +77,66 @@ doom(PtNet *net, PtBridgeSpace *s, const char *id, GError **error)
   return true;
 }
 
+/* ---- which further cards there are ---- */
+
+static void
+note_card(PtNet *net, PtBridgeSpace *s, const char *id, const PtNetPortRecord *p)
+{
+  if (!p->card)
+    return;
+  PtNetCard *c = g_new(PtNetCard, 1);
+  *c = (PtNetCard){ .space = g_strdup(s->id), .id = g_strdup(id), .name = g_strdup(p->card), .address = g_strdup(p->address),
+                    .mac = g_strdup(p->mac), .whole = p->whole };
+  g_mutex_lock(&net->lock);
+  g_hash_table_replace(net->cards, c->id, c);
+  g_mutex_unlock(&net->lock);
+}
+
+static void
+forget_card(PtNet *net, const char *id)
+{
+  g_mutex_lock(&net->lock);
+  g_hash_table_remove(net->cards, id);
+  g_mutex_unlock(&net->lock);
+}
+
+static gboolean
+is_in(gpointer id, gpointer card, gpointer space)
+{
+  (void)id;
+  return g_strcmp0(((const PtNetCard *)card)->space, space) == 0;
+}
+
+void
+pt_bridge_cards_forget(PtNet *net, const char *space)
+{
+  g_mutex_lock(&net->lock);
+  g_hash_table_foreach_remove(net->cards, is_in, (gpointer)space);
+  g_mutex_unlock(&net->lock);
+}
+
+GPtrArray *
+pt_bridge_cards(PtNet *net, const char *instance)
+{
+  GPtrArray *found = g_ptr_array_new_with_free_func((GDestroyNotify)pt_net_card_free);
+
+  g_mutex_lock(&net->lock);
+  for (guint n = 1; n <= PT_NET_CARDS; n++) {
+    char name[8];
+    g_snprintf(name, sizeof name, "eth%u", n);
+    g_autofree char *id = pt_net_card_id(instance, name);
+    const PtNetCard *c = g_hash_table_lookup(net->cards, id);
+    if (!c)
+      continue;
+    PtNetCard *copy = g_new(PtNetCard, 1);
+    *copy = (PtNetCard){ .space = g_strdup(c->space), .id = g_steal_pointer(&id), .name = g_strdup(c->name),
+                         .address = g_strdup(c->address), .mac = g_strdup(c->mac), .whole = c->whole };
+    g_ptr_array_add(found, copy);
+  }
+  g_mutex_unlock(&net->lock);
+  return found;
+}
+
 /* Removes every trace; absent is success. */
 bool
 pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error)
@@ -97,7 +160,41 @@ pt_bridge_port_down(PtNet *net, PtBridgeSpace *s, const char *id, GError **error
     return false;
   }
   g_hash_table_remove(s->ports, id);
+  forget_card(net, id);
   return true;
+}
+
+/* What the guest's namespace has of a card beside the veth's end. */
+static bool
+unfurnish(const PtNetPort *port, const PtNetPortRecord *r, int guest, GError **error)
+{
+  g_autoptr(PtNl) nl = pt_nl_open(guest, error);
+  guint table = TABLES + pt_net_card_number(port->card);
+  char wire[16];
+
+  if (!nl)
+    return false;
+  pt_tap_wire_name(port->card, wire);
+  if (port->tap)
+    return pt_nl_link_del(nl, port->tap, error) && pt_nl_link_del(nl, wire, error);
+  return pt_nl_source_route_del(nl, r->address, table, error) && (!r->address6 || pt_nl_source_route_del(nl, r->address6, table, error));
+}
+
+bool
+pt_bridge_card_down(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_t pid, GError **error)
+{
+  const PtNetPortRecord *r = g_hash_table_lookup(s->ports, port->id);
+  int guest = r ? pt_netns_of(pid, error) : -1;
+  char link[16];
+
+  if (!r)
+    return true;
+  if (guest < 0)
+    return false;
+  pt_net_link_name(port->id, link);
+  bool ok = unfurnish(port, r, guest, error) && pt_nl_link_del(s->nl, link, error) && pt_bridge_port_down(net, s, port->id, error);
+  close(guest);
+  return ok;
 }
 
 /* What the instance gets waits where it leaves the bridge for it; what it sends, on a detour. */
@@ -116,22 +213,34 @@ hold_back(PtBridgeSpace *s, const PtNetPort *port, GError **error)
   return pt_nl_detour(s->nl, link, NULL, error) && pt_nl_link_del(s->nl, detour, error);
 }
 
-/* From outside, while the guest's first instruction has not run. */
+/* One address of a card, with its way out. Two cards in one network: an answer has to leave by the card that has its address, as nothing
+ * else passes the rules. */
+static bool
+give_address(PtNl *nl, const PtNetPortRecord *p, const char *address, guint prefix, const char *gateway, GError **error)
+{
+  const char *card = p->card ? p->card : FIRST;
+
+  if (!pt_nl_addr_add(nl, card, address, prefix, error))
+    return false;
+  return p->card ? pt_nl_source_route(nl, card, address, prefix, gateway, TABLES + pt_net_card_number(card), error)
+                 : pt_nl_route_default(nl, card, gateway, error);
+}
+
+/* From outside; the first card while the guest's first instruction has not run. Where the node forwards, a new namespace does too. */
 static bool
 furnish(PtBridgeSpace *s, const PtNetPortRecord *p, const char *link, int guest, GError **error)
 {
   const PtNetRecord *r = s->what;
+  const char *card = p->card ? p->card : FIRST;
   g_autoptr(PtNl) nl = pt_nl_open(guest, error);
 
-  if (!nl || !pt_nl_link_up(nl, "lo", error) || !pt_nl_link_up(nl, "eth0", error) ||
-      !pt_nl_addr_add(nl, "eth0", p->address, r->length, error) || !pt_nl_route_default(nl, "eth0", r->gateway, error))
-    return false;
-  if (p->address6 && r->gateway6 &&
-      (!pt_nl_addr_add(nl, "eth0", p->address6, 64, error) || !pt_nl_route_default(nl, "eth0", r->gateway6, error)))
+  if (!nl || (!p->card && (!pt_netns_sysctl(guest, "ipv4/ip_forward", "0", error) || !pt_nl_link_up(nl, "lo", error))) ||
+      !pt_nl_link_up(nl, card, error) || !give_address(nl, p, p->address, r->length, r->gateway, error) ||
+      (p->address6 && r->gateway6 && !give_address(nl, p, p->address6, 64, r->gateway6, error)))
     return false;
   pt_nl_link_wait(s->nl, link);
   pt_nl_link_wait(s->nl, PT_RULES_BRIDGE);
-  pt_nl_link_wait(nl, "eth0");
+  pt_nl_link_wait(nl, card);
   return true;
 }
 
@@ -139,7 +248,7 @@ furnish(PtBridgeSpace *s, const PtNetPortRecord *p, const char *link, int guest,
 static bool
 furnish_tap(PtBridgeSpace *s, const PtNetPort *port, const char *link, int guest, GError **error)
 {
-  if (!pt_tap_join(guest, "eth0", port->tap, port->tap_owner, error))
+  if (!pt_tap_join(guest, port->card ? port->card : FIRST, port->tap, port->tap_owner, error))
     return false;
   pt_nl_link_wait(s->nl, link);
   pt_nl_link_wait(s->nl, PT_RULES_BRIDGE);
@@ -150,6 +259,7 @@ static bool
 plug(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, const PtNetPortRecord *p, int guest, GError **error)
 {
   const char *id = port->id;
+  const char *card = p->card ? p->card : FIRST, *host = p->card ? p->host : p->name;
   g_autofree char *dir = g_build_filename(s->dir, "dns", NULL);
   g_autoptr(GString) text = g_string_new(NULL);
   PtDns dns = { .dir = dir, .domain = s->what->domain };
@@ -160,9 +270,10 @@ plug(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, const PtNetPortRecord 
   pt_net_detour_name(id, detour); /* a predecessor's, that is going, must not be taken for its own */
   pt_net_mac_parse(p->mac, mac);
   pt_rules_port_add(text, &(PtRulesPort){ link, p->address, p->address6, p->mac });
-  return (pt_dns_alive(dir) || pt_bridge_dns_up(net, s, error)) && pt_dns_add(&dns, id, p->name, p->address, p->address6, p->mac, error) &&
+  return (pt_dns_alive(dir) || pt_bridge_dns_up(net, s, error)) &&
+         pt_dns_add(&dns, id, host, p->card != NULL, p->address, p->address6, p->mac, error) &&
          pt_rules_run(s->ns, text->str, error) && pt_nl_link_del(s->nl, link, error) && pt_nl_link_del(s->nl, detour, error) &&
-         pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, "eth0", port->tap ? NULL : mac, error) &&
+         pt_nl_veth_add(s->nl, link, PT_RULES_BRIDGE, guest, card, port->tap ? NULL : mac, error) &&
          ((port->rate_in == 0 && port->rate_out == 0) || hold_back(s, port, error)) &&
          (port->tap ? furnish_tap(s, port, link, guest, error) : furnish(s, p, link, guest, error)) &&
          publish_rules(s, NULL, p, error);
@@ -183,9 +294,14 @@ pt_bridge_port_up(PtNet *net, PtBridgeSpace *s, const PtNetPort *port, pid_t pid
     return false;
   }
   int guest = pt_netns_of(pid, error);
-  const PtNetPortRecord *kept = p;
+  PtNetPortRecord *kept = p;
   g_hash_table_insert(s->ports, g_strdup(port->id), g_steal_pointer(&p));
   bool ok = guest >= 0 && plug(net, s, port, kept, guest, error);
+  if (ok && port->card) { /* who comes after us will want to know */
+    kept->whole = true;
+    ok = pt_net_port_record_save(kept, file, error);
+    note_card(net, s, port->id, kept);
+  }
   if (guest >= 0)
     close(guest);
   if (!ok)
@@ -236,6 +352,7 @@ pt_bridge_ports_adopt(PtNet *net, PtBridgeSpace *s, GError **error)
       continue;
     }
     g_hash_table_insert(s->ports, g_strdup(id), p);
+    note_card(net, s, id, p);
     /* Without a way in any more, it goes on without published ports; its owner is told at its next start. */
     const PtNetPublish *publish = (const PtNetPublish *)(const void *)p->publish->data;
     if (!pt_uplink_publish(net->uplink, s->id, id, p->name, publish, p->publish->len, true, NULL) && publish_rules(s, p, NULL, NULL))

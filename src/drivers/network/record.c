@@ -73,6 +73,31 @@ pt_net_detour_name(const char *instance, char ret[16])
   ret[0] = 'q';
 }
 
+guint
+pt_net_card_number(const char *name)
+{
+  bool is = name && strlen(name) == 4 && g_str_has_prefix(name, "eth") && name[3] >= '1' && name[3] < '1' + PT_NET_CARDS;
+
+  return is ? (guint)(name[3] - '0') : 0;
+}
+
+char *
+pt_net_card_id(const char *instance, const char *card)
+{
+  return g_strconcat(instance, "-", card, NULL);
+}
+
+void
+pt_net_card_free(PtNetCard *c)
+{
+  g_free(c->space);
+  g_free(c->id);
+  g_free(c->name);
+  g_free(c->address);
+  g_free(c->mac);
+  g_free(c);
+}
+
 bool
 pt_net_mac_parse(const char *text, guint8 ret[6])
 {
@@ -202,6 +227,13 @@ pt_net_record_matches(const PtNetRecord *r, const PtNetSpace *space, GError **er
 
 /* ---- ports ---- */
 
+/* Names with dots between: each was checked where it was given. */
+static bool
+host_ok(const char *host)
+{
+  return host && *host && strlen(host) < 200 && strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-.") == strlen(host);
+}
+
 static bool
 check_port(const PtNetRecord *space, const PtNetPort *port, GError **error)
 {
@@ -230,6 +262,10 @@ check_port(const PtNetRecord *space, const PtNetPort *port, GError **error)
     PT_SET(error, PT_ERR_INVALID, "'%s' is no MAC address of an interface", port->mac ? port->mac : "");
     return false;
   }
+  if (port->card && (!pt_net_card_number(port->card) || !host_ok(port->host))) {
+    PT_SET(error, PT_ERR_INVALID, "'%s' is no further card", port->card);
+    return false;
+  }
   return pt_name_check("instance", port->name, error);
 }
 
@@ -248,6 +284,8 @@ port_new(const PtNetPort *port)
   r->address = g_strdup(port->address);
   r->address6 = g_strdup(port->address6);
   r->mac = g_strdup(port->mac);
+  r->card = g_strdup(port->card);
+  r->host = g_strdup(port->host);
   r->publish = g_array_new(FALSE, FALSE, sizeof(PtNetPublish));
   g_array_set_clear_func(r->publish, (GDestroyNotify)publish_clear);
   for (guint i = 0; i < port->n_publish; i++) {
@@ -273,6 +311,8 @@ pt_net_port_record_free(PtNetPortRecord *r)
   g_free(r->address);
   g_free(r->address6);
   g_free(r->mac);
+  g_free(r->card);
+  g_free(r->host);
   g_array_unref(r->publish);
   g_free(r);
 }
@@ -287,6 +327,10 @@ pt_net_port_record_save(const PtNetPortRecord *r, const char *path, GError **err
   set_string(obj, "address", r->address);
   set_string(obj, "address6", r->address6);
   set_string(obj, "mac", r->mac);
+  set_string(obj, "card", r->card);
+  set_string(obj, "host", r->host);
+  if (r->whole)
+    json_object_set_new(obj, "whole", json_true());
   json_object_set_new(obj, "publish", list);
   for (guint i = 0; i < r->publish->len; i++) {
     const PtNetPublish *p = &g_array_index(r->publish, PtNetPublish, i);
@@ -318,6 +362,9 @@ pt_net_port_record_load(const char *path)
   }
   PtNetPort port = { .name = pt_json_str(obj, "name", NULL), .address = pt_json_str(obj, "address", NULL),
                      .address6 = pt_json_str(obj, "address6", NULL), .mac = pt_json_str(obj, "mac", NULL),
+                     .card = pt_json_str(obj, "card", NULL), .host = pt_json_str(obj, "host", NULL),
                      .publish = (const PtNetPublish *)(const void *)publish->data, .n_publish = publish->len };
-  return port_new(&port);
+  PtNetPortRecord *r = port_new(&port);
+  r->whole = pt_json_bool(obj, "whole", false);
+  return r;
 }

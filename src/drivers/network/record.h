@@ -24,6 +24,8 @@ bool pt_net_record_matches(const PtNetRecord *r, const PtNetSpace *space, GError
 
 typedef struct PtNetPortRecord {
   char *name, *address, *address6, *mac;
+  char *card, *host; /* of a further card; else NULL */
+  bool whole;        /* a further card that was made to the end */
   GArray *publish; /* of PtNetPublish; their addresses are ours */
 } PtNetPortRecord;
 

@@ -15,8 +15,6 @@
 #include "drivers/network/netns.h"
 #include "drivers/network/network.h"
 
-#define WIRE "wire"
-
 /* The thread is in the namespace. */
 static bool
 make(const char *name, uid_t owner, GError **error)
@@ -77,22 +75,35 @@ pt_net_tap_alone(pid_t pid, const char *tap, uid_t owner, GError **error)
   return ok;
 }
 
+void
+pt_tap_wire_name(const char *link, char ret[16])
+{
+  guint number = pt_net_card_number(link);
+
+  if (number)
+    g_snprintf(ret, 16, "wire%u", number);
+  else
+    g_strlcpy(ret, "wire", 16);
+}
+
 bool
 pt_tap_join(int ns, const char *link, const char *name, uid_t owner, GError **error)
 {
+  char wire[16];
   guint8 mac[6];
   int back;
 
   /* The bridge's own address must be neither the guest's nor one that moves when a port comes. */
   pt_random(mac, sizeof mac);
   mac[0] = 0x02;
+  pt_tap_wire_name(link, wire);
   if (!settings(ns, error) || (back = pt_netns_enter(ns, error)) < 0)
     return false;
   bool ok = make(name, owner, error);
   pt_netns_leave(back);
   g_autoptr(PtNl) nl = ok ? pt_nl_open(ns, error) : NULL;
-  if (!nl || !pt_nl_link_up(nl, "lo", error) || !pt_nl_bridge_add(nl, WIRE, mac, error) || !pt_nl_master_set(nl, link, WIRE, error) ||
-      !pt_nl_master_set(nl, name, WIRE, error) || !pt_nl_link_up(nl, link, error) || !pt_nl_link_up(nl, name, error))
+  if (!nl || !pt_nl_link_up(nl, "lo", error) || !pt_nl_bridge_add(nl, wire, mac, error) || !pt_nl_master_set(nl, link, wire, error) ||
+      !pt_nl_master_set(nl, name, wire, error) || !pt_nl_link_up(nl, link, error) || !pt_nl_link_up(nl, name, error))
     return false;
   pt_nl_link_wait(nl, link);
   return true;
