@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # deps.sh [--check] KIND…: installs the packages of these kinds (build, run, test) that are missing; the file packages names
-# them. Does nothing, and asks no network, where all are there. With --check, or without root, it only says what is missing.
+# them; and CRIU for `run` (criu.sh). Does nothing, and asks no network, where all are there. With --check, or without root, it only says what is missing.
 set -eu
 here=$(dirname "$0")
 check=
@@ -37,7 +37,12 @@ missing=$(
     echo "$names"
   done
 )
-[ -n "$missing" ] || exit 0
+# What no release has as a package that will do.
+build_criu() {
+  [ -z "$check" ] && [ "$(id -u)" = 0 ] || return 0
+  case " $* " in *' run '*) "$here/criu.sh" 9>&- ;; esac
+}
+[ -n "$missing" ] || { build_criu "$@"; exit 0; }
 
 if [ -n "$check" ] || [ "$(id -u)" != 0 ]; then
   echo "portena: these packages are missing: $(echo "$missing" | tr '\n' ' ')" >&2
@@ -134,3 +139,4 @@ if [ -n "$new_nginx" ]; then
     update-rc.d nginx disable
   fi
 fi
+build_criu "$@"

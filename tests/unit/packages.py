@@ -18,7 +18,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELL = set("""[ . : break case cd command continue do done elif else esac exec exit export eval false fi for function getopts if in kill local
 printf pwd read return set shift test then time trap true ulimit umask unset until wait while { } ! echo""".split())
 # Only beside a peer of the benchmark, which runs where somebody has installed it; made by ourselves; part of a running systemd; a guest's.
-NOT_OURS = {"portena", "incus", "incusd", "libvirtd", "lxc", "lxd", "podman", "systemctl", "machinectl", "poweroff", "virsh"}
+NOT_OURS = {"portena", "criu", "incus", "incusd", "libvirtd", "lxc", "lxd", "podman", "systemctl", "machinectl", "poweroff", "virsh"}
 failed = []
 
 
