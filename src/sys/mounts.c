@@ -135,7 +135,8 @@ pt_mount_overlay(const PtOverlay *o, GError **error)
                       fds[0], fds[1], fds[2]);
 
     pt_fsids_enter(&ids, (uid_t)o->base, (gid_t)o->base, PT_CAP_SYS_RESOURCE_MASK);
-    ok = mount("overlay", o->target, "overlay", 0, options) == 0;
+    /* Whatever device nodes a machine has made on the volume, a container opens none of them, whoever sets up its device group. */
+    ok = mount("overlay", o->target, "overlay", MS_NODEV, options) == 0;
     int err = errno;
     pt_fsids_leave(&ids);
     if (!ok)
