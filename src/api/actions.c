@@ -41,7 +41,7 @@ act(PtSpecChange *c, GError **error)
       return pt_spec_wrong_state(c, "nothing was changed", error);
     if (state != PT_RUN_RUNNING && state != PT_RUN_PAUSED)
       return pt_spec_wrong_state(c, start, error);
-    if (!pt_agent_hibernates(s, error))
+    if (!pt_agent_hibernates(s, error) || (b->durable && !pt_agent_durable(c->r->api->agent, s, error)))
       return false;
     break;
   case PT_ACTION_RESUME:
@@ -58,6 +58,7 @@ act(PtSpecChange *c, GError **error)
              : b->action == PT_ACTION_HIBERNATE ? PT_POWER_HIBERNATED
                                                 : PT_POWER_RUNNING;
   s->force = b->force;
+  s->durable = b->durable && b->action == PT_ACTION_HIBERNATE;
   s->deadline = b->deadline;
   return true;
 }

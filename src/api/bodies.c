@@ -109,6 +109,7 @@ typedef PtBodyAction action_t;
 static const PtField action[] = {
   PT_ENUM(PtBodyAction, action, NEED, pt_action_names, "start, stop, restart, pause, resume or hibernate"),
   PT_BOOL(PtBodyAction, force, MAY, "do not wait for the guest"),
+  PT_BOOL(PtBodyAction, durable, MAY, "hibernate: on disk, so that it outlives a restart of the node; a machine's always does"),
   PT_INT(PtBodyAction, deadline, MAY, 0, 3600, "seconds the guest has to stop by itself; 0 = 10, a machine 30"),
 };
 TYPE(pt_body_action, "action", action, NULL);

@@ -57,7 +57,7 @@ extern const char *const pt_action_names[];
 
 typedef struct PtBodyAction {
   int action; /* PtAction */
-  bool force;
+  bool force, durable;
   gint64 deadline;
 } PtBodyAction;
 

@@ -11,6 +11,7 @@
 
 #include "api/handlers.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/text.h"
 #include "drivers/process/process.h"
 #include "sys/arch.h"
@@ -92,6 +93,17 @@ check_swap(PtApi *api, json_t *items)
                             : api->host->tune ? g_strdup("none yet: made in compressed memory when a container is first hibernated")
                                               : g_strdup("none: containers cannot be hibernated");
   check(items, "swap", s.totalswap || api->host->tune ? OK : WARN, detail, "give the host swap, or start portenad without --no-tune");
+}
+
+/* What keeps that on disk. */
+static void
+check_criu(json_t *items)
+{
+  g_autoptr(GError) why = NULL;
+  g_autofree char *path = pt_container_criu(&why), *summary = why ? pt_error_summary(why) : NULL;
+  g_autofree char *detail = path ? g_strdup_printf("hibernates containers on disk: %s", path) : g_strdup_printf("%s", summary);
+
+  check(items, "criu", path ? OK : WARN, detail, why ? pt_error_get_hint(why) : NULL);
 }
 
 /* What instances of kind process can be: native programs always. */
@@ -302,6 +314,7 @@ pt_doctor_get(PtRequest *r, GError **error)
   check_kernel(items);
   check_host(r->api, items);
   check_swap(r->api, items);
+  check_criu(items);
   check_clock(items);
   check_pool(r->api, items);
   check_gateway(r->api, items);

@@ -40,8 +40,13 @@ enum {
                          * object as a file. No answer: all else goes to the client */
   PT_WIRE_CONSOLE = 20, /* a: bytes of history first; descriptor: the client's control socket. No answer */
   PT_WIRE_PING = 21,    /* OK is the answer */
+  PT_WIRE_STAGE = 22,   /* what CRIU calls -> its monitor, on ctl.sock; a: pid of init, b: PT_WIRE_MADE or PT_WIRE_WHOLE. OK lets CRIU go
+                         * on, the end of the connection makes it give up */
+  PT_WIRE_RESTORED = 23, /* monitor -> daemon, on descriptor 3, of one that is restored: CREATED came when its namespaces were there, and
+                          * was answered by START; now all of it is there, and a second START lets it go on. a: pid of init */
 };
 enum { PT_WIRE_TTY = 1 };
+enum { PT_WIRE_MADE = 1, PT_WIRE_WHOLE = 2 };
 
 /* The PtErr codes that a monitor gives; held against base/error.h where both are known. */
 enum { PT_WIRE_ERR_NOT_FOUND = 3, PT_WIRE_ERR_CONFLICT = 4, PT_WIRE_ERR_INTERNAL = 11 };

@@ -140,7 +140,8 @@ say_hibernated(PtCli *cli, const PtTarget *t, const json_t *answer)
   gint64 freed = pt_json_int(answer, "freed", 0);
   g_autofree char *size = pt_size_format(freed);
 
-  pt_say("%s is hibernated%s%s%s. Go on with:  portena resume %s", t->name, freed > 0 ? ", " : "", freed > 0 ? size : "",
+  const char *where = pt_json_bool(answer, "durable", false) ? " on disk" : "";
+  pt_say("%s is hibernated%s%s%s%s. Go on with:  portena resume %s", t->name, where, freed > 0 ? ", " : "", freed > 0 ? size : "",
          freed > 0 ? " of memory were given back" : "", t->name);
 }
 
@@ -173,6 +174,8 @@ act(PtCli *cli, const PtArgs *args, const char *action, const char *doing,
 
   if (pt_args_has(args, "force"))
     json_object_set_new(body, "force", json_true());
+  if (pt_args_has(args, "durable"))
+    json_object_set_new(body, "durable", json_true());
   if (deadline) {
     if (!pt_duration_parse(deadline, &us, error)) {
       g_prefix_error(error, "--deadline: ");
@@ -283,6 +286,11 @@ static const PtOption start_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption pause_options[] = { WAIT_OPTIONS, { NULL, 0, NULL, NULL, false } };
+static const PtOption hibernate_options[] = {
+  { "durable", 0, NULL, "On disk, so that it outlives a restart of the server", false },
+  WAIT_OPTIONS,
+  { NULL, 0, NULL, NULL, false },
+};
 static const PtOption stop_options[] = {
   { "force", 'f', NULL, "Do not wait for what runs inside", false },
   { "deadline", 0, "TIME", "Time it has to stop by itself (10s, a machine 30s)", false },
@@ -348,16 +356,16 @@ const PtCommand pt_cmds_power[] = {
   { .name = "hibernate",
     .args = "NAME…",
     .summary = "Put computers to sleep and free their memory",
-    .options = pause_options,
+    .options = hibernate_options,
     .min = 1,
     .max = G_MAXUINT,
     .completes = "i",
     .run = run_hibernate,
     .text = "What it holds is kept, and its memory is free for others. It goes on where it was when it is resumed, or when "
-            "somebody opens its desktop, its console or a shell.\nA container's memory goes to the server's swap; after a restart of the "
-            "server it is started again.",
+            "somebody opens its desktop, its console or a shell.\nA container's memory goes to the server's swap, which is quick, but "
+            "after a restart of the server it is started again; with --durable it goes to the disk. A machine's always does.",
     .examples = { { "portena hibernate studio", "it goes on when somebody opens it" },
-                  { "portena hibernate db web", "both" } } },
+                  { "portena hibernate db web --durable", "both, also for after a restart of the server" } } },
   { .name = "resume",
     .args = "NAME…",
     .summary = "Let paused or hibernated computers go on",

@@ -38,6 +38,8 @@ const PtEngine pt_engine_container = {
   .root = pt_container_root,
   .hibernate = pt_container_hibernate,
   .wake = pt_container_wake,
+  .saved = pt_container_saved,
+  .forget = pt_container_forget,
 };
 
 static const PtEngine process_engine = {

@@ -8,19 +8,25 @@
  *   started -> `RUNTIME create` -> CREATED -> START comes -> `RUNTIME start` -> OK -> … -> init ends -> exit file -> gone
  *                     '-> ERROR, gone           '-> descriptor 3 closed: init is killed, gone
  *
+ * Where DIR/restore is there, CRIU makes the first process, from what it saved of it (monitor_restore.c):
+ *
+ *   started -> CRIU -> namespaces are there: CREATED -> START -> all of it is there: RESTORED -> START -> it goes on -> OK -> …
+ *
  * After OK we keep descriptor 3 until the guest says that it is up, and close it then.
  *
  * One thread, one poll loop, fixed tables, no allocation. What a guest sends (console bytes, one notify line) is copied or
  * compared, never parsed. Requests come over ctl.sock from uid 0 alone.
  *
  * Files in DIR: state (who we are and whom we keep), exit (how it ended), ready (systemd said that it is up), ctl.sock,
- * notify.sock (bound into the guest), console.sock and tty-N.sock (where the runtime hands ptys to). */
+ * notify.sock (bound into the guest, so it stays when nothing more is wanted from it), console.sock and tty-N.sock (where the runtime
+ * hands ptys to). */
 #include "helpers/monitor.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h> /* getenv */
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -44,8 +50,8 @@ static struct source {
 static unsigned source_counter;
 
 static pid_t runtime;     /* of create, then of start */
-static int runtime_log = -1, console_listener = -1, notify = -1;
-static bool starting;
+static int runtime_log = -1, console_listener = -1, notify = -1, ctl = -1;
+static bool restoring, starting;
 static long long asked; /* when the start was asked for; init may end before the runtime has */
 static bool running, up;
 
@@ -150,6 +156,8 @@ fail(const char *why)
 {
   if (m.start >= 0)
     wire_send(m.start, PT_WIRE_ERROR, PT_WIRE_ERR_INTERNAL, 0, why, NULL, 0);
+  close_fd(&ctl); /* who still wants to tell us a stage is told that it is over */
+  restore_end();
   while (runtime > 0 && waitpid(runtime, NULL, 0) < 0 && errno == EINTR)
     ;
   pid_t init = m.init > 0 ? m.init : created_pid();
@@ -188,9 +196,6 @@ tell_up(void)
 static void
 notify_end(void)
 {
-  struct text path;
-
-  unlink(in_dir(&path, "notify", ".sock", -1));
   source_remove(notify);
   close_fd(&notify);
 }
@@ -247,8 +252,15 @@ serve(int fd, const struct pt_wire *head, int *fds, int n_fds)
 {
   bool took = false;
 
-  if (head->type == PT_WIRE_START && fd == m.start && m.init > 0 && !starting) {
+  if (head->type == PT_WIRE_START && fd == m.start && restoring && !starting) {
+    starting = restore_go();
+    asked = usec_now();
+  } else if (head->type == PT_WIRE_START && fd == m.start && m.init > 0 && !starting) {
     start_init();
+  } else if (head->type == PT_WIRE_STAGE && restoring && runtime > 0 && restore_stage(fd, head)) {
+    m.init = (pid_t)head->a;
+    write_state();
+    wire_send(m.start, head->b == PT_WIRE_WHOLE ? PT_WIRE_RESTORED : PT_WIRE_CREATED, (uint32_t)m.init, 0, NULL, NULL, 0);
   } else if (head->type == PT_WIRE_PING) {
     wire_send(fd, PT_WIRE_OK, (uint32_t)m.init, 0, NULL, NULL, 0);
   } else if (head->type == PT_WIRE_CONSOLE && n_fds == 1) {
@@ -277,6 +289,7 @@ on_request(int fd, short revents, int arg)
   }
   source_remove(fd);
   if (fd != m.start) {
+    restore_gone(fd);
     close(fd);
     return;
   }
@@ -307,11 +320,12 @@ runtime_done(int status)
   bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
   runtime = 0;
-  if (!ok) {
-    log_text(runtime_log, text);
+  if (!ok || (restoring && !starting)) {
+    log_text(runtime_log, text, restoring);
     fail(text);
   }
   close_fd(&runtime_log);
+  restore_end();
   if (starting) {
     running = true;
     write_state();
@@ -397,7 +411,7 @@ open_sockets(void)
   sigset_t set;
 
   console_listener = listen_at(in_dir(&path, "console", ".sock", -1), SOCK_STREAM);
-  int ctl = listen_at(in_dir(&path, "ctl", ".sock", -1), SOCK_SEQPACKET);
+  ctl = listen_at(in_dir(&path, "ctl", ".sock", -1), SOCK_SEQPACKET);
   if (ctl < 0 || console_listener < 0 || chmod(path.at, 0600) < 0)
     fail("the monitor could not make its sockets");
   notify = listen_at(in_dir(&path, "notify", ".sock", -1), SOCK_DGRAM);
@@ -411,6 +425,19 @@ open_sockets(void)
       !source_add(ctl, POLLIN, on_connect, 0) || !source_add(console_listener, POLLIN, on_console, 0) ||
       !source_add(notify, POLLIN, on_notify, 0))
     fail("the monitor could not watch its sockets");
+}
+
+static void
+restore(void)
+{
+  struct text path;
+
+  restoring = true;
+  up = access(in_dir(&path, "ready", "", -1), F_OK) == 0; /* it said so before it was saved */
+  runtime_log = log_file();
+  runtime = restore_start(runtime_log);
+  if (runtime < 0)
+    fail("the monitor could not start CRIU");
 }
 
 static void
@@ -432,6 +459,10 @@ create(void)
 int
 main(int argc, char **argv)
 {
+  const char *stage = argc == 1 ? getenv("CRTOOLS_SCRIPT_ACTION") : NULL;
+
+  if (stage)
+    return restore_hook(stage);
   if (argc == 2 && strcmp(argv[1], "--probe") == 0) /* run in an empty container, to see that containers run */
     return 0;
   if (argc < 6 || fcntl(START_FD, F_SETFD, FD_CLOEXEC) < 0)
@@ -456,6 +487,9 @@ main(int argc, char **argv)
     return 1;
   write_state();
   open_sockets();
-  create();
+  if (restore_wanted())
+    restore();
+  else
+    create();
   loop();
 }

@@ -58,8 +58,10 @@ void source_remove(int fd); /* does not close it */
 /* Runs the runtime with `args` behind its global options, in the guest's leaf if `join`; `fds` become 0, 1, 2, … and nothing
  * else is open. The pid, or -1. */
 pid_t runtime_start(const char *const *args, const int *fds, int n_fds, bool join);
+/* Any program, in our own group. `more`: one more variable of its environment, or NULL. */
+pid_t program_start(char *const *argv, const int *fds, int n_fds, char *more);
 int log_file(void);                 /* an anonymous file for --log; the descriptor */
-void log_text(int log, char text[PT_WIRE_TEXT_MAX]); /* its first line */
+void log_text(int log, char text[PT_WIRE_TEXT_MAX], bool lines); /* its beginning, or (not `lines`) only its first line */
 
 /* ---- monitor_console.c ---- */
 void console_take(int pty);
@@ -70,3 +72,12 @@ void console_end(int code, int sig); /* drains the pty and tells everybody */
 /* ---- monitor_exec.c ---- */
 void exec_start(int control, int process, bool tty, unsigned cols, unsigned rows);
 bool exec_reaped(pid_t pid, int status); /* false: not one of these */
+
+/* ---- monitor_restore.c: a first process that CRIU makes, in place of the runtime ---- */
+bool restore_wanted(void);                   /* DIR/restore is there: what to run, one word a line */
+pid_t restore_start(int log);                /* the pid, or -1 */
+bool restore_stage(int fd, const struct pt_wire *head); /* a STAGE has come; true: `fd` is kept, portenad is to answer */
+bool restore_go(void);                       /* portenad's START: answers the STAGE; true: the last one, it goes on now */
+void restore_gone(int fd);                   /* that connection has ended */
+void restore_end(void);                      /* CRIU has ended, or is to give up */
+int restore_hook(const char *stage);         /* what CRIU calls: the exit status */

@@ -241,7 +241,7 @@ refused(struct session *s)
   char text[PT_WIRE_TEXT_MAX];
 
   unlink(in_dir(&path, "exec-", ".pid", s->number));
-  log_text(s->log, text);
+  log_text(s->log, text, false);
   session_fail(s, text);
 }
 

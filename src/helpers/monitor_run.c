@@ -60,7 +60,7 @@ oom_as_usual(void)
 }
 
 static _Noreturn void
-child(char *const *argv, const int *fds, int n_fds, bool join)
+child(char *const *argv, const int *fds, int n_fds, bool join, char *const *env)
 {
   int high[FDS_MAX];
   sigset_t none;
@@ -82,8 +82,19 @@ child(char *const *argv, const int *fds, int n_fds, bool join)
       _exit(126);
   }
   close_range((unsigned)n_fds, ~0u, 0);
-  execve(argv[0], argv, clean_env);
+  execve(argv[0], argv, env);
   _exit(127);
+}
+
+pid_t
+program_start(char *const *argv, const int *fds, int n_fds, char *more)
+{
+  char *const env[] = { clean_env[0], clean_env[1], more, NULL };
+  pid_t pid = n_fds > FDS_MAX ? -1 : fork();
+
+  if (pid == 0)
+    child(argv, fds, n_fds, false, env);
+  return pid;
 }
 
 pid_t
@@ -107,7 +118,7 @@ runtime_start(const char *const *args, const int *fds, int n_fds, bool join)
   }
   pid_t pid = fork();
   if (pid == 0)
-    child(argv, fds, n_fds, join);
+    child(argv, fds, n_fds, join, clean_env);
   return pid;
 }
 
@@ -118,14 +129,15 @@ log_file(void)
 }
 
 void
-log_text(int log, char text[PT_WIRE_TEXT_MAX])
+log_text(int log, char text[PT_WIRE_TEXT_MAX], bool lines)
 {
   ssize_t n = log >= 0 ? pread(log, text, PT_WIRE_TEXT_MAX - 1, 0) : -1;
 
   text[n > 0 ? n : 0] = '\0';
-  text[strcspn(text, "\n")] = '\0';
+  if (!lines)
+    text[strcspn(text, "\n")] = '\0';
   for (char *c = text; *c; c++) {
-    if (*c == '\x1b' || (*c > 0 && *c < ' ') || *c == 0x7f)
+    if (*c != '\n' && ((*c > 0 && *c < ' ') || *c == 0x7f))
       *c = '?';
   }
   if (!text[0])

@@ -177,6 +177,7 @@ static const PtField fields[] = {
   PT_ENUM(PtInstance, power, 0, pt_power_names, "What it is to be: stopped, running, paused or hibernated."),
   PT_INT(PtInstance, boot, 0, 0, G_MAXINT64, "Counts the restarts asked for."),
   PT_BOOL(PtInstance, force, 0, "The pending stop does not wait for the guest."),
+  PT_BOOL(PtInstance, durable, 0, "The pending hibernation outlives a restart of the node."),
   PT_INT(PtInstance, deadline, 0, 0, 86400, "Seconds the guest has for a graceful stop; 0 is 10, for a machine 30."),
   PT_BOOL(PtInstance, deleting, 0, "It is being deleted."),
   PT_STR(PtInstance, op, 0, 26, pt_check_id, "The operation that waits for the last change."),

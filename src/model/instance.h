@@ -73,6 +73,7 @@ typedef struct PtInstance {
   int power;          /* PtPower */
   gint64 boot;        /* raised by "restart": the node restarts it when status.boot differs */
   bool force;         /* the pending stop may not wait for the guest */
+  bool durable;       /* the pending hibernation is to outlive a restart of the node */
   gint64 deadline;    /* seconds the guest has for a graceful stop; 0 = 10, of a machine 30 */
   bool deleting;      /* to be removed with its volume; the record goes last */
   char *op;           /* the operation that waits for this generation */

@@ -56,6 +56,8 @@ bool pt_agent_runs_kind(const PtInstance *spec, GError **error);
 
 /* Whether instances of its kind can be hibernated here; UNSUPPORTED says what can be done instead. */
 bool pt_agent_hibernates(const PtInstance *spec, GError **error);
+/* The same for the form that outlives a restart of the node. */
+bool pt_agent_durable(PtAgent *a, const PtInstance *spec, GError **error);
 
 /* Whether one that runs or is hibernated gets this field of its spec, "cpu" or "memory", without a start. Never blocks. */
 bool pt_agent_resizes(PtAgent *a, const PtInstance *spec, const char *field);

@@ -19,6 +19,17 @@ pt_agent_hibernates(const PtInstance *spec, GError **error)
 }
 
 bool
+pt_agent_durable(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  if (!pt_agent_hibernates(spec, error))
+    return false;
+  if (spec->kind == PT_KIND_MACHINE || pt_container_durable(a->host, spec, error))
+    return true;
+  g_prefix_error(error, "%s: ", spec->name);
+  return false;
+}
+
+bool
 pt_unit_saved(PtAgent *a, const PtInstance *spec)
 {
   const PtEngine *engine = pt_engine_of(spec, NULL);

@@ -212,6 +212,23 @@ pt_agent_hibernates(const PtInstance *spec, GError **error)
   return false;
 }
 
+char *
+pt_container_criu(GError **error)
+{
+  PT_SET(error, PT_ERR_UNSUPPORTED, "a container is hibernated on disk by CRIU 4 or newer, which is not here");
+  return NULL;
+}
+
+bool
+pt_agent_durable(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  (void)a;
+  if (g_strcmp0(spec->name, "fleeting") != 0)
+    return true;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "fleeting: cannot be hibernated on disk\nhibernate it in memory, without --durable");
+  return false;
+}
+
 int
 pt_agent_exec(PtAgent *a, const PtInstance *spec, const PtExec *exec, GError **error)
 {

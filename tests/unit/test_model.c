@@ -26,7 +26,7 @@ static const char whole_instance[] =
   "\"hardware\":\"emulated\",\"iso\":\"" DIGEST "\",\"iso_name\":\"setup\",\"boot_iso\":true,"
   "\"user_data\":\"#cloud-config\\n{}\",\"ssh_keys\":[\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDk1AAAAAAAAAAAAAAAA anna\"],\"offline\":false,"
   "\"image\":\"" DIGEST "\",\"image_name\":\"debian\",\"volume\":\"" ID "\",\"owner\":\"n1\",\"epoch\":1,\"generation\":3,"
-  "\"power\":\"running\",\"boot\":2,\"force\":false,\"deadline\":10,\"deleting\":false,\"op\":\"" ID "\",\"cpu\":0.1,"
+  "\"power\":\"running\",\"boot\":2,\"force\":false,\"durable\":false,\"deadline\":10,\"deleting\":false,\"op\":\"" ID "\",\"cpu\":0.1,"
   "\"memory\":2147483648,\"pids\":100,\"disk\":21474836480,\"io_read\":65536,\"io_write\":131072,\"net_in\":65536,\"net_out\":0,"
   "\"priority\":5,"
   "\"command\":[\"sh\",\"-c\",\"a\\nb\"],\"env\":{\"A\":\"1\",\"B\":\"\"},\"cwd\":\"/srv\",\"user\":\"www-data:33\",\"restart\":\"always\","

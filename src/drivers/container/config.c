@@ -17,7 +17,7 @@ static const char *const system_caps[] = { "CAP_DAC_READ_SEARCH", "CAP_NET_ADMIN
                                            "CAP_SYS_PTRACE", "CAP_IPC_OWNER", "CAP_IPC_LOCK", "CAP_LINUX_IMMUTABLE", "CAP_LEASE",
                                            "CAP_SYS_NICE", "CAP_SYS_BOOT", "CAP_SYS_TTY_CONFIG", NULL };
 
-static const char *const masked[] = { "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+const char *const pt_config_masked[] = { "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
                                       "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/interrupts",
                                       "/sys/firmware", "/sys/devices/virtual/powercap", NULL };
 static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL };
@@ -203,7 +203,7 @@ confines(const PtHost *host, const PtContainerStart *start, bool system)
   for (guint i = 0; i < G_N_ELEMENTS(types); i++)
     json_array_append_new(namespaces, json_pack("{s:s}", "type", types[i]));
   return json_pack("{s:s, s:o, s:O, s:o, s:o, s:o}", "cgroupsPath", group, "namespaces", namespaces, "uidMappings", map,
-                   "gidMappings", map, "maskedPaths", strings(system ? NULL : masked), "readonlyPaths",
+                   "gidMappings", map, "maskedPaths", strings(system ? NULL : pt_config_masked), "readonlyPaths",
                    strings(system ? NULL : readonly));
 }
 

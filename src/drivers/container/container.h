@@ -164,10 +164,18 @@ typedef struct PtSleep {
   bool durable;       /* what it held was saved, and its jail has ended; else it stands still in there */
 } PtSleep;
 /* Freezes one that runs or is paused and takes its memory from it, as far as swap has room: else UNSUPPORTED or CONFLICT, and
- * nothing was changed. Blocks for about a second for each 300 MiB. Never durable: it is lost with the host. */
+ * nothing was changed. Blocks for about a second for each 300 MiB. Lost with the host; but where spec->durable is set, CRIU puts all that
+ * it holds on the disk and it ends: UNSUPPORTED or CONFLICT where that cannot be done with it, which runs on then. */
 bool pt_container_hibernate(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error);
 /* It has its limits again, and goes on; its memory comes back as it is touched. */
 bool pt_container_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error);
+/* Whether one like this can be hibernated on disk here, as far as that can be told without a look at it; else UNSUPPORTED. */
+bool pt_container_durable(const PtHost *host, const PtInstance *spec, GError **error);
+/* The path of the CRIU that does it, the caller's; UNSUPPORTED says why there is none. */
+char *pt_container_criu(GError **error);
+/* saved and forget of drivers/engine.h. */
+bool pt_container_saved(PtContainers *c, const char *id);
+bool pt_container_forget(PtContainers *c, const char *id, GError **error);
 bool pt_container_limits(PtContainers *c, const char *id, const PtInstance *spec, GError **error); /* live */
 /* A data volume for one that runs, `source` as in PtDiskSource. Attached already, or not attached: success. detach() is CONFLICT where
  * it is in use inside, and says by whom, unless disk->force. */

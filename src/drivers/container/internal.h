@@ -79,6 +79,7 @@ GHashTable *pt_config_env(const PtInstance *spec, const PtImage *image, const Pt
 /* The same as a list of "NAME=VALUE". A new reference. */
 json_t *pt_config_env_json(GHashTable *env);
 json_t *pt_config_seccomp(bool system);
+extern const char *const pt_config_masked[]; /* paths that an app does not see, as far as the node has them; ends with NULL */
 
 /* ---- prepare.c: the tree that the guest starts in ---- */
 bool pt_ct_mount(const PtContainers *c, const PtContainerStart *start, GError **error);
@@ -92,6 +93,12 @@ bool pt_ct_is_systemd(int root);
 
 /* ---- sleep.c: whether it is marked as hibernated, and what it gave back ---- */
 bool pt_ct_asleep(const PtContainers *c, const char *id, gint64 *ret_freed);
+
+/* ---- checkpoint.c ---- */
+/* pt_container_hibernate() on disk, by CRIU. */
+bool pt_ct_checkpoint(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, PtSleep *ret, GError **error);
+/* Waits until no CRIU of a predecessor is at work on it, and drops what was saved. */
+bool pt_ct_await_dump(PtContainers *c, const char *id, GError **error);
 
 /* ---- exec.c: shared with jail.c ---- */
 /* Runs the OCI process object `text` beside the first process; refuses one that is paused. The client's control socket. */

@@ -68,7 +68,8 @@ pt_container_hibernate(PtContainers *c, const char *id, const PtInstance *spec, 
   bool was = pt_cgroup_frozen(c->host, id);
   gint64 before = 0, after = 0;
 
-  (void)image;
+  if (spec->durable)
+    return pt_ct_checkpoint(c, id, spec, image, ret, error);
   *ret = (PtSleep){ 0 };
   if (!room(c, id, spec, error) || !pt_container_pause(c, id, true, error))
     return false;
@@ -87,6 +88,6 @@ bool
 pt_container_wake(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, GError **error)
 {
   (void)image;
-  return pt_cgroup_hold(c->host, id, false, error) && pt_container_limits(c, id, spec, error) && unmark(c, id, error) &&
-         pt_container_pause(c, id, false, error);
+  return pt_ct_await_dump(c, id, error) && pt_cgroup_hold(c->host, id, false, error) && pt_container_limits(c, id, spec, error) &&
+         unmark(c, id, error) && pt_container_pause(c, id, false, error);
 }

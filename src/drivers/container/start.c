@@ -17,12 +17,13 @@
 #include "base/dir.h"
 #include "base/error.h"
 #include "base/wireio.h"
-#include "drivers/container/internal.h"
+#include "drivers/container/checkpoint.h"
 #include "sys/arch.h"
 #include "sys/cgroup.h"
 #include "sys/process.h"
 
 #define ANSWER_MSEC 60000
+#define RESTORE_MSEC 600000 /* all that it held is read again */
 
 G_STATIC_ASSERT((int)PT_WIRE_ERR_NOT_FOUND == (int)PT_ERR_NOT_FOUND);
 G_STATIC_ASSERT((int)PT_WIRE_ERR_CONFLICT == (int)PT_ERR_CONFLICT);
@@ -123,9 +124,37 @@ prepare(const PtContainers *c, const PtContainerStart *start, const char *rule, 
   return ok && pt_ct_meta_write(c, id, &meta, error);
 }
 
-/* The other end of the monitor's descriptor 3, or -1. */
+/* CRIU gives a group that it makes the state which the old one had when it was saved, and that was frozen; one that is there it leaves
+ * alone. */
+static bool
+make_freezer(const PtHost *host, const char *id, GError **error)
+{
+  g_autofree char *all = g_build_filename(host->cgroup1, "freezer", NULL), *ours = g_build_filename(all, host->cgroup, id, NULL);
+
+  return host->cgroup_kind != PT_CGROUP_V1 || access(all, F_OK) < 0 || pt_dir_make(ours, 0755, error);
+}
+
+/* The same for one that goes on: all its files are as it left them. */
+static bool
+prepare_resume(const PtContainers *c, const PtContainerStart *start, PtResume *r, GError **error)
+{
+  const char *id = start->spec->id;
+  PtContainerMeta meta = { .idbase = start->idbase };
+  struct stat st;
+
+  if (!pt_ct_resume_check(c, start, r, error) || !make_dirs(c, id, error) || !pt_cgroup_make(c->host, id, error) ||
+      !make_freezer(c->host, id, error) || !pt_ct_mount(c, start, error) ||
+      (start->spec->init == PT_INIT_SYSTEM && !pt_cgroup_delegate(c->host, id, (uid_t)start->idbase, error)))
+    return false;
+  if (stat(start->volume, &st) == 0)
+    meta.device = st.st_dev;
+  meta.systemd = r->systemd;
+  return pt_ct_resume_prepare(c, start, r, error) && pt_ct_meta_write(c, id, &meta, error);
+}
+
+/* The other end of the monitor's descriptor 3, or -1. `r` may be NULL. */
 static int
-spawn_monitor(const PtContainers *c, const char *id, GError **error)
+spawn_monitor(const PtContainers *c, const char *id, const PtResume *r, GError **error)
 {
   g_autofree char *dir = pt_ct_dir(c, id, NULL), *log = pt_ct_log(c, id);
   g_autofree char *leaf = g_build_filename(c->host->cgroup2, c->host->cgroup, id, "cgroup.procs", NULL);
@@ -137,8 +166,8 @@ spawn_monitor(const PtContainers *c, const char *id, GError **error)
     pt_error_errno(error, errno, "monitor");
     return -1;
   }
-  const int fds[] = { -1, -1, -1, pair[1] };
-  pid_t pid = pt_spawn(&(PtSpawn){ .argv = argv, .fds = fds, .n_fds = 4, .outlive = true }, error);
+  const int fds[] = { -1, -1, -1, pair[1], r ? r->pty : -1, r ? r->tty : -1 };
+  pid_t pid = pt_spawn(&(PtSpawn){ .argv = argv, .fds = fds, .n_fds = r ? 6 : 4, .outlive = true }, error);
   close(pair[1]);
   while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
     ;
@@ -153,16 +182,16 @@ spawn_monitor(const PtContainers *c, const char *id, GError **error)
 
 /* Waits for a message of `type`. What the monitor says instead is the error. */
 static bool
-expect(int sock, guint32 type, guint32 *ret_a, GError **error)
+expect(int sock, guint32 type, int wait_msec, guint32 *ret_a, GError **error)
 {
   g_auto(PtWireMsg) msg = { 0 };
   struct pollfd p = { .fd = sock, .events = POLLIN };
   int n;
 
-  while ((n = poll(&p, 1, ANSWER_MSEC)) < 0 && errno == EINTR)
+  while ((n = poll(&p, 1, wait_msec)) < 0 && errno == EINTR)
     ;
   if (n == 0) {
-    PT_SET(error, PT_ERR_TIMEOUT, "the runtime did not answer within %d s", ANSWER_MSEC / 1000);
+    PT_SET(error, PT_ERR_TIMEOUT, "the runtime did not answer within %d s", wait_msec / 1000);
     return false;
   }
   n = pt_wire_recv(sock, &msg, error);
@@ -194,28 +223,62 @@ mount_disks(const PtContainers *c, const PtContainerStart *start, pid_t pid, GEr
   return true;
 }
 
+/* All of one that goes on is there, and nothing of it runs: what was saved of it is used up by that. */
 static bool
-bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, GError **error)
+let_go_on(PtContainers *c, const PtContainerStart *start, int sock, GError **error)
+{
+  guint32 pid = 0;
+
+  return expect(sock, PT_WIRE_RESTORED, RESTORE_MSEC, &pid, error) && pt_ct_saved_remove(c, start->spec->id, PT_CK_USED, error) &&
+         pt_ct_saved_rename(c, start->spec->id, PT_CK_WHOLE, PT_CK_USED, error) &&
+         pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error);
+}
+
+static bool
+bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, const PtResume *r, GError **error)
 {
   guint32 pid = 0;
 
   if (start->ret_ready)
     *start->ret_ready = -1;
-  int sock = spawn_monitor(c, start->spec->id, error);
+  int sock = spawn_monitor(c, start->spec->id, r, error);
 
   if (sock < 0)
     return false;
   /* Limits come after the runtime's own settings: on v1 it takes a group's memory limit away when it enters the group. */
   const PtInstance *limits = start->limits ? start->limits : start->spec;
-  bool ok = expect(sock, PT_WIRE_CREATED, &pid, error) && pt_container_limits(c, start->spec->id, limits, error) &&
+  bool ok = expect(sock, PT_WIRE_CREATED, ANSWER_MSEC, &pid, error) && pt_container_limits(c, start->spec->id, limits, error) &&
             (!rule || pt_foreign_enter((pid_t)pid, rule, error)) && mount_disks(c, start, (pid_t)pid, error) &&
+            (!r || pt_ct_resume_made(c, start, (pid_t)pid, error)) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
-            pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && expect(sock, PT_WIRE_OK, &pid, error);
+            pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && (!r || let_go_on(c, start, sock, error)) &&
+            expect(sock, PT_WIRE_OK, ANSWER_MSEC, &pid, error);
   if (ok && start->ret_ready && pt_instance_announces(start->spec))
     *start->ret_ready = sock; /* the monitor closes its end when the guest is up */
   else
     close(sock); /* not running yet: this is what ends the monitor */
   return ok;
+}
+
+static bool
+resume(PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  g_auto(PtResume) r = { 0 };
+  g_autoptr(GError) err = NULL;
+
+  if (prepare_resume(c, start, &r, error) && bring_up(c, start, NULL, &r, &err)) {
+    pt_container_forget(c, start->spec->id, NULL); /* used up already: only its place on the disk */
+    return true;
+  }
+  if (!err)
+    return false;
+  g_autofree char *why = pt_ct_criu_reason(err->message);
+  bool saved = pt_container_saved(c, start->spec->id);
+  PT_SET(error, pt_error_code(err), "it could not go on from what was saved of it: %s", why);
+  pt_error_hint(error, saved ? "its disk is whole; give up what it held in memory:  portena stop %s && portena start %s"
+                             : "its disk is whole, but what it held in memory is lost; start it again:  portena start %.0s%s",
+                start->spec->name, start->spec->name);
+  return false;
 }
 
 bool
@@ -231,8 +294,10 @@ pt_container_start(PtContainers *c, const PtContainerStart *start, GError **erro
   }
   pt_ct_abandon(c, id); /* of the run before; its exit status has been read by now */
   /* A jail of another kind runs the node's own programs. */
-  if ((start->describe || pt_foreign_rule(start->image->arch, &rule, error)) && prepare(c, start, rule, error) &&
-      bring_up(c, start, rule, error))
+  if (start->resume && !start->describe
+        ? resume(c, start, error)
+        : (start->describe || pt_foreign_rule(start->image->arch, &rule, error)) && prepare(c, start, rule, error) &&
+            bring_up(c, start, rule, NULL, error))
     return true;
   pt_ct_abandon(c, id);
   g_prefix_error(error, "instance %s: ", start->spec->name);
