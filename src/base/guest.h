@@ -37,6 +37,10 @@
  *   do=freeze    the volume's file system writes nothing until do=thaw or the end of the session.
  *   do=cpus      count=…   the guest uses its first `count` processors, no others; none: as they are. It waits for one that is just being
  *                added. OK with online=(how many it uses).
+ *   do=mount     serial=… path=… readonly=1   a disk with an ext4, once it has appeared, at a place that is made; it is there already: OK.
+ *   do=unmount   serial=… force=1   wherever it is mounted. In use: ERROR with a PtErr of conflict, which says by whom; by force it goes
+ *                all the same, and whoever uses it keeps it until they are done. Absent: OK.
+ *   do=grow      serial=… size=(bytes)   waits until the disk has that size, and lets the mounted ext4 on it, or the volume's, grow to it.
  *   do=identity  the lines of /config from hostname to seed, what a clone has to become. OK when it is that.
  *
  * Events, to a session that asked with PT_GUEST_EVENTS (portena-vmm): READY, and at the end STATUS. To it, too: SHUTDOWN, TIME.
@@ -47,7 +51,8 @@
  *   time=(µs since 1970 when the machine was started)
  *   init=system|app   command=WORD …   env=NAME=VALUE …   cwd=   user=   (system: command replaces the image's init)
  *   stop=NUMBER      of the signal that ends an app's command (15)
- *   image=SERIAL   volume=SERIAL   of the virtio-blk disks: the image (erofs, read-only), the volume (ext4; without it a tmpfs). */
+ *   image=SERIAL   volume=SERIAL   of the virtio-blk disks: the image (erofs, read-only), the volume (ext4; without it a tmpfs).
+ *   disk=SERIAL rw|ro PATH   a data volume (ext4) and where it is mounted; any number. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -67,6 +72,7 @@
 #define PT_GUEST_TEXT_MAX 1024           /* of an ERROR */
 #define PT_GUEST_IMAGE_SERIAL "portena-image"
 #define PT_GUEST_VOLUME_SERIAL "portena-volume"
+#define PT_GUEST_DISK_SERIAL "portena-disk-%u" /* of a data volume, with the number of its place among them */
 
 enum {
   PT_GUEST_HELLO = 1,    /* host: nonce, u32 version, u32 PT_GUEST_EVENTS or 0 */

@@ -32,7 +32,7 @@ typedef struct PtEngine {
   /* Raw: tells a running one that the file of its volume (`disk` NULL), or of a data volume of it, is `bytes` long now. *ret_whole:
    * whether what is on it has grown as well. Others: NULL. */
   bool (*disk)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, gint64 bytes, bool *ret_whole, GError **error);
-  /* A data volume, while it runs. UNSUPPORTED where that has to wait for its next start. */
+  /* A data volume, while it runs (drivers/container/container.h). */
   bool (*attach)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
   bool (*detach)(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
   /* Raw: a running one has the further network card `nic`, whose tap is there, and its guest is told of it (`line`: base/guest.h, card=);

@@ -176,6 +176,8 @@ main(int argc, char **argv)
   close(agent.root);
   identity_files(&c);
   net_setup(&c, false);
+  if (!disks_mount(&c))
+    give_up("its data volumes");
   if (app)
     app_run(&c, first[1], pid);
   become_init(&c);

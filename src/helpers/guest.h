@@ -20,11 +20,12 @@ struct list {
 
 struct config { /* base/guest.h: /config. NULL = not there */
   const char *hostname, *domain, *machine_id, *mac, *mtu, *seed, *time, *init, *cwd, *user, *stop, *image, *volume;
-  struct list address, gateway, dns, command, env;
+  struct list address, gateway, dns, command, env, disk;
 };
 
 struct request { /* base/guest.h: Requests */
   const char *verb, *path, *cwd, *user, *tty, *cols, *rows, *mode, *uid, *gid, *parents, *recursive, *follow, *target, *count;
+  const char *serial, *readonly, *force, *size; /* of disks */
   struct list arg, env;
 };
 
@@ -51,6 +52,8 @@ bool boot_mounts(void);
 bool boot_modules(bool late); /* /modules/order; late: those that nothing waits for */
 /* Image, volume and the two as one at ROOT_DIR; the volume's descriptor (for freezing), -1 where there is none. */
 bool boot_root(const struct config *c, int *ret_volume);
+/* "/dev/vdX" of the disk with this serial number, in the present root. */
+bool boot_find_disk(const char *serial, char *path, size_t size);
 bool boot_system_mounts(bool app); /* below ROOT_DIR: what the image's init expects to find, or an app's all */
 #define ROOT_DIR "/root"
 
@@ -58,6 +61,9 @@ bool boot_system_mounts(bool app); /* below ROOT_DIR: what the image's init expe
 void identity_clock(const char *usec_at_start);
 void identity_seed(const char *hex);
 bool identity_files(const struct config *c); /* hostname, hosts, resolv.conf, machine-id; the host's name is set */
+
+/* ---- guest_disks.c: in the guest's root ---- */
+bool disks_mount(const struct config *c); /* the data volumes */
 
 /* ---- guest_net.c ---- */
 bool net_setup(const struct config *c, bool again); /* again: what eth0 had is taken from it first */
@@ -175,3 +181,6 @@ void verb_put(const struct request *r) __attribute__((noreturn));
 void verb_mkdir(const struct request *r) __attribute__((noreturn));
 void verb_symlink(const struct request *r) __attribute__((noreturn));
 void verb_remove(const struct request *r) __attribute__((noreturn));
+void verb_mount(const struct request *r) __attribute__((noreturn));
+void verb_unmount(const struct request *r) __attribute__((noreturn));
+void verb_grow(const struct request *r) __attribute__((noreturn));

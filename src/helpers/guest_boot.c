@@ -95,9 +95,9 @@ boot_modules(bool late)
   return true;
 }
 
-/* "/dev/vdX" of the disk with this serial number: their order is no promise of anybody's. */
-static bool
-find_disk(const char *serial, char *path, size_t size)
+/* Their order is no promise of anybody's. */
+bool
+boot_find_disk(const char *serial, char *path, size_t size)
 {
   char file[300], have[64];
   DIR *dir = opendir("/sys/block");
@@ -125,7 +125,7 @@ mount_disk(const char *serial, const char *type, const char *where, unsigned lon
   char path[300];
   long long end = boot_usec() + DISK_WAIT_USEC;
 
-  while (!find_disk(serial, path, sizeof path)) {
+  while (!boot_find_disk(serial, path, sizeof path)) {
     if (boot_usec() > end) {
       complain("there is no disk with the serial number %s", serial);
       return false;

@@ -106,6 +106,7 @@ static const struct verb verbs[] = {
   { "exec", verb_exec }, { "connect", verb_connect }, { "ps", verb_ps }, { "stat", verb_stat }, { "list", verb_list },
   { "get", verb_get }, { "put", verb_put }, { "mkdir", verb_mkdir }, { "symlink", verb_symlink }, { "remove", verb_remove },
   { "freeze", verb_freeze }, { "thaw", verb_freeze }, { "cpus", verb_cpus },
+  { "mount", verb_mount }, { "unmount", verb_unmount }, { "grow", verb_grow },
 };
 
 /* `fds`: 0, 1, 2 and the result. Of the agent's own nothing stays open but the guest's root and volume: a child that held the other end

@@ -87,7 +87,7 @@ G_STATIC_ASSERT(G_N_ELEMENTS(disk_change_names) == PT_N_DISK_CHANGES + 1);
 static const PtField disk_fields[] = {
   PT_STR(PtDisk, volume, PT_F_REQUIRED, 63, pt_check_volume, "The data volume's name."),
   PT_STR(PtDisk, id, PT_F_REQUIRED, 26, pt_check_id, "The data volume's id."),
-  PT_STR(PtDisk, path, 0, 1024, pt_check_path, "Where it is seen inside; null in a pc, whose system decides."),
+  PT_STR(PtDisk, path, 0, 1024, pt_check_path, "Where it is seen inside; absent in a pc, whose system decides."),
   PT_BOOL(PtDisk, read_only, 0, "Whether nothing can be written to it."),
   PT_INT(PtDisk, slot, 0, 0, PT_DISKS_MAX - 1, "Its place among the disks of a machine."),
   PT_ENUM(PtDisk, change, 0, disk_change_names, "What is being done: attach, detach or none."),

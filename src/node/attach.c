@@ -270,11 +270,6 @@ pt_agent_attaches(const PtInstance *spec, bool running, GError **error)
   const PtEngine *engine = pt_engine_of(spec, error);
   bool emulated = spec->kind == PT_KIND_MACHINE && spec->model == PT_MODEL_PC && spec->hardware == PT_HARDWARE_EMULATED;
 
-  if (engine && !engine->attach) {
-    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: a %s has no data volumes yet\nuse it as a container:  portena set %s kind=container", spec->name,
-           pt_kind_names[spec->kind], spec->name);
-    return false;
-  }
   if (!engine || !running || !emulated)
     return engine != NULL;
   PT_SET(error, PT_ERR_UNSUPPORTED, "%s: the disks of a pc with emulated hardware (AHCI) stay as they are while it runs\n"

@@ -6,6 +6,9 @@ import pathlib
 
 import pytest
 from daemon import Daemon, wait_for
+from disks import boot_sector
+
+MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def sh(d, name, script, check=True):
 
 
 def disks(d, name):
-    return [(x["volume"], x["path"], x["change"]) for x in d.instance(name)["disks"]]
+    return [(x["volume"], x.get("path"), x["change"]) for x in d.instance(name)["disks"]]
 
 
 def test_container(d):
@@ -113,3 +116,85 @@ def test_killed_in_between(d):
         assert (there, len(disks(d, "a"))) == (("1", 1) if method == "POST" else ("0", 0))
     d.cli("volume", "attach", "a", "data")
     assert json.loads(d.cli("volume", "show", "data", "--json").stdout)["attached"] == "a"
+
+
+def test_machine(d):
+    """One guest: what comes to it while it runs, grows, is in its way, outlives its sleep and its start; and then is a container's."""
+    for name in ("data", "more"):
+        d.cli("volume", "create", name, "--size", "64M")
+    d.cli("launch", "debian", "m", "--kind", "machine", "--memory", "256M", "--disk", "1G", "--init", "app", "--", "sleep", "100000")
+    wait_for("its agent answers", lambda: sh(d, "m", "true", check=False).returncode == 0, 240, 0.5)
+    d.cli("volume", "attach", "m", "data")
+    d.cli("volume", "attach", "m", "more", "--at", "/srv/my more", "--read-only")
+    assert disks(d, "m") == [("data", "/mnt/data", "none"), ("more", "/srv/my more", "none")]
+    assert sh(d, "m", "echo kept > /mnt/data/file && sync; touch '/srv/my more/x'; grep -c ' ext4 r[wo],' /proc/mounts", check=False).stdout == "2\n"
+
+    # Both kinds of volume grow under it. Who is in the way is named.
+    d.cli("volume", "grow", "data", "128M")
+    d.cli("set", "m", "disk=2G")
+    size = "df -B1 --output=size / /mnt/data | tail -n +2"
+    wait_for(lambda: sh(d, "m", size).stdout, lambda: [int(x) >> 20 for x in sh(d, "m", size).stdout.split()] > [1700, 100], 60, 0.5)
+    busy = "cd /mnt/data && exec sleep 3333"
+    sh(d, "m", f"nohup sh -c '{busy}' > /dev/null 2>&1 &")
+    wait_for("it is in the way", lambda: sh(d, "m", "grep -l sleep /proc/[0-9]*/comm | while read p; do readlink $(dirname $p)/cwd; done").stdout.count("/mnt/data"),
+             60, 0.2)
+    assert "by sleep (" in refused(d, "volume", "detach", "m", "data")
+    d.cli("volume", "detach", "m", "data", "--force")
+    assert disks(d, "m") == [("more", "/srv/my more", "none")]
+    assert "/mnt/data" not in sh(d, "m", "cat /proc/mounts").stdout
+    d.cli("volume", "attach", "m", "data", "--at", "/srv/data")
+
+    # Asleep it remembers them, and has them at their places when it goes on; portenad may have been killed meanwhile.
+    d.cli("hibernate", "m")
+    assert "hibernated" in refused(d, "volume", "detach", "m", "more")
+    d.kill()
+    d.start()
+    d.cli("resume", "m")
+    assert sh(d, "m", "cat /srv/data/file").stdout == "kept\n"
+    d.cli("volume", "detach", "m", "more")
+    d.cli("restart", "m", "--force")
+    wait_for("its agent answers", lambda: sh(d, "m", "true", check=False).returncode == 0, 240, 0.5)
+    assert sh(d, "m", "cat /srv/data/file").stdout == "kept\n"
+
+    # Stopped hard, it is a container's after a check. Another machine's kernel is not believed either.
+    d.cli("stop", "m", "--force")
+    d.cli("set", "m", "kind=container")
+    d.cli("start", "m")
+    assert sh(d, "m", "cat /srv/data/file").stdout == "kept\n"
+    d.cli("delete", "m", "--force")
+
+
+def test_pc(d, tmp_path):
+    """An unmodified system gets disks; what it makes of them is nothing that the node's kernel mounts unseen."""
+    raw = tmp_path / "d.raw"
+    raw.write_bytes(boot_sector(b"words of the disk\r\n"))
+    os.truncate(raw, 16 * MIB)
+    d.cli("image", "import", raw, "box", "--format", "raw")
+    for name in ("data", "more"):
+        d.cli("volume", "create", name, "--size", "64M")
+    d.cli("launch", "box", "p", "--memory", "128M", "--hardware", "virtio", "--firmware", "bios", "--no-start")
+    assert "leave it out" in refused(d, "volume", "attach", "p", "data", "--at", "/mnt/data")
+    d.cli("volume", "attach", "p", "data")
+    d.cli("start", "p")
+    wait_for(lambda: d.cli("logs", "p").stdout[-500:], lambda: "words of the disk" in d.cli("logs", "p").stdout, 120, 0.2)
+    d.cli("volume", "attach", "p", "more")
+    assert disks(d, "p") == [("data", None, "none"), ("more", None, "none")]
+    d.cli("stop", "p", "--force")
+    d.cli("volume", "detach", "p", "data")
+    d.cli("volume", "detach", "p", "more")
+
+    # As its system would have: something else than a file system of ours.
+    files = pathlib.Path(f"/proc/{d.process.pid}/root{d.run}/pool/volumes")
+    files = files if files.is_dir() else d.state / "pool" / "volumes"
+    path = files / json.loads(d.cli("volume", "show", "data", "--json").stdout)["id"]
+    assert path.stat().st_uid != 0
+    with open(path, "r+b") as f:
+        f.write(b"MBR" * 100000)
+    d.cli("launch", "debian", "c", "--init", "app", "--", "sleep", "100000")
+    d.cli("volume", "attach", "c", "more")
+    assert refused(d, "volume", "attach", "c", "data") and [x[0] for x in disks(d, "c")] == ["more"]
+    d.cli("volume", "attach", "p", "data")
+    d.cli("volume", "grow", "data", "128M")
+    d.cli("start", "p")
+    d.cli("delete", "p", "--force")
+    d.cli("image", "delete", "box")

@@ -46,6 +46,40 @@ test_micro(void)
   g_assert_null(strstr(other, "-netdev"));
 }
 
+/* Data volumes: from the top of the slots down, throttled as the root volume is; a pc without virtio has them on its AHCI. */
+static void
+test_disks(void)
+{
+  PtDisk one = { .volume = (char *)"data", .id = (char *)"a", .path = (char *)"/mnt/data" };
+  PtDisk two = { .volume = (char *)"more", .id = (char *)"b", .path = (char *)"/srv/my \\ place", .slot = 2, .read_only = true };
+  gpointer items[] = { &one, &two };
+  GPtrArray disks = { items, 2 };
+  const PtInstance spec = { .name = (char *)"web", .mac = (char *)"02:00:5e:10:00:01", .disks = &disks };
+  const PtImage image = { .digest = NULL };
+  const PtContainerStart start = { .spec = &spec, .image = &image };
+  PtMachinePlan p = plan(&spec);
+
+  p.slots = PT_MACHINE_SLOTS;
+  g_autofree char *line = line_of(&p), *config = pt_machine_config(&start, "0123456789abcdef0123456789abcdef");
+  for (const char *const *s = (const char *const[]){ "\"node-name\":\"disk0\",\"throttle-group\":\"io\",\"read-only\":false",
+                                                     "\"node-name\":\"disk2\",\"throttle-group\":\"io\",\"read-only\":true", "filename\":\"/disk.2\"",
+                                                     "\"id\":\"disk0\",\"drive\":\"disk0\",\"serial\":\"portena-disk-0\",\"bus\":\"slot7\"",
+                                                     "\"serial\":\"portena-disk-2\",\"bus\":\"slot5\"", NULL };
+       *s; s++)
+    if (!strstr(line, *s))
+      g_error("%s is not in: %s", *s, line);
+  g_assert_cmpuint((gsize)(strstr(line, "id=slot7") - line), <, (gsize)(strstr(line, "disk0") - line)); /* a bus has to be there first */
+  g_assert_nonnull(strstr(config, "\ndisk=portena-disk-0 rw /mnt/data\n"));
+  g_assert_nonnull(strstr(config, "\ndisk=portena-disk-2 ro /srv/my \\\\ place\n"));
+  p.pc = p.emulated = true;
+  g_autofree char *pc = line_of(&p);
+  g_assert_nonnull(strstr(pc, "\"driver\":\"ide-hd\",\"id\":\"disk2\",\"drive\":\"disk2\",\"serial\":\"portena-disk-2\",\"bus\":\"ide.5\""));
+  g_assert_true(pt_machine_disks_fit(&spec, true, NULL));
+  two.slot = 3;
+  g_assert_false(pt_machine_disks_fit(&spec, true, NULL));
+  g_assert_true(pt_machine_disks_fit(&spec, false, NULL));
+}
+
 /* What it can grow to, and slots: only where the plan says so. */
 static void
 test_room(void)
@@ -173,6 +207,7 @@ main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/machine/micro", test_micro);
   g_test_add_func("/machine/room", test_room);
+  g_test_add_func("/machine/disks", test_disks);
   g_test_add_func("/machine/pc", test_pc);
   g_test_add_func("/machine/config", test_config);
   g_test_add_func("/machine/processes", test_processes);

@@ -204,6 +204,7 @@ pt_machine_args(const PtMachinePlan *p)
   add(a, "-device", "virtio-balloon-pci,id=balloon,free-page-reporting=on");
   room(a, p);
   slots(a, p);
+  pt_machine_args_disks(a, p);
   g_ptr_array_add(a, NULL);
   return (char **)g_ptr_array_free(a, FALSE);
 }

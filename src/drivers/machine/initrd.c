@@ -92,6 +92,19 @@ add_network(GString *s, const PtContainerStart *start)
   line(s, "dns", start->dns);
 }
 
+static void
+add_disks(GString *s, const PtInstance *spec)
+{
+  for (guint i = 0; spec->disks && i < spec->disks->len; i++) {
+    const PtDisk *d = g_ptr_array_index(spec->disks, i);
+    const char *path = d->path ? d->path : "/";
+    g_autofree char *text = g_strdup_printf(PT_GUEST_DISK_SERIAL " %s %s", (guint)d->slot, d->read_only ? "ro" : "rw", path);
+
+    if (d->path)
+      line(s, "disk", text);
+  }
+}
+
 char *
 pt_machine_config(const PtContainerStart *start, const char *uuid)
 {
@@ -113,6 +126,7 @@ pt_machine_config(const PtContainerStart *start, const char *uuid)
   line(s, "user", spec->user ? spec->user : spec->init == PT_INIT_APP ? image->user : NULL);
   line(s, "image", PT_GUEST_IMAGE_SERIAL);
   line(s, "volume", PT_GUEST_VOLUME_SERIAL);
+  add_disks(s, spec);
   return g_string_free(s, FALSE);
 }
 

@@ -50,6 +50,7 @@ typedef struct PtMachinePlan {
 /* Where things are inside the jail. */
 #define PT_MACHINE_IMAGE "/image"
 #define PT_MACHINE_VOLUME "/volume"
+#define PT_MACHINE_DISK "/disk.%u" /* a data volume's file, by its slot */
 #define PT_MACHINE_KERNEL "/kernel"
 #define PT_MACHINE_MEMORY "/memory"
 #define PT_MACHINE_INITRD "/initrd"
@@ -71,10 +72,17 @@ guint pt_machine_tsc(void);
 /* A copy of the spec's limits for its control group, with what QEMU itself needs beside the guest's memory. The strings stay the spec's. */
 PtInstance pt_machine_limits(const PtInstance *spec);
 
-/* ---- limit.c: the engine's limits and disk ---- */
+/* ---- limit.c: the engine's limits ---- */
 bool pt_machine_limit(PtContainers *c, const char *id, const PtInstance *spec, GError **error);
+
+/* ---- disks.c: data volumes, and the engine's disk ---- */
+bool pt_machine_attach(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
+bool pt_machine_detach(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, const char *source, GError **error);
 bool pt_machine_disk(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, gint64 bytes, bool *ret_whole,
                      GError **error);
+void pt_machine_args_disks(GPtrArray *args, const PtMachinePlan *plan);
+/* INVALID where there is no port for one of them. */
+bool pt_machine_disks_fit(const PtInstance *spec, bool emulated, GError **error);
 
 /* ---- args.c, args_pc.c: QEMU's command line. New, NULL-ended. The board for an architecture; NULL where there is none ---- */
 const PtMachineBoard *pt_machine_board(const char *arch);

@@ -109,6 +109,25 @@ own_tree(const Tree *t, GError **error)
   return place(t, "/run/host/notify", false, error);
 }
 
+/* A place for each data volume that there can be, and those that there are. */
+static bool
+disks_tree(const Tree *t, GError **error)
+{
+  const GArray *disks = t->start->disks;
+
+  for (guint i = 0; i < PT_DISKS_MAX; i++) {
+    g_autofree char *path = g_strdup_printf(PT_MACHINE_DISK, i);
+    if (!place(t, path, false, error))
+      return false;
+  }
+  for (guint i = 0; disks && i < disks->len; i++) {
+    const PtDiskSource *d = &g_array_index(disks, PtDiskSource, i);
+    g_autofree char *path = g_strdup_printf(PT_MACHINE_DISK, (guint)d->disk->slot);
+    pt_jail_mount(t->mounts, path, "bind", d->source, d->disk->read_only ? "bind,ro,nosuid,nodev,noexec" : "bind,rw,nosuid,nodev,noexec");
+  }
+  return true;
+}
+
 static bool
 memory(const Tree *t, GError **error)
 {
@@ -235,6 +254,7 @@ pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **
   g_snprintf(plan.uuid, sizeof plan.uuid, "%.8s-%.4s-%.4s-%.4s-%.12s", u, u + 8, u + 12, u + 16, u + 20);
   if (!system_tree(&t, error) || !own_tree(&t, error) ||
       !bind(&t, start->volume_file, PT_MACHINE_VOLUME, "bind,rw,nosuid,nodev,noexec", error) ||
+      !disks_tree(&t, error) || !pt_machine_disks_fit(start->spec, plan.emulated, error) ||
       !(plan.pc ? pc_tree(&t, &plan, error) : micro_tree(&t, error)))
     return NULL;
   g_autoptr(json_t) l = pt_jail_linux(jail->host, start);

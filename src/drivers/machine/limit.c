@@ -34,15 +34,3 @@ pt_machine_limit(PtContainers *c, const char *id, const PtInstance *spec, GError
   limits.memory = MAX(limits.memory, has + limits.memory - pt_machine_memory(spec));
   return pt_container_limits(c, id, &limits, error) && (paused || limit_disk(q, spec, error));
 }
-
-bool
-pt_machine_disk(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *disk, gint64 bytes, bool *ret_whole,
-                GError **error)
-{
-  (void)spec;
-  (void)disk;
-  *ret_whole = false; /* what is on it grows at its next start */
-  g_autoptr(PtQmp) q = pt_machine_qmp(c, id, ANSWER, error);
-
-  return q && pt_qmp_do(q, "block_resize", json_pack("{s:s, s:I}", "node-name", "volume", "size", (json_int_t)bytes), ANSWER, error);
-}
