@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -162,29 +164,63 @@ write_all(int fd, const char *data, gsize size)
   return true;
 }
 
+/* All of `from`, by the kernel: it is in the page cache already. */
+static bool
+append_file(int to, int from, gsize size)
+{
+  while (size > 0) {
+    ssize_t n = sendfile(to, from, NULL, size);
+
+    if (n <= 0)
+      return false;
+    size -= (gsize)n;
+  }
+  return true;
+}
+
+/* The kernel image's initrd; -1 and an error. */
+static int
+open_base(const char *kernel, gsize *ret_size, GError **error)
+{
+  g_autofree char *path = g_build_filename(kernel, "initrd", NULL);
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat st;
+
+  if (fd < 0 || fstat(fd, &st) < 0)
+    pt_error_errno(error, errno, "%s", path);
+  else if (!S_ISREG(st.st_mode) || st.st_size > INITRD_MAX)
+    PT_SET(error, PT_ERR_INVALID, "the kernel image's initrd is too large");
+  else {
+    *ret_size = (gsize)st.st_size;
+    return fd;
+  }
+  if (fd >= 0)
+    close(fd);
+  return -1;
+}
+
 bool
 pt_machine_initrd(const PtContainerStart *start, const PtJail *jail, const char *path, GError **error)
 {
   static const char zero[ALIGN];
   uid_t owner = (uid_t)start->idbase;
-  g_autofree char *config = pt_machine_config(start, jail->uuid), *kernel = g_build_filename(start->kernel, "initrd", NULL), *base = NULL;
+  g_autofree char *config = pt_machine_config(start, jail->uuid);
   g_autoptr(GString) cpio = g_string_new(NULL);
   gsize size;
   PtPathWrite w;
+  int base = open_base(start->kernel, &size, error);
 
-  if (!g_file_get_contents(kernel, &base, &size, error))
+  if (base < 0)
     return false;
-  if (size > INITRD_MAX) {
-    PT_SET(error, PT_ERR_INVALID, "the kernel image's initrd is too large");
-    return false;
-  }
   entry(cpio, "config", 0100600, config, strlen(config));
   entry(cpio, "TRAILER!!!", 0, "", 0);
-  if (!pt_path_write_begin(&w, jail->root, path, owner, owner, error))
-    return false;
-  if (write_all(w.fd, base, size) && write_all(w.fd, zero, (ALIGN - size % ALIGN) % ALIGN) && write_all(w.fd, cpio->str, cpio->len))
-    return pt_path_write_commit(&w, 0400, error);
-  pt_error_errno(error, errno, "the machine's initrd");
-  pt_path_write_abort(&w);
-  return false;
+  bool begun = pt_path_write_begin(&w, jail->root, path, owner, owner, error);
+  bool ok = begun && append_file(w.fd, base, size) && write_all(w.fd, zero, (ALIGN - size % ALIGN) % ALIGN) &&
+            write_all(w.fd, cpio->str, cpio->len);
+  if (begun && !ok) {
+    pt_error_errno(error, errno, "the machine's initrd");
+    pt_path_write_abort(&w);
+  }
+  close(base);
+  return ok && pt_path_write_commit(&w, 0400, error);
 }

@@ -13,7 +13,7 @@
 
 #define WORDS_BYTES 4096
 #define QEMU_TIME (30 * G_USEC_PER_SEC)
-#define QEMU_LOOK 3000
+#define QEMU_LOOK 1000
 #define JAIL_BYTES ((gint64)72 << 20) /* the initrd and the sockets; what is not used costs nothing */
 
 /* What QEMU said last, on the console that it shares with the guest; the caller's. */
