@@ -300,7 +300,7 @@ add_guest(PtFacts *f, const json_t *i)
   g_autofree char *memory = pt_member_size(i, "guest_memory");
 
   if (cpus > 0)
-    pt_facts_addf(f, "guest has", "%" G_GINT64_FORMAT " processor%s, %s of memory", cpus, cpus == 1 ? "" : "s", memory);
+    pt_facts_addf(f, "guest", "%" G_GINT64_FORMAT " processor%s, %s of memory", cpus, cpus == 1 ? "" : "s", memory);
 }
 
 /* Further network cards, each with the network it is in. */

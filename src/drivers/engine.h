@@ -16,7 +16,7 @@ void pt_engine_tap(const char *card, char ret[8]);
 
 /* What a guest has of processors and memory. */
 typedef struct PtGuestSize {
-  gint64 cpus;
+  gint64 cpus;   /* 0: it does not say */
   gint64 memory; /* bytes */
   bool reached;  /* it is what the spec says, as far as it can be without a start */
 } PtGuestSize;
@@ -68,7 +68,8 @@ typedef struct PtEngine {
   bool (*resize)(PtContainers *c, const char *id, const PtInstance *spec, PtGuestSize *ret, GError **error);
   /* What it was started with. Never blocks. */
   bool (*size)(PtContainers *c, const char *id, PtGuestSize *ret, GError **error);
-  /* Whether resize() of one that runs or is hibernated brings the field, "cpu" or "memory", to what the spec says. Never blocks. */
+  /* Whether resize() of one that runs or is hibernated brings the field, "cpu" or "memory", to what the spec says. Blocks for two
+   * seconds at most. */
   bool (*resizes)(PtContainers *c, const PtInstance *spec, const char *field);
 } PtEngine;
 

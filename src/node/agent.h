@@ -59,7 +59,8 @@ bool pt_agent_hibernates(const PtInstance *spec, GError **error);
 /* The same for the form that outlives a restart of the node. */
 bool pt_agent_durable(PtAgent *a, const PtInstance *spec, GError **error);
 
-/* Whether one that runs or is hibernated gets this field of its spec, "cpu" or "memory", without a start. Never blocks. */
+/* Whether one that runs or is hibernated gets this field of its spec, "cpu" or "memory", without a start. Blocks for two seconds
+ * at most. */
 bool pt_agent_resizes(PtAgent *a, const PtInstance *spec, const char *field);
 
 /* Of one instance of this node; `spec` names it. NOT_FOUND or CONFLICT ("is stopped", with the hint how to start it). */

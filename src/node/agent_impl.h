@@ -105,8 +105,8 @@ void pt_unit_resize_want(PtUnit *u, const PtInstance *spec, bool unknown);
 /* Asks the guest of a ready machine for what is still missing, and again later while something is. What it has stands in the unit's status
  * afterwards, which the caller writes; *ret_news: that is something else than before. */
 bool pt_unit_resize(PtAgent *a, PtUnit *u, const PtInstance *spec, bool *ret_news, GError **error);
-/* It has just been started, with all that the spec says. */
-void pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec);
+/* It has just been started with all that the spec says, or goes on with what it had: that is not known then. */
+void pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec, bool resumed);
 
 /* The subnet's first address: the bridge, the router and the DNS server. The caller's; NULL where it is no subnet. */
 char *pt_gateway_of(const char *subnet);

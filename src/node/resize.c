@@ -38,6 +38,8 @@ pt_unit_resize(PtAgent *a, PtUnit *u, const PtInstance *spec, bool *ret_news, GE
     pt_unit_enqueue_after(a, u, u->resize_wait);
     u->resize_wait = MIN(2 * u->resize_wait, AGAIN_LAST);
   }
+  if (!size.cpus)
+    size.cpus = s->guest_cpus;
   *ret_news = s->guest_cpus != size.cpus || s->guest_memory != size.memory;
   s->guest_cpus = size.cpus;
   s->guest_memory = size.memory;
@@ -45,12 +47,12 @@ pt_unit_resize(PtAgent *a, PtUnit *u, const PtInstance *spec, bool *ret_news, GE
 }
 
 void
-pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec)
+pt_unit_sized(PtAgent *a, PtUnit *u, const PtInstance *spec, bool resumed)
 {
   const PtEngine *engine = pt_engine_of(spec, NULL);
   PtGuestSize size = { 0 };
 
-  if (engine && engine->size && !engine->size(a->containers, spec->id, &size, NULL))
+  if (engine && engine->size && !resumed && !engine->size(a->containers, spec->id, &size, NULL))
     size = (PtGuestSize){ 0 };
   u->status->guest_cpus = size.cpus;
   u->status->guest_memory = size.memory;

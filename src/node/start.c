@@ -383,7 +383,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
   }
   u->limits_known = !resumed; /* it goes on with what it had */
   u->limits_generation = spec->generation;
-  pt_unit_sized(a, u, spec);
+  pt_unit_sized(a, u, spec, resumed);
   return true;
 }
 

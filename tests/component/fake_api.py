@@ -317,6 +317,8 @@ class Handler(fake_volumes.Volumes, fake_nics.Nics, http.server.BaseHTTPRequestH
         new = make(b["name"], image_name=b["image"], desktop=image["desktop"], init=image["init"], address="10.83.0.20",
                    **{k: v for k, v in b.items() if k in ("cpu", "memory", "disk", "env", "ports", "command", "restart", "autostart", "kind", "model", "accel", "arch",
                                                     "firmware", "secure_boot", "tpm", "hardware", "iso_name", "boot_iso", "offline")})
+        if new["kind"] == "machine":
+            new.update(guest_cpus=2, guest_memory=new["memory"] or 512 * MIB)
         op = self.fake.operation("launch", f"spaces/{s}/instances/{b['name']}", 1.2 if "slow" in self.fake.faults else 0,
                                  fails={"code": "internal", "detail": f"{b['name']}: crun says no", "hint": f"portena logs {b['name']}"}
                                  if "launch-fails" in self.fake.faults else None)
@@ -339,7 +341,7 @@ class Handler(fake_volumes.Volumes, fake_nics.Nics, http.server.BaseHTTPRequestH
         if "name" in b:
             self.fake.instances[(s, b["name"])] = self.fake.instances.pop((s, i))
         o.update(b)
-        self.answer(200, {**o, "applies": {k: "at the next start" if k in ("env", "command") else "now" for k in b}})
+        self.answer(200, {**o, "applies": {k: "at the next start" if k in ("env", "command") or (k == "cpu" and float(b[k]) > 16) else "now" for k in b}})
 
     @route("DELETE", "/v1/spaces/{s}/instances/{i}")
     def r_delete(self, s, i):

@@ -225,6 +225,10 @@ def test_a_pc_starts_what_is_on_its_disk(d):
     assert ask(d, i, {"execute": "qom-get", "arguments": {"path": "/objects/io", "property": "limits"}})["bps-write"] == 5 << 20
     nodes = {n["node-name"]: n for n in ask(d, i, {"execute": "query-named-block-nodes"})}
     assert nodes["volume"]["image"]["virtual-size"] == 48 << 20
+    # What has no driver for it waits for a start, and is said to.
+    said = d.api("PATCH", "/v1/spaces/home/instances/bios", {"memory": 192 << 20, "cpu": 3, "priority": 50}).json
+    assert said["applies"] == {"memory": "at the next start", "cpu": "at the next start", "priority": "now"}
+    assert d.instance("bios")["guest_memory"] == 256 << 20 and d.instance("bios")["error"] is None
     screen.close()
     d.cli("delete", "bios", "--force")
     wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 600)

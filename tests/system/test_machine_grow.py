@@ -48,14 +48,14 @@ def test_a_machine_grows_and_shrinks(d):
     has("m", 2, 512)
 
     # A portenad that is killed has nothing in its memory alone.
-    change("m", "memory=640M")
+    assert d.api("PATCH", "/v1/spaces/home/instances/m", {"memory": 640 * MIB}).status == 202
     d.kill()
     d.start()
     has("m", 2, 640)
     assert "2 processors, 640 MiB of memory" in d.cli("show", "m").stdout
 
     # What came while it ran is there again after it slept; what was set meanwhile comes then.
-    sh("m", "head -c 300M /dev/urandom > /dev/shm/kept; sha256sum /dev/shm/kept > /dev/shm/sum")
+    sh("m", "mount -o remount,size=500M /dev/shm; head -c 300M /dev/urandom > /dev/shm/kept; sha256sum /dev/shm/kept > /dev/shm/sum")
     d.cli("hibernate", "m")
     said = d.api("PATCH", "/v1/spaces/home/instances/m", {"cpu": 4}).json
     assert said["applies"] == {"cpu": "when it is resumed"} and said["guest_cpus"] == 0
@@ -69,6 +69,7 @@ def test_a_machine_grows_and_shrinks(d):
     assert d.instance("m")["guest_cpus"] == 1 and limit("m") == (200 + 384) * MIB
     said = d.api("PATCH", "/v1/spaces/home/instances/m", {"memory": 16 << 30, "cpu": 40}).json
     assert said["applies"] == {"memory": "at the next start", "cpu": "at the next start"}
+    assert d.instance("m")["guest_memory"] == 200 * MIB and d.instance("m")["guest_cpus"] == 1
     change("m", "cpu=1", "memory=256M")
     has("m", 1, 256)
 

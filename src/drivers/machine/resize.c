@@ -21,6 +21,7 @@
 
 #define SETTLE (5 * G_USEC_PER_SEC) /* how long somebody waits for the guest; it may take longer */
 #define LOOK 5000
+#define SOON (2 * G_USEC_PER_SEC) /* somebody waits for an answer of the API */
 #define AGENT_WAIT (8 * G_USEC_PER_SEC)
 #define GROW "/machine/peripheral/" PT_MACHINE_GROW
 
@@ -156,17 +157,22 @@ pt_machine_plug_cpus(PtQmp *q, const PtMachinePlan *plan, guint want, guint *ret
   return true;
 }
 
-/* 0 where the guest does not say. */
+/* How many it uses, of the first `want` if that is not 0. 0 where the guest does not say, with *ret_later: it may say so later. */
 static gint64
-use_cpus(PtContainers *c, const PtInstance *spec, guint want)
+use_cpus(PtContainers *c, const PtInstance *spec, guint want, bool *ret_later)
 {
-  g_autofree char *lines = g_strdup_printf("do=cpus\ncount=%u\n", want), *said = NULL;
-  g_autoptr(PtGuestCall) call = pt_guest_call(c, spec, lines, NULL);
+  g_autofree char *lines = want ? g_strdup_printf("do=cpus\ncount=%u\n", want) : g_strdup("do=cpus\n"), *said = NULL;
+  g_autoptr(GError) err = NULL;
+  g_autoptr(PtGuestCall) call = pt_guest_call(c, spec, lines, &err);
   const char *key, *value;
   gint64 online = 0;
 
-  if (!call || !pt_guest_call_answer(call, AGENT_WAIT, &said, NULL))
+  *ret_later = false;
+  if (!call || !pt_guest_call_answer(call, AGENT_WAIT, &said, &err)) {
+    /* An agent of an older kernel image does not know the question. */
+    *ret_later = !g_error_matches(err, PT_ERROR, PT_ERR_INVALID) && !g_error_matches(err, PT_ERROR, PT_ERR_UNSUPPORTED);
     return 0;
+  }
   for (char *at = said, *end = said + strlen(said); pt_guest_line(&at, end, &key, &value) > 0;)
     if (strcmp(key, "online") == 0 && !g_ascii_string_to_signed(value, 10, 1, 1024, &online, NULL))
       online = 0;
@@ -176,24 +182,44 @@ use_cpus(PtContainers *c, const PtInstance *spec, guint want)
 static bool
 set_cpus(PtContainers *c, PtQmp *q, const PtInstance *spec, const PtMachinePlan *plan, PtGuestSize *ret, GError **error)
 {
-  guint plugged, want = MIN(pt_machine_cpus(spec, pt_containers_host(c)), MAX(plan->cpus_max, plan->cpus));
+  guint plugged, want = pt_machine_cpus(spec, pt_containers_host(c));
 
   if (plan->pc) { /* nothing of ours is in there that would turn one on or off */
     ret->cpus = plan->cpus;
     return true;
   }
+  if (want > plan->cpus_max) /* by a start alone: until then it has what it has */
+    want = 0;
   if (!pt_machine_plug_cpus(q, plan, want, &plugged, error)) {
     g_prefix_error(error, "processors: ");
     return false;
   }
-  ret->cpus = use_cpus(c, spec, want);
-  if (!ret->cpus)
-    ret->cpus = plugged;
-  ret->reached = ret->reached && ret->cpus == want;
+  bool later;
+  ret->cpus = use_cpus(c, spec, want, &later);
+  ret->reached = ret->reached && !later && (!want || !ret->cpus || ret->cpus == want);
   return true;
 }
 
 /* ---- both ---- */
+
+/* What `want` bytes need is there: room to grow into, and in a pc, whose system is not ours, a driver for its balloon. QEMU tells that
+ * by a command that it calls unstable, so one that does not know it counts as a yes. */
+static bool
+can_have(PtQmp *q, const PtMachinePlan *plan, gint64 want)
+{
+  static const char path[] = "/machine/peripheral/balloon/virtio-backend", ready[] = "VIRTIO_CONFIG_S_DRIVER_OK";
+  const json_t *list, *word;
+  bool found = false;
+  size_t i;
+
+  if (want < PT_MACHINE_MEMORY_MIN || want > plan->memory_max || !plan->pc || !q)
+    return want >= PT_MACHINE_MEMORY_MIN && want <= plan->memory_max;
+  g_autoptr(json_t) answer = pt_qmp_run(q, "x-query-virtio-status", json_pack("{s:s}", "path", path), SOON, NULL);
+  list = json_object_get(json_object_get(answer, "status"), "statuses");
+  json_array_foreach (list, i, word)
+    found = found || g_str_has_prefix(json_is_string(word) ? json_string_value(word) : "", ready);
+  return found || !json_is_array(list);
+}
 
 /* Not below what is in use there: the guest has given it back, but not yet QEMU, and it is tried again. */
 static bool
@@ -217,13 +243,13 @@ bool
 pt_machine_resize(PtContainers *c, const char *id, const PtInstance *spec, PtGuestSize *ret, GError **error)
 {
   g_auto(PtMachinePlan) plan = { 0 };
-  gint64 want = MAX(pt_machine_memory(spec), PT_MACHINE_MEMORY_MIN);
+  gint64 want = pt_machine_memory(spec);
 
-  *ret = (PtGuestSize){ 0 };
+  *ret = (PtGuestSize){ .reached = true };
   if (!pt_machine_plan_read(&plan, pt_containers_host(c), id, error))
     return false;
   g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
-  if (!q || !pt_machine_set_memory(q, &plan, want, SETTLE, &ret->reached, error) ||
+  if (!q || (can_have(q, &plan, want) && !pt_machine_set_memory(q, &plan, want, SETTLE, &ret->reached, error)) ||
       !pt_machine_guest_memory(q, &plan, &ret->memory, error) || !set_cpus(c, q, spec, &plan, ret, error))
     return false;
   return lower_limit(c, spec, ret, error);
@@ -248,8 +274,10 @@ pt_machine_resizes(PtContainers *c, const PtInstance *spec, const char *field)
 
   if (!pt_machine_plan_read(&plan, host, spec->id, NULL))
     return false;
-  if (strcmp(field, "memory") == 0)
-    return pt_machine_memory(spec) >= PT_MACHINE_MEMORY_MIN && pt_machine_memory(spec) <= plan.memory_max;
+  if (strcmp(field, "memory") == 0) {
+    g_autoptr(PtQmp) q = plan.pc ? pt_machine_qmp(c, spec->id, SOON, NULL) : NULL;
+    return can_have(q, &plan, pt_machine_memory(spec));
+  }
   guint want = pt_machine_cpus(spec, host);
   return plan.pc ? want == plan.cpus : want <= plan.cpus_max;
 }
