@@ -54,6 +54,19 @@ def test_copies_are_others(d):
     d.start()
     assert look(d, "one")[0] == one[0]
 
+    # A copy grows as any machine does, and sleeps with what it grew by.
+    d.cli("set", "two", "cpu=3", "memory=384M")
+
+    def grown():
+        i = d.instance("two")
+        return (i["guest_cpus"], i["guest_memory"]) == (3, 384 << 20)
+    wait_for(lambda: f"it has grown: {d.instance('two')}", grown, 120, 0.2)
+    d.cli("hibernate", "two")
+    d.cli("resume", "two")
+    wait_for(lambda: f"it is as large as before: {d.instance('two')}", grown, 120, 0.2)
+    cpus, total = d.cli("exec", "two", "--", "/bin/sh", "-c", "nproc; grep MemTotal /proc/meminfo").stdout.split()[:3:2]
+    assert cpus == "3" and int(total) > 300 << 10
+
     # A template that does not work is no obstacle.
     (templates[0] / "state").write_bytes(b"nothing of the kind")
     d.cli("launch", "debian", "three", "--kind", "machine", "--memory", "256M", "--disk", "2G", "--wait")
