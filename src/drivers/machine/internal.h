@@ -171,6 +171,7 @@ bool pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error);
 #define PT_QEMU_FILE "file:/dev/fdset/1"
 #define PT_QEMU_FDSET 1 /* of that */
 #define PT_QEMU_WITH_MEMORY "mapped-ram"
+#define PT_QEMU_WITHOUT_MEMORY "x-ignore-shared"
 /* Until the transfer has ended; it may take as long as it goes on. `fd` is what QEMU writes to (-1: it reads), and `most` what that
  * may take of the disk: TOO_LARGE where it is more, which only a QEMU that is not its own master any more would write. */
 bool pt_qemu_transferred(PtQmp *q, int fd, gint64 most, GError **error);

@@ -17,11 +17,11 @@
 bool
 pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error)
 {
-  json_t *caps = json_pack("[{s:s, s:b}]", "capability", capability, "state", 1);
-
-  /* By as many threads as QEMU takes, in larger pieces: twice as fast. What is kept out of the file has no use for it. */
-  if (strcmp(capability, PT_QEMU_WITH_MEMORY) == 0)
-    json_array_append_new(caps, json_pack("{s:s, s:b}", "capability", "multifd", "state", 1));
+  bool with = strcmp(capability, PT_QEMU_WITH_MEMORY) == 0;
+  /* Each said, because QEMU keeps them: a copy of a template came in without its memory, and goes out with it. By as many threads as
+   * QEMU takes, in larger pieces, is twice as fast; what is kept out of the file has no use for it. */
+  json_t *caps = json_pack("[{s:s, s:b}, {s:s, s:b}, {s:s, s:b}]", "capability", PT_QEMU_WITH_MEMORY, "state", with, "capability",
+                           PT_QEMU_WITHOUT_MEMORY, "state", !with, "capability", "multifd", "state", with);
 
   return pt_qmp_do_fd(q, "add-fd", json_pack("{s:i}", "fdset-id", PT_QEMU_FDSET), fd, PT_QEMU_ANSWER, error) &&
          pt_qmp_do(q, "migrate-set-capabilities", json_pack("{s:o}", "capabilities", caps), PT_QEMU_ANSWER, error) &&

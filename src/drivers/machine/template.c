@@ -18,7 +18,6 @@
 #include "drivers/machine/agent.h"
 #include "drivers/machine/internal.h"
 
-#define WITHOUT_MEMORY "x-ignore-shared"
 #define IDENTITY_WAIT (30 * G_USEC_PER_SEC)
 #define STATE_MOST ((gint64)64 << 20)
 
@@ -90,7 +89,7 @@ pt_machine_template_save(PtContainers *c, const char *id, const char *dir, GErro
     pt_error_errno(error, errno, "%s", path);
     return false;
   }
-  bool ok = pt_qemu_transfer(q, fd, WITHOUT_MEMORY, error) && pt_qmp_do(q, "stop", NULL, PT_QEMU_ANSWER, error) &&
+  bool ok = pt_qemu_transfer(q, fd, PT_QEMU_WITHOUT_MEMORY, error) && pt_qmp_do(q, "stop", NULL, PT_QEMU_ANSWER, error) &&
             pt_qmp_do(q, "migrate", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) &&
             pt_qemu_transferred(q, fd, STATE_MOST, error);
   if (ok && fsync(fd) < 0) {
@@ -141,7 +140,7 @@ pt_machine_template_enter(PtContainers *c, const PtContainerStart *start, GError
     pt_error_errno(error, errno, "%s", path);
     return false;
   }
-  bool ok = pt_qemu_transfer(q, fd, WITHOUT_MEMORY, error) &&
+  bool ok = pt_qemu_transfer(q, fd, PT_QEMU_WITHOUT_MEMORY, error) &&
             pt_qmp_do(q, "migrate-incoming", json_pack("{s:s}", "uri", PT_QEMU_FILE), PT_QEMU_ANSWER, error) &&
             pt_qemu_transferred(q, -1, 0, error) && become(c, start, q, error);
   close(fd);
