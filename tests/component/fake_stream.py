@@ -217,7 +217,7 @@ def bridge(handler, control, tty):
     if message:
         _, kind, a, b, _ = struct.unpack_from("=5I", message)
         for t in readers:
-            t.join(1)
+            t.join(10)
         tell(1, json.dumps({"exit": a, "signal": b}).encode())
         tell(8, b"\x03\xe8")
         web.join(2)  # the client closes; a reset on our side might overtake what was just said
@@ -225,5 +225,8 @@ def bridge(handler, control, tty):
     socket.socket.shutdown(handler.connection, socket.SHUT_RD)
     web.join()
     control.close()
-    for fd in [f for f in fds[1:] if f >= 0] + ([stdin] if stdin >= 0 else []):
-        os.close(fd)
+    for t in readers:
+        t.join(60)
+    if not any(t.is_alive() for t in readers):  # one that still reads would read of the next connection, by the same number
+        for fd in [f for f in fds[1:] if f >= 0] + ([stdin] if stdin >= 0 else []):
+            os.close(fd)
