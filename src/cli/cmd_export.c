@@ -11,63 +11,48 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/fetch.h"
 #include "cli/operation.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/upload.h"
 
-typedef struct Sink {
-  int fd;
-  gint64 done;
-  const char *name;
+typedef struct Shown {
   PtProgress *progress;
-} Sink;
+  gint64 done;
+} Shown;
 
-/* Zeros become holes: most of a disk is empty. */
-static bool
-write_sink(void *data, const void *bytes, gsize size, GError **error)
+static void
+tell(void *data, gint64 more)
 {
-  Sink *s = data;
-  const char *p = bytes;
-  bool zero = size > 0 && p[0] == '\0' && memcmp(p, p + 1, size - 1) == 0;
+  Shown *s = data;
 
-  for (gsize left = zero ? 0 : size; left > 0;) {
-    gssize n = pwrite(s->fd, p, left, (off_t)(s->done + (gint64)(size - left)));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0) {
-      pt_error_errno(error, errno, "%s", s->name);
-      return false;
-    }
-    p += n;
-    left -= (gsize)n;
-  }
-  s->done += (gint64)size;
+  s->done += more;
   pt_progress_set(s->progress, -1, s->done, 0, "bytes", NULL);
-  return true;
 }
 
+/* Zeros become holes: most of a disk is empty. */
 static bool
 fetch(PtCli *cli, const char *path, const char *temp, const char *file, gint64 *ret_bytes, GError **error)
 {
   g_autofree char *title = g_strdup_printf("Fetching %s", file);
   g_autoptr(PtProgress) progress = pt_progress_new(cli, title);
-  Sink s = { .fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), .name = file, .progress = progress };
-  PtClientRequest r = { .method = "GET", .path = path, .sink = write_sink, .sink_data = &s, .timeout = 120 * G_USEC_PER_SEC };
-  PtTransport *way = s.fd < 0 ? NULL : pt_cli_transport(cli, error);
+  Shown shown = { progress, 0 };
+  PtFetch f = { .path = path, .fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), .name = file, .holes = true, .tell = tell,
+                .data = &shown };
 
-  if (s.fd < 0) {
+  if (f.fd < 0) {
     pt_error_errno(error, errno, "%s", temp);
     return false;
   }
-  g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
-  bool ok = reply && pt_client_reply_check(reply, error);
-  if (ok && (ftruncate(s.fd, (off_t)s.done) != 0 || fsync(s.fd) != 0)) {
+  g_autoptr(PtClientReply) reply = pt_fetch(cli, &f, error);
+  bool ok = reply != NULL;
+  if (ok && (ftruncate(f.fd, (off_t)f.done) != 0 || fsync(f.fd) != 0)) {
     pt_error_errno(error, errno, "%s", file);
     ok = false;
   }
-  close(s.fd);
-  *ret_bytes = s.done;
+  close(f.fd);
+  *ret_bytes = f.done;
   return ok;
 }
 
@@ -141,7 +126,8 @@ const PtOption pt_export_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 const char pt_export_text[] = "The file's name says what it becomes: an OVA is what VirtualBox and VMware import whole, the others are the "
-                              "disk alone; iso is for discs.";
+                              "disk alone; iso is for discs. A raw disk comes with all its zeros, however empty it is: "
+                              "a qcow2 is as long as what is on it.";
 
 const PtCommand pt_cmds_export[] = {
   { .name = "export",

@@ -11,36 +11,23 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/copy.h"
+#include "cli/fetch.h"
 #include "cli/output.h"
 
 #define MAX_DEPTH 100
 
-typedef struct Sink {
+typedef struct Shown {
   PtCopy *copy;
-  int fd;
   const char *name;
-} Sink;
+} Shown;
 
-static bool
-write_sink(void *data, const void *bytes, gsize size, GError **error)
+static void
+tell(void *data, gint64 more)
 {
-  Sink *s = data;
-  const char *p = bytes;
+  Shown *s = data;
 
-  while (size > 0) {
-    gssize n = write(s->fd, p, size);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0) {
-      pt_error_errno(error, errno, "%s", s->name);
-      return false;
-    }
-    p += n;
-    size -= (gsize)n;
-    s->copy->bytes += n;
-  }
+  s->copy->bytes += more;
   pt_copy_progress(s->copy, s->name);
-  return true;
 }
 
 /* The bytes of a remote object into `fd`. The answer tells what it is. */
@@ -48,16 +35,13 @@ static PtClientReply *
 fetch(PtCopy *c, const PtTarget *t, const char *path, bool follow, int fd, const char *shown, GError **error)
 {
   g_autofree char *url = pt_copy_path(t, path, follow ? "" : "&follow=false");
-  Sink s = { c, fd, shown };
-  PtClientRequest r = { .method = "GET", .path = url, .sink = write_sink, .sink_data = &s, .timeout = 120 * G_USEC_PER_SEC };
-  PtTransport *way = pt_cli_transport(c->cli, error);
-  g_autoptr(PtClientReply) reply = way ? way->ops->send(way, &r, error) : NULL;
+  Shown s = { c, shown };
+  PtFetch f = { .path = url, .fd = fd, .name = shown, .tell = tell, .data = &s };
+  PtClientReply *reply = pt_fetch(c->cli, &f, error);
 
-  if (reply && pt_client_reply_check(reply, error))
-    return g_steal_pointer(&reply);
-  if (error && *error && !strstr((*error)->message, path))
+  if (!reply && error && *error && !strstr((*error)->message, path))
     g_prefix_error(error, "%s:%s: ", t->name, path);
-  return NULL;
+  return reply;
 }
 
 static mode_t

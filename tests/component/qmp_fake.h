@@ -6,7 +6,7 @@
 #include "drivers/machine/qmp.h"
 
 #define SECOND ((gint64)G_USEC_PER_SEC)
-#define LONG (20 * SECOND) /* never reached where all is well */
+#define LONG (120 * SECOND) /* never reached where all is well */
 #define HELLO "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}}, \"capabilities\": [\"oob\"]}}\r\n"
 #define READY HELLO, "<\"execute\":\"qmp_capabilities\"", "{\"return\": {}, \"id\": 1}\r\n"
 

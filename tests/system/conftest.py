@@ -6,7 +6,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from daemon import Daemon  # noqa: E402
+from daemon import Daemon, wait_for  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -21,6 +21,26 @@ def shared():
     d = Daemon("shared").start()
     yield d
     d.destroy()
+
+
+@pytest.fixture(scope="module")
+def daemon(request):
+    """One daemon for the tests of a file, to be killed as they like."""
+    d = Daemon(request.module.__name__.removeprefix("test_")).start()
+    yield d
+    d.destroy()
+
+
+@pytest.fixture
+def d(daemon):
+    """That one. After each test everything is deleted, and then nothing is left."""
+    yield daemon
+    if not daemon.process or daemon.process.poll() is not None:
+        daemon.start()
+    for i in daemon.api("GET", "/v1/instances").json["items"]:
+        daemon.cli("delete", i["name"], "--force", "--space", i["space"])
+    daemon.is_clean()
+    wait_for("it holds little", lambda: all(len(os.listdir(f"/proc/{daemon.process.pid}/{x}")) < 64 for x in ("fd", "task")))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 import pytest
-from daemon import Daemon, wait_for
+from daemon import wait_for
 from test_robust import power_cut
 
 HELD = 48 << 20
@@ -21,23 +21,6 @@ sleep 1000 while 1;
 
 def swap_free():
     return sum(int(size) - int(used) for _, _, size, used, _ in (line.split() for line in pathlib.Path("/proc/swaps").read_text().splitlines()[1:])) << 10
-
-
-@pytest.fixture(scope="module")
-def daemon():
-    one = Daemon("sleep").start()
-    yield one
-    one.destroy()
-
-
-@pytest.fixture
-def d(daemon):
-    yield daemon
-    if not daemon.process or daemon.process.poll() is not None:
-        daemon.start()
-    for i in daemon.api("GET", "/v1/instances").json["items"]:
-        daemon.cli("delete", i["name"], "--force")
-    daemon.is_clean()
 
 
 @pytest.fixture(scope="module")

@@ -17,26 +17,6 @@ import pytest
 from daemon import BUILD, Daemon, wait_for
 
 
-@pytest.fixture(scope="module")
-def daemon():
-    """One daemon for this file."""
-    one = Daemon("robust").start()
-    yield one
-    one.destroy()
-
-
-@pytest.fixture
-def d(daemon):
-    """After each test everything is deleted, and then nothing is left."""
-    yield daemon
-    if not daemon.process or daemon.process.poll() is not None:
-        daemon.start()
-    for i in daemon.api("GET", "/v1/instances").json["items"]:
-        daemon.cli("delete", i["name"], "--force", "--space", i["space"])
-    daemon.is_clean()
-    wait_for("it holds little", lambda: all(len(os.listdir(f"/proc/{daemon.process.pid}/{x}")) < 64 for x in ("fd", "task")))
-
-
 def monitor(d, name):
     state = (d.run / "monitor" / d.instance(name)["id"] / "state").read_text()
     return int(re.search(r"monitor (\d+)", state).group(1))
