@@ -3,7 +3,7 @@
 import { until, canvas } from './helper.mjs';
 
 const TRY = 20000; // ms, then the click or the line is made again: on a desktop that is still coming up the first may be lost
-const EVER = 300000;
+const EVER = 600000;
 
 /** A request with the page's own session: { status, text }. */
 export const ask = (page, method, url) => page.evaluate(async ([m, u]) => {

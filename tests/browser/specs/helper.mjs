@@ -78,7 +78,7 @@ export async function withPage(options, run) {
  * is not part of this run. */
 export function spec(name, options, run) {
   if (real ? options.mock : options.real) return;
-  nodeTest(name, { timeout: 720000 }, () => withPage({ ...options, name }, run));
+  nodeTest(name, { timeout: 1800000 }, () => withPage({ ...options, name }, run));
 }
 
 export const shot = (page, name) => page.screenshot({ path: `${ARTIFACTS}/${name}.png` });
