@@ -29,12 +29,12 @@ def test_a_machine_grows_and_shrinks(d):
     def has(name, cpus, mib):
         """By what is told of it, and by what its kernel says."""
         wait_for(lambda: f"{cpus} and {mib} MiB: {d.instance(name)}, {sh(name, 'nproc; grep MemTotal /proc/meminfo')}",
-                 lambda: (d.instance(name)["guest_cpus"], d.instance(name)["guest_memory"]) == (cpus, mib * MIB), 120, 0.2)
+                 lambda: (d.instance(name)["guest_cpus"], d.instance(name)["guest_memory"]) == (cpus, mib * MIB), 600, 0.2)
         assert d.instance(name)["error"] is None
-        assert int(sh(name, "nproc")) == cpus
-        total = int(sh(name, "grep MemTotal /proc/meminfo").split()[1]) >> 10
-        assert mib - 120 < total <= mib, total  # its kernel keeps some for itself
-        wait_for("the group's limit follows", lambda: limit(name) == (mib + 384) * MIB, 60)
+        wait_for("its kernel has them", lambda: int(sh(name, "nproc")) == cpus, 600, 0.5)
+        total = lambda: int(sh(name, "grep MemTotal /proc/meminfo").split()[1]) >> 10
+        wait_for(lambda: f"its kernel has {mib} MiB: {total()}", lambda: mib - 120 < total() <= mib, 600, 0.5)  # and keeps some for itself
+        wait_for("the group's limit follows", lambda: limit(name) == (mib + 384) * MIB, 600)
 
     def change(name, *settings):
         said = d.cli("set", name, *settings).stdout
@@ -65,7 +65,7 @@ def test_a_machine_grows_and_shrinks(d):
 
     # Less than it was started with is for the balloon; more than there is room for waits for a start.
     change("m", "cpu=1", "memory=200M")
-    wait_for("it gives back", lambda: d.instance("m")["guest_memory"] == 200 * MIB, 120, 0.2)
+    wait_for("it gives back", lambda: d.instance("m")["guest_memory"] == 200 * MIB, 600, 0.2)
     assert d.instance("m")["guest_cpus"] == 1 and limit("m") == (200 + 384) * MIB
     said = d.api("PATCH", "/v1/spaces/home/instances/m", {"memory": 16 << 30, "cpu": 40}).json
     assert said["applies"] == {"memory": "at the next start", "cpu": "at the next start"}

@@ -111,7 +111,7 @@ def test_killed_in_between(d):
         d.kill()
         d.start()
         op = answer.json["operation"]["id"]
-        wait_for("the operation ends", lambda: d.api("GET", f"/v1/operations/{op}?wait=5").json["state"] == "done", 60)
+        wait_for("the operation ends", lambda: d.api("GET", f"/v1/operations/{op}?wait=5").json["state"] == "done", 600)
         there = sh(d, "a", "grep -c ' /mnt/data ext4 ' /proc/mounts", check=False).stdout.strip()
         assert (there, len(disks(d, "a"))) == (("1", 1) if method == "POST" else ("0", 0))
     d.cli("volume", "attach", "a", "data")
