@@ -48,8 +48,14 @@ enum {
 enum { PT_WIRE_TTY = 1 };
 enum { PT_WIRE_MADE = 1, PT_WIRE_WHOLE = 2 };
 
-/* The PtErr codes that a monitor gives; held against base/error.h where both are known. */
-enum { PT_WIRE_ERR_NOT_FOUND = 3, PT_WIRE_ERR_CONFLICT = 4, PT_WIRE_ERR_INTERNAL = 11 };
+/* The PtErr codes that a monitor gives, or another helper; held against base/error.h where both are known. */
+enum {
+  PT_WIRE_ERR_NOT_FOUND = 3,
+  PT_WIRE_ERR_CONFLICT = 4,
+  PT_WIRE_ERR_TOO_LARGE = 7,
+  PT_WIRE_ERR_INTERNAL = 11,
+  PT_WIRE_ERR_UNSUPPORTED = 12,
+};
 
 struct pt_wire {
   uint32_t magic;

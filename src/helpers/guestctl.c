@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* portena-guestctl exec [--tty] [--user WHO] [--cwd DIR] [-- COMMAND…]
- * portena-guestctl request ID
+ * portena-guestctl request [--qga] ID
+ * portena-guestctl qga … (qga_modes.c)
  *
  * Theory of operation. Both speak to the agent of a machine over one of its ports (base/guest.h).
  *
@@ -11,8 +12,10 @@
  * request is started by portenad, with all it needs: 0 is what the request reads and 1 what it writes, 3 the connected port,
  * 4 the request's lines, 5 where the answers go (as lines); what else is open, a lock, is held until it ends. It takes the ids ID and
  * gives up all else before it reads a byte. When nobody takes its output any more, it ends. What a put reads is a socket: who has written
- * all shuts it down for writing, and who closes it, or dies, has not. */
+ * all shuts it down for writing, and who closes it, or dies, has not. With --qga the port is that of QEMU's own guest agent
+ * (qga_files.c). */
 #include "helpers/guestctl.h"
+#include "helpers/qga.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -267,8 +270,23 @@ set_end(void)
   c.exits = strncmp(lines, "do=connect\n", 11) == 0;
 }
 
+/* QEMU's own agent: no frames, and no port of ours. */
 static int
-run_request(const char *id)
+request_qga(void)
+{
+  static struct qga q;
+  unsigned number, tag;
+
+  memcpy(&number, c.nonce, sizeof number);
+  memcpy(&tag, c.nonce + sizeof number, sizeof tag);
+  if (!qga_open(&q, PORT_FD, number >> 1, WELCOME_MS))
+    return 1;
+  qga_request(&q, lines, lines_n, &(const struct qga_streams){ .in = 0, .out = 1, .answers = ANSWERS_FD, .tag = tag });
+  return 0;
+}
+
+static int
+run_request(const char *id, bool qga)
 {
   char *end;
   unsigned long number = strtoul(id, &end, 10);
@@ -288,6 +306,8 @@ run_request(const char *id)
   if (*end || number == 0 || number > UINT32_MAX - 1 || getrandom(c.nonce, sizeof c.nonce, 0) != (ssize_t)sizeof c.nonce ||
       !confine((uid_t)number))
     return OUR_FAULT;
+  if (qga)
+    return request_qga();
   if (!greet())
     return 1;
   ctl_request(&c, lines, lines_n);
@@ -307,6 +327,10 @@ main(int argc, char **argv)
   if (argc >= 2 && strcmp(argv[1], "exec") == 0)
     return run_exec(argc - 1, argv + 1);
   if (argc == 3 && strcmp(argv[1], "request") == 0)
-    return run_request(argv[2]);
+    return run_request(argv[2], false);
+  if (argc == 4 && strcmp(argv[1], "request") == 0 && strcmp(argv[2], "--qga") == 0)
+    return run_request(argv[3], true);
+  if (argc >= 3 && strcmp(argv[1], "qga") == 0)
+    return qga_main(argc - 2, argv + 2);
   return fail(OUR_FAULT, "usage: portena-guestctl exec [--tty] [--user WHO] [--cwd DIR] [-- COMMAND...]");
 }

@@ -40,6 +40,9 @@ bool ctl_turn(struct ctl *c, int signals, int timeout_ms);
 bool ctl_flushed(const struct ctl *c); /* all that came has been written */
 
 /* ---- guestctl_port.c ---- */
+/* The locked file, -1: somebody else has it. And a connection; -1: nobody listens. */
+int port_lock(int dir, const char *name);
+int port_connect(int dir, const char *name);
 /* A free port of the directory: its lock, and a connected socket. -1: none within the time. */
 int port_take(int dir, int *ret_lock);
 

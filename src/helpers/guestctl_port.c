@@ -16,13 +16,11 @@
 
 #define TRIES 100 /* of 50 ms */
 
-static int
-take_lock(int dir, int number)
+int
+port_lock(int dir, const char *name)
 {
-  char name[32];
   struct stat st;
 
-  snprintf(name, sizeof name, "port.%d.lock", number);
   int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (fd < 0)
     return -1;
@@ -32,15 +30,13 @@ take_lock(int dir, int number)
   return -1;
 }
 
-static int
-connect_port(int dir, int number)
+int
+port_connect(int dir, const char *name)
 {
   struct sockaddr_un a = { .sun_family = AF_UNIX };
   const struct timeval wait = { .tv_sec = 2 };
   struct stat st;
-  char name[32];
 
-  snprintf(name, sizeof name, "port.%d", number);
   int at = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (at < 0)
     return -1;
@@ -65,10 +61,13 @@ port_take(int dir, int *ret_lock)
   for (int try = 0; try < TRIES; try++) {
     for (int i = 0; i < PT_GUEST_PORTS - 1; i++) {
       int number = 1 + (first + i) % (PT_GUEST_PORTS - 1), fd = -1;
+      char lock[32], port[32];
 
-      *ret_lock = take_lock(dir, number);
+      snprintf(lock, sizeof lock, "port.%d.lock", number);
+      snprintf(port, sizeof port, "port.%d", number);
+      *ret_lock = port_lock(dir, lock);
       if (*ret_lock >= 0)
-        fd = connect_port(dir, number);
+        fd = port_connect(dir, port);
       if (fd >= 0)
         return fd;
       if (*ret_lock >= 0)

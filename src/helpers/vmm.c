@@ -10,6 +10,9 @@
  *   started -> QEMU runs -> (agent says so, or QMP with --ready=qmp) READY=1 to the monitor -> … -> QEMU ends -> the guest's exit status
  *                  '-> SIGTERM: the agent is asked to shut down, else ACPI's power button is pressed
  *
+ * An unmodified system may have QEMU's own agent: while it answers there is the file /vm/agent.up, and SIGTERM is passed on to it
+ * (vmm_qga.c).
+ *
  * One thread, one poll loop, fixed buffers. Guest and QEMU are not trusted: what they send is bounded, and can at worst end the
  * machine or give it another exit status. As process 1 of the jail it reaps, and with it everything ends. */
 #include "helpers/vmm.h"
@@ -99,7 +102,7 @@ void
 ask_to_end(void)
 {
   v.stopping = true;
-  if (!agent_shutdown())
+  if (!agent_shutdown() && !qga_shutdown())
     qmp_powerdown();
 }
 
@@ -217,7 +220,7 @@ on_signals(int fd)
       ask_to_end();
   }
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    if (pid != qemu)
+    if (qga_ended(pid, status) || pid != qemu)
       continue;
     /* The last that the guest said may still be in the socket. */
     if (v.agent >= 0)
@@ -257,8 +260,9 @@ loop(int signals)
     bool waiting = v.agent >= 0 && !v.ready;
     struct pollfd p[] = { { .fd = signals, .events = POLLIN }, { .fd = v.agent, .events = POLLIN }, { .fd = v.qmp, .events = POLLIN } };
 
-    if (poll(p, 3, waiting ? ASK_SECONDS * 1000 : -1) < 0)
+    if (poll(p, 3, waiting ? ASK_SECONDS * 1000 : qga_wait_ms()) < 0)
       continue;
+    qga_look();
     if (waiting)
       ask_again();
     if (p[1].revents && v.agent >= 0)

@@ -7,7 +7,7 @@
 
 struct vmm {
   int agent, qmp;    /* our ends; -1 = there is none, or it is over */
-  bool ready_by_qmp; /* no agent is expected: the machine is up once QEMU runs it */
+  bool ready_by_qmp; /* no agent of ours is expected: the machine is up once QEMU runs it. There may be QEMU's own */
   bool ready;        /* the monitor has been told */
   bool stopping;     /* the guest is to end */
   bool greeted;      /* the agent has answered our hello */
@@ -22,6 +22,14 @@ void agent_hello(void);  /* a new session: at the start, and when the machine ha
 void agent_read(void);
 bool agent_shutdown(void); /* false: there is nobody to ask yet */
 void agent_time(void);
+
+/* ---- vmm_qga.c: QEMU's own guest agent, in an unmodified system that has it. portena-guestctl speaks to it. ---- */
+void qga_opened(bool open);       /* the guest has opened, or closed, its port */
+void qga_time(void);
+bool qga_shutdown(void);          /* false: it has not answered so far */
+bool qga_ended(pid_t pid, int status); /* whether the process was one of these; what has to follow is done */
+int qga_wait_ms(void);            /* until qga_look() is due; -1 = it is not */
+void qga_look(void);
 
 /* ---- vmm_qmp.c: QEMU's own events ---- */
 void qmp_read(void);

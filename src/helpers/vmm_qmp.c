@@ -68,6 +68,10 @@ on_line(void)
     on_reset();
   } else if (is_event("RESUME")) {
     agent_time();
+    if (v.ready_by_qmp)
+      qga_time();
+  } else if (is_event("VSERPORT_CHANGE") && strstr(line, "\"id\": \"agent\"")) {
+    qga_opened(strstr(line, "\"open\": true") != NULL);
   }
 }
 
