@@ -287,6 +287,9 @@ add_kind(PtFacts *f, const json_t *i)
     if (disc)
       pt_facts_addf(f, "disc", "%s%s", disc, pt_json_bool(i, "boot_iso", false) ? ", started from first" : "");
   }
+  if (pc && strcmp(pt_json_str(i, "state", ""), "running") == 0)
+    pt_facts_add(f, "agent", pt_json_bool(i, "agent", false) ? "answers: commands, files, the right time"
+                                                             : "none answers; for commands and files install qemu-guest-agent in it");
   if (strcmp(kind, "machine") == 0)
     pt_facts_add(f, "accel", pt_json_str(i, "accel", NULL));
   pt_facts_add(f, "arch", pt_json_str(i, "arch", NULL));

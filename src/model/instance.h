@@ -132,6 +132,7 @@ typedef struct PtStatus {
   gint64 boot;
   int state;          /* PtRun */
   bool ready;         /* systemd running, or the app's first process runs */
+  bool agent;         /* of a pc: QEMU's own guest agent answers in it */
   gint64 pid;         /* of init, on the node */
   gint64 idbase;      /* first host id of its range of 65,536; 0 = none yet */
   gint64 started;     /* time */

@@ -62,6 +62,7 @@ static const PtField fields[] = {
   PT_INT(PtStatus, boot, 0, -1, G_MAXINT64, "The restarts done; -1 = it is to be started again."),
   PT_ENUM(PtStatus, state, 0, pt_run_names, "What it is: stopped, starting, running, paused, stopping, failed or hibernated."),
   PT_BOOL(PtStatus, ready, 0, "The guest answers."),
+  PT_BOOL(PtStatus, agent, 0, "Of a machine of model pc: QEMU's own guest agent answers in it."),
   PT_INT(PtStatus, pid, 0, 0, G_MAXINT32, "Its first process on the node."),
   PT_INT(PtStatus, idbase, 0, 0, G_MAXUINT32, "The first of its 65,536 ids on the node."),
   PT_TIME(PtStatus, started, 0, "When it last started."),
@@ -108,7 +109,7 @@ static const struct {
 } shown[] = {
   { "name", false },       { "space", false },    { "id", false },         { "description", false }, { "kind", false },
   { "init", false },       { "image", false },    { "image_name", false }, { "volume", false },      { "power", false },
-  { "state", true },       { "ready", true },     { "freed", true },       { "durable", true },
+  { "state", true },       { "ready", true },     { "agent", true },        { "freed", true },       { "durable", true },
   { "guest_cpus", true },  { "guest_memory", true },
   { "step", true },        { "error", true },        { "cpu", false },
   { "memory", false },     { "pids", false },     { "disk", false },       { "io_read", false },     { "io_write", false },

@@ -173,6 +173,9 @@ void pt_agent_space_check(PtAgent *a, const char *space); /* deletion, and netwo
 void pt_agent_networks_check(PtAgent *a);                 /* the latter, of all spaces: an instance left one that is not its own */
 void pt_agent_space_keep(PtAgent *a, const char *space);  /* what should be up and is not (a dnsmasq that died) comes up again */
 
+/* reach.c: whether QEMU's own guest agent answers in it, of a pc that runs. Never blocks. */
+bool pt_unit_answers(PtAgent *a, const PtInstance *spec);
+
 /* sample.c */
 gpointer pt_sampler_run(gpointer agent);
 /* Something has begun to run: it is measured in a moment, not at the next step. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "drivers/machine/machine.h"
 #include "node/agent_impl.h"
 #include "sys/arch.h"
 #include "sys/guest.h"
@@ -254,4 +255,10 @@ pt_agent_call(PtAgent *a, const PtInstance *spec, const char *lines, GError **er
   const PtEngine *engine = pt_engine_of(spec, error);
 
   return engine && runs(a, spec, error) ? engine->call(a->containers, spec, lines, error) : NULL;
+}
+
+bool
+pt_unit_answers(PtAgent *a, const PtInstance *spec)
+{
+  return spec->kind == PT_KIND_MACHINE && spec->model == PT_MODEL_PC && pt_machine_agent_up(a->containers, spec->id);
 }

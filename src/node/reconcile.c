@@ -98,7 +98,7 @@ static void
 runs_no_more(PtStatus *s)
 {
   s->pid = s->guest_cpus = s->guest_memory = 0;
-  s->ready = false;
+  s->ready = s->agent = false;
 }
 
 /* Its data volumes. What could not be done with one ends the operation that asked for it, and is no reason to call the instance failed. */
@@ -225,7 +225,7 @@ do_start(Pass *p)
   const char *step = pt_unit_saved(p->a, p->spec) ? "waking" : "starting";
 
   change_disks(p, false);
-  s->ready = false;
+  s->ready = s->agent = false;
   s->boot = p->spec->boot; /* "starting" and running: a predecessor started this very one */
   put_state(p, PT_RUN_STARTING, step);
   if (p->spec->op)
@@ -328,13 +328,15 @@ want_running(Pass *p)
       settle(p, PT_RUN_PAUSED, err);
       return;
     }
-    bool was_ready = s->ready, resized = false;
+    bool was_ready = s->ready, answered = s->agent, resized = false;
+    s->agent = pt_unit_answers(p->a, p->spec);
     if (!s->ready)
       s->ready = pt_container_ready(p->a->containers, p->spec->id, p->spec);
     if (pt_unit_apply(p->a, p->u, p->spec, &err))
       pt_unit_resize(p->a, p->u, p->spec, &resized, &err);
     change_disks(p, true);
-    if (note_running(p) || s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready || resized || err)
+    if (note_running(p) || s->state != PT_RUN_RUNNING || s->generation != p->spec->generation || s->ready != was_ready ||
+        s->agent != answered || resized || err)
       settle(p, PT_RUN_RUNNING, err);
     if (!s->ready && pt_now() - s->started < READY_LIMIT)
       pt_unit_enqueue_after(p->a, p->u, READY_POLL);

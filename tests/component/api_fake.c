@@ -354,13 +354,24 @@ pt_agent_root_done(PtAgent *a, const PtInstance *spec, int fd)
   g_atomic_int_add(&a->roots, -1);
 }
 
-/* Nothing here is a machine that runs; what reads its agent's words is the driver's own. */
-bool pt_machine_ask(void *c, const char *id, const char *lines, int in, int out, int *ret_answers, GError **error);
+bool pt_machine_agent_up(void *c, const char *id);
 
 bool
-pt_machine_ask(void *c, const char *id, const char *lines, int in, int out, int *ret_answers, GError **error)
+pt_machine_agent_up(void *c, const char *id)
 {
   (void)c;
+  (void)id;
+  return false;
+}
+
+/* Nothing here is a machine that runs; what reads its agent's words is the driver's own. */
+bool pt_machine_ask(void *c, const char *id, bool qga, const char *lines, int in, int out, int *ret_answers, GError **error);
+
+bool
+pt_machine_ask(void *c, const char *id, bool qga, const char *lines, int in, int out, int *ret_answers, GError **error)
+{
+  (void)c;
+  (void)qga;
   (void)id;
   (void)lines;
   (void)in;

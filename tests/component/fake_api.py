@@ -45,7 +45,7 @@ def instance(name, **more):
          "model": "micro", "accel": "auto", "arch": "x86_64", "firmware": "uefi", "secure_boot": False, "tpm": False, "hardware": "virtio",
          "iso": None, "iso_name": None, "boot_iso": False, "offline": False,
          "image": "sha256:" + "3f" * 32, "image_name": "debian", "volume": "01k1" + name.ljust(22, "0")[:22], "power": "stopped",
-         "state": "stopped", "ready": False, "step": None, "error": None, "cpu": 0, "memory": 0, "pids": 8192, "disk": 20 * GIB,
+         "state": "stopped", "ready": False, "agent": False, "step": None, "error": None, "cpu": 0, "memory": 0, "pids": 8192, "disk": 20 * GIB,
          "io_read": 0, "io_write": 0, "net_in": 0, "net_out": 0, "priority": 100, "command": None, "env": {}, "cwd": None, "user": None, "restart": "no",
          "autostart": True, "address": "10.83.0.7", "address6": "fd83::7", "mac": "02:00:00:00:00:07", "nics": [], "ports": [], "disks": [], "desktop": False,
          "node": "server", "pid": 0, "started": None, "stopped": None, "exit_code": -1, "exit_signal": 0, "restarts": 0, "usage": None,

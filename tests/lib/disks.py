@@ -17,14 +17,26 @@ LINUX = uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 FORMATS = {"qcow2": ("qcow2", []), "raw": ("raw", []), "vmdk": ("vmdk", []), "vdi": ("vdi", []), "vhdx": ("vhdx", []), "vhd": ("vpc", ["-o", "force_size=on"])}
 
 
-def gpt(size, types):
-    """The first sectors of a disk of `size` bytes with a partition of 1 MiB for each of these types; no copy at its end."""
-    entries = b"".join(t.bytes_le + uuid.UUID(int=i + 1).bytes_le + struct.pack("<QQQ72x", 2048 * (i + 1), 2048 * (i + 2) - 1, 0)
+def gpt_parts(size, types, starts=None):
+    """The first and the last sectors of a disk of `size` bytes with a partition for each of these types, each of 1 MiB, or from and up to the next of `starts`
+    (MiB, one more than there are types)."""
+    starts = starts or range(1, len(types) + 2)
+    last = size // 512 - 1
+    entries = b"".join(t.bytes_le + uuid.UUID(int=i + 1).bytes_le + struct.pack("<QQQ72x", 2048 * starts[i], 2048 * starts[i + 1] - 1, 0)
                        for i, t in enumerate(types)).ljust(128 * 128, b"\0")
-    head = struct.pack("<8s4sIIIQQQQ16sQIII", b"EFI PART", b"\0\0\1\0", 92, 0, 0, 1, size // 512 - 1, 34, size // 512 - 34, uuid.UUID(int=99).bytes_le, 2, 128,
-                       128, zlib.crc32(entries))
-    head = head[:16] + struct.pack("<I", zlib.crc32(head)) + head[20:]
-    return bytes(510) + b"\x55\xaa" + head.ljust(512, b"\0") + entries
+
+    def head(here, other, at):
+        h = struct.pack("<8s4sIIIQQQQ16sQIII", b"EFI PART", b"\0\0\1\0", 92, 0, 0, here, other, 34, last - 33, uuid.UUID(int=99).bytes_le, at, 128, 128,
+                        zlib.crc32(entries))
+        return (h[:16] + struct.pack("<I", zlib.crc32(h)) + h[20:]).ljust(512, b"\0")
+
+    protective = bytes(446) + struct.pack("<B3sB3sII", 0, b"\0\2\0", 0xEE, b"\xff\xff\xff", 1, min(last, 0xFFFFFFFF)) + bytes(48) + b"\x55\xaa"
+    return protective + head(1, last, 2) + entries, entries + head(last, 1, last - 32)
+
+
+def gpt(size, types):
+    """The first sectors alone."""
+    return gpt_parts(size, types)[0]
 
 
 def raw_disk(path, size=64 << 20, types=(ESP, LINUX), seed=1, noise=3 << 20, times=1):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Builds the built-in images once for all tests, through a daemon as a user would, and keeps the files in BUILD/check/images. Run again, it
-builds only those whose recipe has changed since."""
+builds only those whose recipe has changed since. The disk of an unmodified system (pcdisk.py) likewise."""
 import hashlib
 import pathlib
 import platform
@@ -10,16 +10,18 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from daemon import IMAGES, TOP, Daemon  # noqa: E402
+import pcdisk  # noqa: E402
 
 
 def fingerprint():
     files = sorted(p for d in ("images", "src/drivers/image") for p in (TOP / d).rglob("*") if p.is_file())
     files += [TOP / "src/sys/arch.c"]
-    files += sorted((TOP / "src/helpers").glob("guest*")) + [TOP / "src/base/guest.h"]  # in the kernel's image
+    files += sorted((TOP / "src/helpers").glob("guest[._]*")) + [TOP / "src/base/guest.h"]  # in the kernel's image
     return hashlib.sha256(b"".join(str(p.relative_to(TOP)).encode() + p.read_bytes() for p in files)).hexdigest()
 
 
 def main():
+    pcdisk.build()
     mark = IMAGES.parent / "images.fingerprint"
     if IMAGES.is_dir() and mark.exists() and mark.read_text() == fingerprint():
         print("images are there already")

@@ -33,6 +33,9 @@ test('what a machine is made of, and nothing of what it has not', () => {
   assert.equal(pc.Firmware, 'UEFI, secure boot, TPM 2.0');
   assert.equal(pc.Disc, 'setup, started from first');
   assert.equal(pc.Accelerator, 'emulation');
+  assert.equal(pc['Guest agent'], undefined);
+  for (const [agent, want] of [[true, /^answers/], [false, /install qemu-guest-agent/]])
+    assert.match(Object.fromEntries(k.machineFacts({ kind: 'machine', model: 'pc', state: 'running', agent }))['Guest agent'], want);
   assert.match(micro.Accelerator, /^KVM where/);
   assert.equal(Object.fromEntries(k.machineFacts({ kind: 'machine', model: 'micro', accel: 'auto', arch: 'aarch64' }, 'x86_64')).Accelerator, 'emulation');
   assert.equal(Object.fromEntries(k.machineFacts({ kind: 'machine', model: 'pc', firmware: 'bios', secure_boot: true })).Firmware, 'BIOS');

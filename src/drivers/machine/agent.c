@@ -33,12 +33,13 @@ pt_guest_add(GString *lines, const char *key, const char *value)
 }
 
 bool
-pt_machine_has_agent(const PtInstance *spec, GError **error)
+pt_machine_has_agent(PtContainers *c, const PtInstance *spec, GError **error)
 {
-  if (spec->model == PT_MODEL_MICRO)
+  if (spec->model == PT_MODEL_MICRO || pt_machine_agent_up(c, spec->id))
     return true;
-  PT_SET(error, PT_ERR_UNSUPPORTED, "%s: nothing of Portena runs in a machine of model %s", spec->name, pt_model_names[spec->model]);
-  pt_error_hint(error, "use its screen or its console:  portena console %s", spec->name);
+  PT_SET(error, PT_ERR_UNSUPPORTED, "%s: no guest agent answers in it", spec->name);
+  pt_error_hint(error, "it may still be starting; if it has none, install qemu-guest-agent in the guest; or use its console:  "
+                "portena console %s", spec->name);
   return false;
 }
 
@@ -50,7 +51,7 @@ pt_guest_call(PtContainers *c, const PtInstance *spec, const char *lines, GError
 
   call->in = call->out = call->answers = -1;
   call->said = g_string_new(NULL);
-  if (!pt_machine_has_agent(spec, error))
+  if (!pt_machine_has_agent(c, spec, error))
     return NULL;
   if (strlen(lines) > PT_GUEST_REQUEST_MAX) {
     PT_SET(error, PT_ERR_TOO_LARGE, "the request is too long for a machine");
@@ -65,7 +66,7 @@ pt_guest_call(PtContainers *c, const PtInstance *spec, const char *lines, GError
   }
   call->in = in[1];
   call->out = out[0];
-  bool ok = pt_machine_ask(c, spec->id, lines, in[0], out[1], &call->answers, error);
+  bool ok = pt_machine_ask(c, spec->id, spec->model == PT_MODEL_PC, lines, in[0], out[1], &call->answers, error);
   close(in[0]);
   close(out[1]);
   return ok ? g_steal_pointer(&call) : NULL;

@@ -39,8 +39,14 @@ disks(GPtrArray *a, const PtMachinePlan *p)
         "{\"driver\":\"raw\",\"node-name\":\"disc%u\",\"read-only\":true,"
         "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"locking\":\"off\"}}",
         i, discs[i]);
+    /* An installer has a driver for the drive that every PC has; a kernel made for clouds may have none but virtio's. */
+    if (i == 1 && !p->emulated)
+      add(a, "-device", "virtio-scsi-pci,id=scsi");
     g_autofree char *index = i == 0 ? g_strdup_printf(",bootindex=%d", disc) : g_strdup("");
-    add(a, "-device", "ide-cd,id=disc%u,bus=ide.%u,drive=disc%u%s", i, i + 1, i, index);
+    if (i == 1 && !p->emulated)
+      add(a, "-device", "scsi-cd,id=disc%u,bus=scsi.0,drive=disc%u", i, i);
+    else
+      add(a, "-device", "ide-cd,id=disc%u,bus=ide.%u,drive=disc%u%s", i, i + 1, i, index);
   }
 }
 
@@ -64,5 +70,5 @@ pt_machine_args_pc(GPtrArray *a, const PtMachinePlan *p)
   }
   add(a, "-device", "virtio-serial-pci,id=ports");
   add(a, "-chardev", "socket,id=agent,path=/vm/agent,server=on,wait=off");
-  add(a, "-device", "virtserialport,bus=ports.0,chardev=agent,name=org.qemu.guest_agent.0");
+  add(a, "-device", "virtserialport,id=agent,bus=ports.0,chardev=agent,name=org.qemu.guest_agent.0");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A command in the guest is, for everybody outside, the process of portena-guestctl in the jail: its terminal or pipes, its signals, its
- * end. The environment goes the same way, so that nothing secret stands in an argument. */
+ * end. The environment goes the same way, so that nothing secret stands in an argument. In an unmodified system that
+ * is QEMU's own agent's doing, which has no terminal and no streams (helpers/qga_modes.c). */
 #include "base/error.h"
 #include "drivers/machine/internal.h"
 
@@ -25,7 +26,7 @@ environment(const PtInstance *spec, const PtImage *image, const PtExec *exec)
   GHashTableIter it;
   gpointer key, value;
 
-  if (exec->tty)
+  if (exec->tty && spec->model != PT_MODEL_PC)
     g_hash_table_insert(all, (char *)"TERM", (char *)"xterm-256color");
   add_layer(all, image->env);
   add_layer(all, spec->env);
@@ -42,11 +43,19 @@ pt_machine_exec(PtContainers *c, const char *id, const PtInstance *spec, const P
 {
   const char *who = exec->user ? exec->user : !exec->command && image->login ? image->login : NULL;
   g_autoptr(GPtrArray) args = g_ptr_array_new(), env = environment(spec, image, exec);
+  bool pc = spec->model == PT_MODEL_PC;
 
   (void)id;
-  if (!pt_machine_has_agent(spec, error))
+  if (!pt_machine_has_agent(c, spec, error))
     return -1;
+  if (pc && !exec->command) {
+    PT_SET(error, PT_ERR_UNSUPPORTED, "%s: its guest agent gives no terminal", spec->name);
+    pt_error_hint(error, "run single commands:  portena exec %s -- COMMAND; or log in:  portena console %s", spec->name, spec->name);
+    return -1;
+  }
   g_ptr_array_add(args, (char *)PT_MACHINE_HELPERS "/portena-guestctl");
+  if (pc)
+    g_ptr_array_add(args, (char *)"qga");
   g_ptr_array_add(args, (char *)"exec");
   if (exec->tty)
     g_ptr_array_add(args, (char *)"--tty");

@@ -97,19 +97,24 @@ char *pt_machine_config(const PtContainerStart *start, const char *uuid);
 /* Into the file `path` of the jail, readable by its root alone. */
 bool pt_machine_initrd(const PtContainerStart *start, const PtJail *jail, const char *path, GError **error);
 
+/* QEMU's own guest agent, in a pc: its socket, what is locked by who speaks to it, and what is there while it answers (vmm_qga.c). */
+#define PT_MACHINE_AGENT "vm/agent"
+#define PT_MACHINE_AGENT_LOCK "vm/agent.lock"
+#define PT_MACHINE_AGENT_UP "vm/agent.up"
+
 /* ---- request.c: the guest's agent, through portena-guestctl ---- */
-/* Starts `lines` (base/guest.h) on a free port: what it reads and writes are `in` and `out` (-1: nothing), which stay the
- * caller's. The answers come as lines on the descriptor in *ret_answers, the caller's, which ends with the request; NULL where nobody
- * wants them. The request goes on without us. */
-bool pt_machine_ask(PtContainers *c, const char *id, const char *lines, int in, int out, int *ret_answers, GError **error);
+/* Starts `lines` (base/guest.h) on a free port, or (`qga`) with QEMU's own agent: what it reads and writes are `in` and `out`
+ * (-1: nothing), which stay the caller's. The answers come as lines on the descriptor in *ret_answers, the caller's, which ends with
+ * the request; NULL where nobody wants them. The request goes on without us. */
+bool pt_machine_ask(PtContainers *c, const char *id, bool qga, const char *lines, int in, int out, int *ret_answers, GError **error);
 /* A connection to the Unix stream socket `path` in the guest; the caller's. It is closed at once where nobody listens there. */
 int pt_machine_connect(PtContainers *c, const char *id, const char *path, GError **error);
 /* What its processes are; of PtProcess. */
 GPtrArray *pt_machine_ps(PtContainers *c, const char *id, GError **error);
 GPtrArray *pt_machine_ps_parse(GString *text); /* which it changes */
 
-/* agent.c: whether our agent is in its guest; UNSUPPORTED says what to use instead. */
-bool pt_machine_has_agent(const PtInstance *spec, GError **error);
+/* agent.c: whether there is an agent in its guest to be asked; UNSUPPORTED says what to do about it. */
+bool pt_machine_has_agent(PtContainers *c, const PtInstance *spec, GError **error);
 
 /* ---- exec.c ---- */
 int pt_machine_exec(PtContainers *c, const char *id, const PtInstance *spec, const PtImage *image, const PtExec *exec, GError **error);

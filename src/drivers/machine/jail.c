@@ -197,7 +197,10 @@ seed_tree(const Tree *t, GError **error)
 static bool
 pc_tree(const Tree *t, const PtMachinePlan *plan, GError **error)
 {
-  return kept_tree(t, plan, error) && (!plan->seed || seed_tree(t, error)) &&
+  uid_t owner = (uid_t)t->start->idbase;
+
+  return pt_path_write(t->jail->root, "/" PT_MACHINE_AGENT_LOCK, "", 0, 0600, owner, owner, error) && kept_tree(t, plan, error) &&
+         (!plan->seed || seed_tree(t, error)) &&
          (!plan->iso || bind(t, t->start->iso_file, PT_MACHINE_ISO, "bind,ro,nosuid,nodev,noexec", error));
 }
 

@@ -108,7 +108,11 @@ machine_desktop(PtContainers *c, const char *id, const PtInstance *spec, const P
 static GPtrArray *
 machine_processes(PtContainers *c, const char *id, const PtInstance *spec, GError **error)
 {
-  return pt_machine_has_agent(spec, error) ? pt_machine_ps(c, id, error) : NULL;
+  if (spec->model == PT_MODEL_MICRO)
+    return pt_machine_ps(c, id, error);
+  PT_SET(error, PT_ERR_UNSUPPORTED, "%s: what runs in an unmodified system is not seen from outside", spec->name);
+  pt_error_hint(error, "where its guest agent answers, ask it:  portena exec %s -- ps aux", spec->name);
+  return NULL;
 }
 
 const PtEngine pt_engine_machine = {

@@ -8,5 +8,8 @@
  * content with a processor that can be made. Later ones know. Blocks for 10 s at most. UNSUPPORTED says why not, and a hint what to do. */
 bool pt_machine_kvm(const char *kernel, GError **error);
 
+/* Whether QEMU's own guest agent answers in a running machine of model pc, as far as is known. Never blocks. */
+bool pt_machine_agent_up(PtContainers *c, const char *id);
+
 /* QMP of a running machine, for the node alone; it serves one client at a time. Within `timeout` µs. */
 PtQmp *pt_machine_qmp(PtContainers *c, const char *id, gint64 timeout, GError **error);

@@ -21,22 +21,33 @@
 
 #define ANSWER_TIME (10 * G_USEC_PER_SEC)
 #define PORT_TIME (2 * G_USEC_PER_SEC) /* for somebody to be done with one */
+#define AGENT_TIME (10 * G_USEC_PER_SEC) /* the same, where there is one agent for all */
 #define PORT_LOOK (20 * 1000)
 #define OUTPUT_MAX (4u << 20)
 #define ANSWERS_MAX 65536
 #define PROCESSES_MAX 65536
 
-/* Holds the lock of a port and a connection to it. */
+bool
+pt_machine_agent_up(PtContainers *c, const char *id)
+{
+  g_autofree char *path = pt_jail_path(c, id, PT_MACHINE_AGENT_UP);
+  struct stat st;
+
+  return lstat(path, &st) == 0;
+}
+
+/* Holds the lock of a port and a connection to it; number 0 is QEMU's own agent. */
 static bool
 take_port(PtContainers *c, const char *id, int vm, int number, int *ret_lock, int *ret_port)
 {
-  char name[32], below[40];
+  char below[40] = PT_MACHINE_AGENT, lock[48];
   struct stat st;
 
-  g_snprintf(name, sizeof name, "port.%d.lock", number);
-  g_snprintf(below, sizeof below, "vm/port.%d", number);
+  if (number)
+    g_snprintf(below, sizeof below, "vm/port.%d", number);
+  g_snprintf(lock, sizeof lock, "%s.lock", below);
   *ret_port = -1;
-  *ret_lock = openat(vm, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  *ret_lock = openat(vm, lock + strlen("vm/"), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (*ret_lock >= 0 && fstat(*ret_lock, &st) == 0 && S_ISREG(st.st_mode) && flock(*ret_lock, LOCK_EX | LOCK_NB) == 0)
     *ret_port = pt_jail_connect(c, id, below, NULL);
   if (*ret_port >= 0)
@@ -47,11 +58,11 @@ take_port(PtContainers *c, const char *id, int vm, int number, int *ret_lock, in
 }
 
 static bool
-free_port(PtContainers *c, const char *id, int *ret_lock, int *ret_port, GError **error)
+free_port(PtContainers *c, const char *id, bool qga, int *ret_lock, int *ret_port, GError **error)
 {
   g_autofree char *path = pt_jail_path(c, id, "vm");
   int vm = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  gint64 end = pt_mono() + PORT_TIME;
+  gint64 end = pt_mono() + (qga ? AGENT_TIME : PORT_TIME);
   bool found = false;
 
   if (vm < 0) {
@@ -59,15 +70,15 @@ free_port(PtContainers *c, const char *id, int *ret_lock, int *ret_port, GError 
     return false;
   }
   while (!found && pt_mono() < end) {
-    for (int i = 1; i < PT_GUEST_PORTS && !found; i++)
+    for (int i = qga ? 0 : 1; i < (qga ? 1 : PT_GUEST_PORTS) && !found; i++)
       found = take_port(c, id, vm, i, ret_lock, ret_port);
     if (!found)
       g_usleep(PORT_LOOK);
   }
   close(vm);
   if (!found) {
-    PT_SET(error, PT_ERR_CONFLICT, "instance %s: all ways into the machine are in use", id);
-    pt_error_hint(error, "close a terminal of it, or wait for a command to end");
+    PT_SET(error, PT_ERR_CONFLICT, "instance %s: %s", id, qga ? "its guest agent is busy" : "all ways into the machine are in use");
+    pt_error_hint(error, "%swait for a %s to end", qga ? "" : "close a terminal of it, or ", qga ? "copy" : "command");
   }
   return found;
 }
@@ -96,7 +107,7 @@ reap(gpointer pid)
 
 /* The ids that it takes are those of the jail: whoever owns the tree of it. */
 static bool
-spawn(PtContainers *c, const char *id, const int *fds, guint n_fds, GError **error)
+spawn(PtContainers *c, const char *id, bool qga, const int *fds, guint n_fds, GError **error)
 {
   g_autofree char *root = pt_jail_path(c, id, NULL), *program = pt_jail_helper(c, "portena-guestctl"), *number = NULL;
   struct stat st;
@@ -106,7 +117,7 @@ spawn(PtContainers *c, const char *id, const int *fds, guint n_fds, GError **err
     return false;
   }
   number = g_strdup_printf("%u", (guint)st.st_uid);
-  const char *const argv[] = { program, "request", number, NULL };
+  const char *const argv[] = { program, "request", qga ? "--qga" : number, qga ? number : NULL, NULL };
   pid_t pid = pt_spawn(&(PtSpawn){ .argv = argv, .fds = fds, .n_fds = n_fds, .outlive = true }, error);
   if (pid < 0)
     return false;
@@ -115,11 +126,11 @@ spawn(PtContainers *c, const char *id, const int *fds, guint n_fds, GError **err
 }
 
 bool
-pt_machine_ask(PtContainers *c, const char *id, const char *lines, int in, int out, int *ret_answers, GError **error)
+pt_machine_ask(PtContainers *c, const char *id, bool qga, const char *lines, int in, int out, int *ret_answers, GError **error)
 {
   int lock, port, answers[2] = { -1, -1 };
 
-  if (!free_port(c, id, &lock, &port, error))
+  if (!free_port(c, id, qga, &lock, &port, error))
     return false;
   int text = memory_file(lines, error);
   bool ok = text >= 0;
@@ -128,7 +139,7 @@ pt_machine_ask(PtContainers *c, const char *id, const char *lines, int in, int o
     ok = false;
   }
   const int fds[] = { in, out, -1, port, text, answers[1], lock }; /* the lock lives as long as who speaks on the port */
-  ok = ok && spawn(c, id, fds, G_N_ELEMENTS(fds), error);
+  ok = ok && spawn(c, id, qga, fds, G_N_ELEMENTS(fds), error);
   close(port);
   close(lock);
   if (text >= 0)
@@ -189,7 +200,7 @@ pt_machine_connect(PtContainers *c, const char *id, const char *path, GError **e
     return -1;
   }
   int answers = -1, back = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
-  bool ok = back >= 0 && pt_machine_ask(c, id, lines, pair[1], back, &answers, error);
+  bool ok = back >= 0 && pt_machine_ask(c, id, false, lines, pair[1], back, &answers, error);
   close(pair[1]);
   if (back >= 0)
     close(back);
@@ -269,7 +280,7 @@ pt_machine_ps(PtContainers *c, const char *id, GError **error)
     pt_error_errno(error, errno, "instance %s", id);
     return NULL;
   }
-  bool ok = pt_machine_ask(c, id, "do=ps\n", -1, out[1], &answers, error);
+  bool ok = pt_machine_ask(c, id, false, "do=ps\n", -1, out[1], &answers, error);
   close(out[1]);
   ok = ok && follow(id, out[0], answers, false, output, said, error);
   close(out[0]);

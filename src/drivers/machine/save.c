@@ -45,14 +45,22 @@ pt_machine_plan_path(const PtHost *host, const char *id)
 
 /* ---- what the machine was made of ---- */
 
+/* A pc's devices, for as much as its settings can change them; the caller's. */
+static char *
+devices_of(const PtMachinePlan *p)
+{
+  return g_strdup_printf("%s%s%s%s%s %s", p->code ? "uefi" : "bios", p->secure ? " secure" : "", p->tpm ? " tpm" : "",
+                         p->emulated ? " emulated" : "", p->seed ? " seed" : "", p->iso ? p->spec->iso : "");
+}
+
 bool
 pt_machine_plan_write(const PtMachinePlan *plan, const PtHost *host, GError **error)
 {
-  g_autofree char *path = pt_machine_plan_path(host, plan->spec->id);
+  g_autofree char *path = pt_machine_plan_path(host, plan->spec->id), *devices = devices_of(plan);
   g_autoptr(json_t) json =
-    json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:i, s:i}", "cpus", (json_int_t)plan->cpus, "cpus_max", (json_int_t)plan->cpus_max,
+    json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:i, s:i, s:s}", "cpus", (json_int_t)plan->cpus, "cpus_max", (json_int_t)plan->cpus_max,
               "memory", (json_int_t)plan->memory, "memory_max", (json_int_t)plan->memory_max, "kvm", plan->kvm, "network", plan->network,
-              "pc", plan->pc, "slots", (int)plan->slots, "queues", (int)plan->queues);
+              "pc", plan->pc, "slots", (int)plan->slots, "queues", (int)plan->queues, "devices", devices);
   g_autofree char *text = pt_json_dump(json);
 
   return g_file_set_contents(path, text, -1, error);
@@ -110,9 +118,12 @@ pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error)
     return false;
   take_numbers(plan, json);
   plan->version = g_strdup(pt_json_str(json, "board", NULL));
-  if (pt_json_bool(json, "network", false) == plan->network)
+  g_autofree char *devices = devices_of(plan);
+  bool wired = pt_json_bool(json, "network", false) == plan->network;
+  if (wired && strcmp(pt_json_str(json, "devices", devices), devices) == 0)
     return true;
-  PT_SET(error, PT_ERR_CONFLICT, "offline: it has been changed since the machine was hibernated");
+  PT_SET(error, PT_ERR_CONFLICT, "%s has been changed since the machine was hibernated",
+         wired ? "its firmware, TPM, disc or hardware" : "offline: it");
   pt_error_hint(error, "set it back, or give up what it held in memory:  portena stop %s", plan->spec->name);
   return false;
 }
@@ -231,6 +242,22 @@ settle_file(const PtHost *host, const char *id, int fd, GError **error)
   return false;
 }
 
+/* Some devices cannot be saved. QEMU knows which, and is asked before anything has been touched. */
+static bool
+can_be_saved(PtQmp *q, GError **error)
+{
+  g_autoptr(json_t) m = pt_qmp_run(q, "query-migrate", NULL, PT_QEMU_ANSWER, error);
+  const json_t *reasons = json_object_get(m, "blocked-reasons");
+
+  if (!m || json_array_size(reasons) == 0)
+    return m != NULL;
+  const char *first = json_string_value(json_array_get(reasons, 0));
+  g_autofree char *why = pt_text_safe(first ? first : "QEMU does not say why", 300);
+  PT_SET(error, PT_ERR_UNSUPPORTED, "what it holds in memory cannot be saved: %s", why);
+  pt_error_hint(error, "it runs on; let it stand still instead, with its memory kept: portena pause NAME");
+  return false;
+}
+
 /* Whether a process of the machine has the file open. */
 static bool
 is_held(const PtHost *host, const char *id, const struct stat *file)
@@ -304,12 +331,12 @@ pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, co
   g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
   struct stat file = { 0 };
   gint64 most = MAX(MAX(planned_memory(host, id), spec->memory), ret->freed) + SPARE;
-  bool ok = q && save(host, id, q, most, &file, error);
+  bool asked = q && can_be_saved(q, error), ok = asked && save(host, id, q, most, &file, error);
   if (!ok) {
     pt_machine_forget(c, id, NULL);
-    if (q && !take_back(host, id, q, &file))
+    if (asked && !take_back(host, id, q, &file))
       return end_badly(c, id, spec, image, error);
-    if (q)
+    if (asked)
       pt_qmp_do(q, "cont", NULL, PT_QEMU_ANSWER, NULL); /* QEMU may be gone: then its end is what will be told */
     if (was)
       pt_container_pause(c, id, true, NULL);

@@ -34,7 +34,7 @@ export default function Computer({ args, query }) {
     if (!loaded.value) return null;
     return <Empty icon="screen" title={`There is no ${name} in ${space}`}><p>It may have been deleted or renamed, or you may not see it. <a href="#/">Your computers</a></p></Empty>;
   }
-  const tabs = TABS.filter((t) => (!t.role || may(space, t.role)) && !(t.inside && isSealed(i)));
+  const tabs = TABS.filter((t) => (!t.role || may(space, t.role)) && !(t.inside && isSealed(i) && !(t.id === 'files' && i.agent)));
   const tab = tabs.find((t) => t.id === id) ?? tabs[0];
   return (
     <>

@@ -29,7 +29,7 @@ export const modelOf = (image) => (['disk', 'iso'].includes(image?.format) ? 'pc
 export const lacksKernel = (images, choice, kind) =>
   kind === 'machine' && modelOf(choice) === 'micro' && !(images ?? []).some((m) => m.format === 'kernel' && !isForeign(m.arch, choice.arch ?? m.arch));
 
-/** An unmodified system on a PC is reached by its screen, its console and its network; nobody looks into it from outside. */
+/** An unmodified system on a PC is reached by its screen, its console and its network; where QEMU’s guest agent answers in it, its files too. */
 export const isSealed = (i) => i.kind === 'machine' && i.model === 'pc';
 
 /** Parts of the system itself (kernels) are nobody's computer. */
@@ -85,6 +85,7 @@ export function machineFacts(i, serverArch) {
   const pc = i.model === 'pc';
   const facts = [['Hardware', pc ? `a whole PC, ${wordOf(HARDWARES, i.hardware)}` : 'a lean machine with Portena’s kernel']];
   if (pc) facts.push(['Firmware', `${wordOf(FIRMWARES, i.firmware)}${i.firmware !== 'bios' && i.secure_boot ? ', secure boot' : ''}${i.tpm ? ', TPM 2.0' : ''}`]);
+  if (pc && i.state === 'running') facts.push(['Guest agent', i.agent ? 'answers: files, the right time, a polite stop' : 'none answers. For files, the right time and a polite stop, install qemu-guest-agent in it']);
   if (i.iso_name) facts.push(['Disc', `${i.iso_name}${i.boot_iso ? ', started from first' : ''}`]);
   const foreign = isForeign(i.arch, serverArch);
   facts.push(['Accelerator', foreign || i.accel === 'tcg' ? 'emulation' : i.accel === 'kvm' ? 'KVM' : 'KVM where the server has it, else emulation']);

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An unmodified system, as somebody would bring it along (tests/lib/pcdisk.py): started by UEFI with secure boot from its own disk, told who it is by its seed
+disc, reached through QEMU's guest agent, hibernated and resumed, stopped and taken away. One guest: a boot takes a while."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from daemon import BUILD, Daemon, wait_for
+from disks import disc
+from pcdisk import DISK, build
+from test_robust import power_cut
+
+USER_DATA = "#cloud-config\nusers:\n  - name: anna\n"
+
+
+@pytest.fixture
+def d():
+    build()
+    one = Daemon("pc").start()
+    yield one
+    one.destroy()
+
+
+def sh(d, script, **more):
+    return d.cli("exec", "theirs", "--", "sh", "-c", script, **more)
+
+
+def answers(d, name="theirs"):
+    """Its agent does, after whatever else it is at."""
+    wait_for(lambda: f"its agent answers: {d.instance(name)} {d.cli('logs', name).stdout[-3000:]}", lambda: d.instance(name)["agent"], 400, 0.2)
+
+
+def launch(d, tmp_path):
+    (tmp_path / "user-data").write_text(USER_DATA)
+    d.cli("image", "import", DISK, "brought", timeout=300)
+    d.cli("image", "import", disc(tmp_path / "tools.iso"), "tools")
+    d.cli("launch", "brought", "theirs", "--hardware", "virtio", "--secure-boot", "--tpm", "--iso", "tools", "--memory", "512M", "--cpu", "2", "--accel", "tcg",
+          "--user-data", tmp_path / "user-data")
+    i = d.instance("theirs")
+    assert (i["model"], i["firmware"], i["agent"]) == ("pc", "uefi", False)
+    said = d.cli("exec", "theirs", "--", "true", check=False)
+    assert said.returncode and "install qemu-guest-agent" in said.stderr
+    answers(d)
+    assert "answers" in d.cli("show", "theirs").stdout
+
+
+def commands(d):
+    i = d.instance("theirs")
+    said = sh(d, "hostname; id -un; getent passwd anna; ip -4 -br a; od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-*; ls /dev/tpm0; date +%s").stdout
+    assert said.splitlines()[:2] == ["theirs", "root"] and "anna:" in said and i["address"] in said and "/dev/tpm0" in said, said
+    assert said.splitlines()[-3].strip() == "1", "secure boot"
+    assert abs(int(said.split()[-1]) - time.time()) < 30
+    done = d.cli("exec", "theirs", "--user", "anna", "--cwd", "/tmp", "--env", "A=b=c", "--", "sh", "-c", "id -un; pwd; echo $A; echo err >&2; exit 7", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "anna\n/tmp\nb=c\n", "err\n")
+    big = os.urandom(200_000)
+    assert sh(d, "cat", input=big, binary=True).stdout == big
+    assert sh(d, "head -c 3000000 /dev/zero | tr '\\0' x").stdout == "x" * 3000000
+    assert sh(d, "kill -USR1 $$", check=False).returncode in (128 + signal.SIGUSR1, -signal.SIGUSR1)
+    done = d.cli("exec", "theirs", "--", "nonesuch", check=False)
+    assert done.returncode == 127 and "nonesuch" in done.stderr
+    # On a terminal it is as without one; what it cannot do says so.
+    done = subprocess.run(["script", "-qec", f"{BUILD}/src/cli/portena exec theirs -- sh -c 'tty; echo here'", "/dev/null"], env=d.env, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=120)
+    assert "not a tty" in done.stdout and "here" in done.stdout, done
+    said = d.cli("shell", "theirs", check=False)
+    assert said.returncode and "gives no terminal" in said.stderr
+    said = d.cli("ps", "theirs", check=False)
+    assert said.returncode and "ps aux" in said.stderr
+    # A command that takes its time holds nobody up, and is ended by a signal here.
+    long = subprocess.Popen([BUILD / "src/cli/portena", "exec", "theirs", "--", "sh", "-c", "echo $$ > /run/long; exec sleep 1000"], env=d.env, stdin=subprocess.DEVNULL)
+    wait_for("it runs", lambda: sh(d, "cat /run/long", check=False).stdout.strip(), 60)
+    long.send_signal(signal.SIGTERM)
+    assert long.wait(120) in (128 + signal.SIGTERM, -signal.SIGTERM)
+    assert sh(d, "kill -0 $(cat /run/long)", check=False).returncode
+
+
+def files(d, tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "below").mkdir(parents=True)
+    (tree / "bytes").write_bytes(os.urandom(300_001))
+    (tree / "below/two words").write_text("x\n")
+    (tree / "empty").write_text("")
+    (tree / "link").symlink_to("below/two words")
+    (tree / "bytes").chmod(0o751)
+    d.cli("copy", tree, "theirs:/srv/tree")
+    assert sh(d, "cd /srv/tree; stat -c '%n %a %s' bytes; readlink link; find . | sort; cat 'below/two words'").stdout == \
+        "bytes 751 300001\nbelow/two words\n.\n./below\n./below/two words\n./bytes\n./empty\n./link\nx\n"
+    d.cli("copy", "theirs:/srv/tree", tmp_path / "back")
+    assert subprocess.run(["diff", "-r", tree, tmp_path / "back"]).returncode == 0
+    assert (tmp_path / "back/bytes").stat().st_mode & 0o777 == 0o751 and os.readlink(tmp_path / "back/link") == "below/two words"
+    assert not sh(d, "ls -a /srv/tree | grep portena", check=False).stdout
+    base = "/v1/spaces/home/instances/theirs/files?path="
+    assert {e["name"]: e["type"] for e in d.api("GET", base + "/srv/tree").json["items"]} == \
+        {"below": "directory", "bytes": "file", "empty": "file", "link": "symlink"}
+    assert d.api("GET", base + "/none").status == 404 and d.api("DELETE", base + "/none").status == 404
+    assert d.api("DELETE", base + "/srv/tree/below").status == 409 and d.api("DELETE", base + "/srv/tree&recursive=true").status in (200, 204)
+    assert sh(d, "ls /srv").stdout == ""
+
+
+def sleep_and_wake(d, wake):
+    """What it holds in memory is there again, and its clock is right, though the world has gone on without it."""
+    sh(d, "sysctl -w kernel.domainname=remembered >/dev/null; cat /dev/sr0 > /dev/null 2>&1; true")
+    up = float(sh(d, "cut -d ' ' -f 1 /proc/uptime").stdout)
+    d.cli("hibernate", "theirs", timeout=300)
+    i = d.instance("theirs")
+    assert (i["state"], i["error"], i["agent"]) == ("hibernated", None, False)
+    assert not any("qemu" in text or "swtpm" in text for text in d.processes().values())
+    wake()
+    answers(d)
+    assert sh(d, "cat /proc/sys/kernel/domainname").stdout == "remembered\n"
+    assert float(sh(d, "cut -d ' ' -f 1 /proc/uptime").stdout) >= up
+    wait_for("its clock is right", lambda: abs(int(sh(d, "date +%s").stdout) - time.time()) < 10, 120, 0.5)
+
+
+def test_an_unmodified_system(d, tmp_path):
+    launch(d, tmp_path)
+    commands(d)
+    files(d, tmp_path)
+    # A daemon that is killed takes nothing along, and the one after it knows at once that the agent answers.
+    d.kill()
+    d.start()
+    answers(d)
+    sleep_and_wake(d, lambda: d.cli("resume", "theirs", timeout=300))
+    # What cannot go on with another board says so, and nothing is lost by it.
+    d.cli("hibernate", "theirs", timeout=300)
+    d.cli("set", "theirs", "tpm=false", check=False)
+    d.cli("resume", "theirs", check=False)
+    assert "since the machine was hibernated" in d.instance("theirs")["error"]
+    d.cli("set", "theirs", "tpm=true", check=False)
+    memory = d.state / "instances" / d.instance("theirs")["id"] / "memory"
+    wait_for("it is on the disk", memory.exists, 120)
+    power_cut(d)
+    d.start()
+    d.cli("resume", "theirs", timeout=300)
+    answers(d)
+    assert sh(d, "cat /proc/sys/kernel/domainname; systemctl is-system-running").stdout.split()[0] == "remembered"
+    # Its agent is asked to end it, and its disk has all on it.
+    sh(d, "echo kept > /srv/kept; mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' > /etc/systemd/logind.conf.d/no.conf; "
+          "systemctl restart systemd-logind 2>/dev/null; true")
+    d.cli("stop", "theirs", timeout=300)
+    i = d.instance("theirs")
+    assert (i["state"], i["exit_signal"], i["exit_code"]) == ("stopped", 0, 0), i
+    d.cli("export", "theirs", tmp_path / "out.qcow2", timeout=300)
+    d.cli("delete", "theirs")
+    raw = tmp_path / "out.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", tmp_path / "out.qcow2", raw], check=True)
+    root = tmp_path / "root"
+    subprocess.run(["dd", f"if={raw}", f"of={root}", "bs=1M", "skip=65", "count=640", "conv=sparse"], check=True, capture_output=True)
+    assert subprocess.run(["debugfs", "-R", "cat /srv/kept", root], capture_output=True, text=True).stdout == "kept\n"
+    d.is_clean()
