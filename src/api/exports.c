@@ -79,8 +79,11 @@ pt_instances_export_post(PtRequest *r, GError **error)
                                   "copy its files: portena cp %s:/PATH .", spec->name, spec->name);
     return false;
   }
-  if (status && status->state != PT_RUN_STOPPED && status->state != PT_RUN_FAILED) {
-    PT_SET(error, PT_ERR_CONFLICT, "%s: its disk can be exported while it is stopped\nportena stop %s", spec->name, spec->name);
+  bool whole = !status || status->state == PT_RUN_STOPPED || status->state == PT_RUN_FAILED ||
+               (status->state == PT_RUN_RUNNING && status->agent);
+  if (!whole) {
+    PT_SET(error, PT_ERR_CONFLICT, "%s: its disk can be exported while it is stopped, or while a guest agent answers in it", spec->name);
+    pt_error_hint(error, "portena stop %s", spec->name);
     return false;
   }
   const char *format = wanted(r, false, error);

@@ -228,7 +228,8 @@ const PtCommand pt_cmds_exec[] = {
     .completes = "i",
     .run = run_exec,
     .text = "The exit status is the command's; 128 and the signal's number if a signal ended it; 127 if there is no such "
-            "command.\nSignals that reach portena are passed on.",
+            "command.\nSignals that reach portena are passed on.\nIn a machine of model pc it takes qemu-guest-agent in the guest, which "
+            "has no terminal: the command is given all its input at its start, and says what it has to say at its end.",
     .examples = { { "portena exec web -- systemctl status nginx", "see how a service does" },
                   { "portena exec db pg_dump app > app.sql", "its output into a file here" } } },
   { .name = "shell",

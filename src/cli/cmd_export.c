@@ -125,20 +125,22 @@ const PtOption pt_export_options[] = {
   { "format", 0, "FORMAT", "ova, qcow2, vmdk, vdi, vhdx, vhd, raw, iso (by the file's name)", false },
   { NULL, 0, NULL, NULL, false },
 };
-const char pt_export_text[] = "The file's name says what it becomes: an OVA is what VirtualBox and VMware import whole, the others are the "
-                              "disk alone; iso is for discs. A raw disk comes with all its zeros, however empty it is: "
-                              "a qcow2 is as long as what is on it.";
+#define FORMATS_TEXT                                                                                                                  \
+  "The file's name says what it becomes: an OVA is what VirtualBox and VMware import whole, the others are the disk alone; iso is for " \
+  "discs. A raw disk comes with all its zeros, however empty it is: a qcow2 is as long as what is on it."
+const char pt_export_text[] = FORMATS_TEXT;
 
 const PtCommand pt_cmds_export[] = {
   { .name = "export",
     .args = "NAME FILE",
-    .summary = "Take the disk of a stopped pc away in a file",
+    .summary = "Take the disk of a pc away in a file",
     .options = pt_export_options,
     .min = 2,
     .max = 2,
     .completes = "if",
     .run = run_export,
-    .text = pt_export_text,
+    .text = FORMATS_TEXT "\nA running one needs qemu-guest-agent in it, which lets its file systems stand still for a moment; else stop "
+                         "it.",
     .examples = { { "portena export office office.ova", "for VirtualBox or VMware" },
                   { "portena export office disk --format qcow2", "for QEMU" } } },
   { NULL },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One command at a time over a stream socket, which is QEMU's end of the guest's virtio-serial port "org.qemu.guest_agent.0". A command is one
- * line of JSON, and so is its answer. Nothing is allocated. */
+/* One command at a time over a stream socket, which is QEMU's end of the guest's virtio-serial port
+ * "org.qemu.guest_agent.0". A command is one line of JSON, and so is its answer. Nothing is allocated. */
 #include "helpers/qga.h"
 
 #include <errno.h>
@@ -31,7 +31,8 @@ qga_is_text(const char *text)
     unsigned n = *p < 0x80 ? 0 : *p >= 0xC2 && *p < 0xE0 ? 1 : *p >= 0xE0 && *p < 0xF0 ? 2 : *p >= 0xF0 && *p < 0xF5 ? 3 : 4;
     unsigned char second = p[0] ? p[1] : 0;
 
-    if (n == 4 || (*p == 0xE0 && second < 0xA0) || (*p == 0xED && second > 0x9F) || (*p == 0xF0 && second < 0x90) || (*p == 0xF4 && second > 0x8F))
+    if (n == 4 || (*p == 0xE0 && second < 0xA0) || (*p == 0xED && second > 0x9F) || (*p == 0xF0 && second < 0x90) ||
+        (*p == 0xF4 && second > 0x8F))
       return false;
     for (p++; n; n--, p++)
       if ((*p & 0xC0) != 0x80)
@@ -53,7 +54,8 @@ flush(struct qga *q)
 
     if (n > 0)
       at += (size_t)n;
-    else if ((errno != EAGAIN && errno != EINTR) || (errno == EAGAIN && poll(&p, 1, 10000) <= 0)) /* a guest that reads nothing */
+    else if ((errno != EAGAIN && errno != EINTR) ||
+             (errno == EAGAIN && poll(&p, 1, 10000) <= 0)) /* a guest that reads nothing */
       q->lost = true;
   }
   q->out_n = 0;
@@ -161,8 +163,10 @@ qga_arg_base64(struct qga *q, const char *name, const unsigned char *at, size_t 
   arg(q, name);
   put(q, "\"", 1);
   for (size_t i = 0; i < size; i += 3) {
-    uint32_t v = (uint32_t)at[i] << 16 | (uint32_t)(i + 1 < size ? at[i + 1] : 0) << 8 | (uint32_t)(i + 2 < size ? at[i + 2] : 0);
-    char four[4] = { letters[v >> 18], letters[v >> 12 & 63], i + 1 < size ? letters[v >> 6 & 63] : '=', i + 2 < size ? letters[v & 63] : '=' };
+    uint32_t v =
+      (uint32_t)at[i] << 16 | (uint32_t)(i + 1 < size ? at[i + 1] : 0) << 8 | (uint32_t)(i + 2 < size ? at[i + 2] : 0);
+    char four[4] = { letters[v >> 18], letters[v >> 12 & 63], i + 1 < size ? letters[v >> 6 & 63] : '=',
+                     i + 2 < size ? letters[v & 63] : '=' };
 
     put(q, four, 4);
   }
@@ -224,7 +228,9 @@ on_class(void *data, const unsigned char *at, size_t size)
 static enum qga_result
 answer(struct qga *q, struct qga_want *want, int timeout, long long until)
 {
-  struct qga_want error[] = { { .name = "desc", .text = on_text, .data = q }, { .name = "class", .text = on_class, .data = q }, { .name = NULL } };
+  struct qga_want error[] = { { .name = "desc", .text = on_text, .data = q },
+                              { .name = "class", .text = on_class, .data = q },
+                              { .name = NULL } };
   struct qga_json j;
   size_t all = 0;
 

@@ -63,9 +63,14 @@ qga_look(struct qga *q, struct qga_command *c)
   struct decoding out = { .to = &c->out }, err = { .to = &c->err };
   enum { EXITED, CODE, SIGNAL, OUT_CUT, ERR_CUT };
   struct qga_want want[] = {
-    [EXITED] = { .name = "exited" }, [CODE] = { .name = "exitcode" }, [SIGNAL] = { .name = "signal" },
-    [OUT_CUT] = { .name = "out-truncated" }, [ERR_CUT] = { .name = "err-truncated" },
-    { .name = "out-data", .text = on_base64, .data = &out }, { .name = "err-data", .text = on_base64, .data = &err }, { .name = NULL },
+    [EXITED] = { .name = "exited" },
+    [CODE] = { .name = "exitcode" },
+    [SIGNAL] = { .name = "signal" },
+    [OUT_CUT] = { .name = "out-truncated" },
+    [ERR_CUT] = { .name = "err-truncated" },
+    { .name = "out-data", .text = on_base64, .data = &out },
+    { .name = "err-data", .text = on_base64, .data = &err },
+    { .name = NULL },
   };
 
   c->out.n = c->err.n = 0;

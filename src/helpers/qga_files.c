@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Files of an unmodified system, as base/guest.h's requests. The agent opens, reads and writes files, and for all else it runs the guest's own
- * shell and what every Unix has (stat, readlink, mkdir, mv …). A script says why it failed by its exit status: 200 and the errno.
- * A guest without a shell (Windows) has single files read and written in their place, and no more.
+/* Files of an unmodified system, as base/guest.h's requests. The agent opens, reads and writes files, and for all else it
+ * runs the guest's own shell and what every Unix has (stat, readlink, mkdir, mv …). A script says why it failed by its exit
+ * status: 200 and the errno. A guest without a shell (Windows) has single files read and written in their place, and no
+ * more.
  *
  * This runs with the jail's ids and a seccomp filter that knows reading, writing and waiting (guestctl_confine.c). */
 #include <errno.h>
@@ -20,10 +21,10 @@
 #define ANSWER_MS 30000
 #define SCRIPT_MS 110000
 #define LOOK_MS 10
+#define FROZEN_MS 30000 /* at most: a system whose disk stands still is soon of no use */
 #define CHUNK (48u << 10)
 #define LISTING (8u << 20)
 #define ERR_FAILED 200
-
 
 struct req {
   const char *verb, *path, *target, *mode, *uid, *gid;
@@ -83,9 +84,12 @@ answer_error(int number, int code, const char *why)
 static bool
 agent_refuses(const struct req *r)
 {
-  static const struct { const char *words; int number; } known[] = {
-    { "No such file", ENOENT }, { "Permission denied", EACCES }, { "Is a directory", EISDIR }, { "Not a directory", ENOTDIR },
-    { "No space left", ENOSPC }, { "Read-only file system", EROFS },
+  static const struct {
+    const char *words;
+    int number;
+  } known[] = {
+    { "No such file", ENOENT },     { "Permission denied", EACCES }, { "Is a directory", EISDIR },
+    { "Not a directory", ENOTDIR }, { "No space left", ENOSPC },     { "Read-only file system", EROFS },
   };
 
   if (q->lost)
@@ -111,10 +115,14 @@ enum script { SCRIPT_OK, SCRIPT_FAILED, NO_SHELL };
 
 /* Runs it; what it said is in `listing`, whose size is in *ret. Where it failed portenad has been told. */
 static enum script
-run(const struct req *r, size_t *ret, const char *script, const char *one, const char *two, const char *three, const char *four)
+run(const struct req *r, size_t *ret, const char *script, const char *one, const char *two, const char *three,
+    const char *four)
 {
   const char *const argv[] = { "/bin/sh", "-c", script, "sh", r->path, one, two, three, four, NULL };
-  struct qga_command c = { .argv = argv, .argc = 9, .out = { listing, 0, sizeof listing, false }, .err = { complaint, 0, sizeof complaint - 1, false } };
+  struct qga_command c = { .argv = argv,
+                           .argc = 9,
+                           .out = { listing, 0, sizeof listing, false },
+                           .err = { complaint, 0, sizeof complaint - 1, false } };
   long long until = now_ms() + SCRIPT_MS;
   enum qga_result result = qga_start(q, &c);
 
@@ -148,7 +156,8 @@ run(const struct req *r, size_t *ret, const char *script, const char *one, const
 
 /* Alone it is told apart where there is no shell. */
 static bool
-run_or_say(const struct req *r, size_t *ret, const char *script, const char *one, const char *two, const char *three, const char *four)
+run_or_say(const struct req *r, size_t *ret, const char *script, const char *one, const char *two, const char *three,
+           const char *four)
 {
   enum script s = run(r, ret, script, one, two, three, four);
 
@@ -161,22 +170,22 @@ run_or_say(const struct req *r, size_t *ret, const char *script, const char *one
 }
 
 /* ---- entries ----
- * Both scripts say "@NAME\0TARGET\0" of each symbolic link, in the order of the globs, then Z or N: what ends each of the records
- * "MODE UID GID SIZE MTIME NAME" that follow in the same order, a zero byte (GNU's stat) or a line break. */
+ * Both scripts say "@NAME\0TARGET\0" of each symbolic link, in the order of the globs, then Z or N: what ends each of the
+ * records "MODE UID GID SIZE MTIME NAME" that follow in the same order, a zero byte (GNU's stat) or a line break. */
 
 #define FORMAT "'%f %u %g %s %Y %n"
 #define STAT_TOOL "stat --printf= / 2>/dev/null && z=1 || z=; [ \"$z\" ] && printf Z || printf N; "
-#define STAT(what) "if [ \"$z\" ]; then stat $l --printf=" FORMAT "\\0' -- " what "; else stat $l -c " FORMAT "' -- " what "; fi"
+#define STAT(what)                                                                                                          \
+  "if [ \"$z\" ]; then stat $l --printf=" FORMAT "\\0' -- " what "; else stat $l -c " FORMAT "' -- " what "; fi"
 
 static const char list_script[] =
   "[ -e \"$1\" ] || exit 202; [ -d \"$1\" ] || exit 220; cd -- \"$1\" || exit 213; l=; "
-  "for n in ..?* .[!.]* *; do [ ! -L \"$n\" ] || printf '@%s\\0%s\\0' \"$n\" \"$(readlink -- \"$n\")\"; done; "
-  STAT_TOOL STAT("..?* .[!.]* *") " 2>/dev/null; exit 0";
+  "for n in ..?* .[!.]* *; do [ ! -L \"$n\" ] || printf '@%s\\0%s\\0' \"$n\" \"$(readlink -- \"$n\")\"; done; " STAT_TOOL
+    STAT("..?* .[!.]* *") " 2>/dev/null; exit 0";
 
 static const char stat_script[] =
   "[ -e \"$1\" ] || { [ -L \"$1\" ] && [ ! \"$2\" ]; } || exit 202; [ \"$2\" ] && l=-L || l=; "
-  "[ \"$l\" ] || [ ! -L \"$1\" ] || printf '@%s\\0%s\\0' \"$1\" \"$(readlink -- \"$1\")\"; "
-  STAT_TOOL STAT("\"$1\"");
+  "[ \"$l\" ] || [ ! -L \"$1\" ] || printf '@%s\\0%s\\0' \"$1\" \"$(readlink -- \"$1\")\"; " STAT_TOOL STAT("\"$1\"");
 
 struct entry {
   unsigned mode;
@@ -284,8 +293,9 @@ entry_lines(char *to, size_t max, const struct entry *e, const char *name)
   const char *type = S_ISREG(e->mode) ? "file" : S_ISDIR(e->mode) ? "directory" : S_ISLNK(e->mode) ? "symlink" : "special";
   char text[160];
   size_t n = name ? put_line(to, 0, max, "name", name) : 0;
-  int more = snprintf(text, sizeof text, "type=%s\nmode=%04o\nuid=%lld\ngid=%lld\nsize=%lld\nmtime=%lld\n", type, e->mode & 07777, e->uid, e->gid,
-                      e->size, e->mtime > 0 && e->mtime < 1LL << 40 ? e->mtime * 1000000 : 0);
+  int more =
+    snprintf(text, sizeof text, "type=%s\nmode=%04o\nuid=%lld\ngid=%lld\nsize=%lld\nmtime=%lld\n", type, e->mode & 07777,
+             e->uid, e->gid, e->size, e->mtime > 0 && e->mtime < 1LL << 40 ? e->mtime * 1000000 : 0);
 
   if (n + (size_t)more > max)
     return max;
@@ -500,9 +510,11 @@ write_file(const struct req *r, long long handle)
   return qga_run(q, NULL, SCRIPT_MS) == QGA_DONE || agent_refuses(r);
 }
 
-static const char before_put[] =
-  "[ ! -d \"$1\" ] || exit 221; d=${1%/*}; d=${d:-/}; [ ! \"$3\" ] || mkdir -p -- \"$d\" || exit 1; [ -d \"$d\" ] || exit 202; umask 077; : > \"$2\"";
-static const char after_put[] = "chown \"$3\" \"$2\" && chmod \"$4\" \"$2\" && mv -f -- \"$2\" \"$1\" && sync -f \"$1\" 2>/dev/null || [ ! -e \"$2\" ]";
+static const char before_put[] = "[ ! -d \"$1\" ] || exit 221; d=${1%/*}; d=${d:-/}; [ ! \"$3\" ] || mkdir -p -- \"$d\" || "
+                                 "exit 1; [ -d \"$d\" ] || exit 202; "
+                                 "umask 077; : > \"$2\"";
+static const char after_put[] = "chown \"$3\" \"$2\" && chmod \"$4\" \"$2\" && mv -f -- \"$2\" \"$1\" && "
+                                "sync -f \"$1\" 2>/dev/null || [ ! -e \"$2\" ]";
 
 static void
 do_put(const struct req *r)
@@ -536,15 +548,16 @@ do_put(const struct req *r)
 static void
 do_make(const struct req *r)
 {
-  static const char directory[] =
-    "[ ! -d \"$1\" ] || exit 0; [ ! -e \"$1\" ] || exit 217; [ ! \"$2\" ] || p=-p; mkdir $p -- \"$1\" && chown \"$3\" \"$1\" && chmod \"$4\" \"$1\"";
+  static const char directory[] = "[ ! -d \"$1\" ] || exit 0; [ ! -e \"$1\" ] || exit 217; [ ! \"$2\" ] || p=-p; "
+                                  "mkdir $p -- \"$1\" && chown \"$3\" \"$1\" && chmod \"$4\" \"$1\"";
   static const char link[] =
     "d=${1%/*}; [ ! \"$2\" ] || mkdir -p -- \"${d:-/}\" || exit 1; [ -L \"$1\" ] || [ ! -d \"$1\" ] || exit 221; "
     "ln -sfn -- \"$4\" \"$1\" && chown -h \"$3\" \"$1\"";
   char owner[64];
 
   snprintf(owner, sizeof owner, "%s:%s", r->uid ? r->uid : "0", r->gid ? r->gid : "0");
-  if (run_or_say(r, NULL, r->target ? link : directory, r->parents ? "1" : "", owner, r->target ? r->target : r->mode ? r->mode : "0755", ""))
+  const char *what = r->target ? r->target : r->mode ? r->mode : "0755";
+  if (run_or_say(r, NULL, r->target ? link : directory, r->parents ? "1" : "", owner, what, ""))
     answer_ok("");
 }
 
@@ -559,6 +572,29 @@ do_remove(const struct req *r)
     answer_ok("");
 }
 
+/* Its file systems write nothing until the request's input ends, however it does. */
+static void
+do_freeze(const struct req *r)
+{
+  struct pollfd p = { .fd = io.in, .events = POLLIN };
+  long long until = now_ms() + FROZEN_MS;
+  char byte;
+
+  qga_begin(q, "guest-fsfreeze-freeze");
+  if (qga_run(q, NULL, FROZEN_MS) != QGA_DONE) {
+    agent_refuses(r);
+    return;
+  }
+  answer_ok("");
+  while (now_ms() < until && !(poll(&p, 1, 100) > 0 && read(io.in, &byte, 1) >= 0))
+    ;
+  qga_begin(q, "guest-fsfreeze-thaw");
+  if (qga_run(q, NULL, FROZEN_MS) == QGA_DONE)
+    answer_ok("");
+  else
+    agent_refuses(r);
+}
+
 static bool
 parse(char *lines, size_t size, struct req *r)
 {
@@ -566,10 +602,14 @@ parse(char *lines, size_t size, struct req *r)
   char *at = lines;
   int left;
 
-  *r = (struct req){ 0 };
+  *r = (struct req){ .path = "" };
   while ((left = pt_guest_line(&at, lines + size, &key, &value)) > 0) {
-    const struct { const char *key; const char **to; } words[] = {
-      { "do", &r->verb }, { "path", &r->path }, { "target", &r->target }, { "mode", &r->mode }, { "uid", &r->uid }, { "gid", &r->gid },
+    const struct {
+      const char *key;
+      const char **to;
+    } words[] = {
+      { "do", &r->verb },   { "path", &r->path }, { "target", &r->target },
+      { "mode", &r->mode }, { "uid", &r->uid },   { "gid", &r->gid },
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
       if (strcmp(words[i].key, key) == 0)
@@ -578,15 +618,18 @@ parse(char *lines, size_t size, struct req *r)
     r->parents |= strcmp(key, "parents") == 0 && *value == '1';
     r->recursive |= strcmp(key, "recursive") == 0 && *value == '1';
   }
-  return left == 0 && r->verb && r->path;
+  return left == 0 && r->verb && (*r->path == '/' || strcmp(r->verb, "freeze") == 0);
 }
 
 void
 qga_request(struct qga *agent, char *lines, size_t size, const struct qga_streams *s)
 {
-  static const struct { const char *verb; void (*run)(const struct req *r); } verbs[] = {
-    { "stat", do_stat }, { "list", do_list }, { "get", do_get }, { "put", do_put },
-    { "mkdir", do_make }, { "symlink", do_make }, { "remove", do_remove },
+  static const struct {
+    const char *verb;
+    void (*run)(const struct req *r);
+  } verbs[] = {
+    { "stat", do_stat },  { "list", do_list },    { "get", do_get },       { "put", do_put },
+    { "mkdir", do_make }, { "symlink", do_make }, { "remove", do_remove }, { "freeze", do_freeze },
   };
   struct req r;
 

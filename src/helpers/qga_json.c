@@ -256,7 +256,8 @@ structure(struct qga_json *j, unsigned char c)
 
   if (c == ' ' || c == '\t' || c == '\n' || c == '\r')
     return true;
-  if ((c == '}' && (j->state == S_FIRST_KEY || j->state == S_NEXT)) || (c == ']' && (j->state == S_FIRST_ITEM || j->state == S_NEXT)))
+  if ((c == '}' && (j->state == S_FIRST_KEY || j->state == S_NEXT)) ||
+      (c == ']' && (j->state == S_FIRST_ITEM || j->state == S_NEXT)))
     return close_level(j, c == ']');
   switch (j->state) {
   case S_VALUE:

@@ -2,13 +2,13 @@
 /* portena-guestctl qga exec [--tty] [--user WHO] [--cwd DIR] -- COMMAND…
  * portena-guestctl qga ping|time|shutdown
  *
- * Theory of operation. These run in the jail of a machine of an unmodified system, where QEMU's own guest agent, if the guest has one, is behind
- * /vm/agent. That is one agent with one connection, so whoever speaks holds /vm/agent.lock, and only for as long as one
- * question takes: a command that runs for a day is asked after, and holds up nobody.
+ * Theory of operation. These run in the jail of a machine of an unmodified system, where QEMU's own guest agent, if the
+ * guest has one, is behind /vm/agent. That is one agent with one connection, so whoever speaks holds /vm/agent.lock, and
+ * only for as long as one question takes: a command that runs for a day is asked after, and holds up nobody.
  *
- * exec is the command for everybody outside. The agent has no terminal and no streams: it is given the command's whole input at its
- * start, and gives the whole output at its end. ping ends well as soon as the agent answers, time tells it what time it is (after
- * the guest stood still), shutdown asks it to end the system. portena-vmm runs these three. */
+ * exec is the command for everybody outside. The agent has no terminal and no streams: it is given the command's whole input
+ * at its start, and gives the whole output at its end. ping ends well as soon as the agent answers, time tells it what time
+ * it is (after the guest stood still), shutdown asks it to end the system. portena-vmm runs these three. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,9 +28,9 @@
 
 #define VM_DIR "/vm"
 #define LOCK_STEP_MS 20
-#define BUSY_MS 30000     /* somebody else is at it */
-#define OPEN_MS 10000     /* the agent of a guest that has much to do */
-#define SILENT_MS 120000  /* a command whose agent says nothing for so long is given up */
+#define BUSY_MS 30000    /* somebody else is at it */
+#define OPEN_MS 10000    /* the agent of a guest that has much to do */
+#define SILENT_MS 120000 /* a command whose agent says nothing for so long is given up */
 #define PING_TRIES 60
 #define LOOK_FIRST_MS 15
 #define LOOK_MS 500
@@ -41,8 +41,7 @@ enum { OUR_FAULT = 125, CANNOT_RUN = 126, NO_COMMAND = 127 };
 static struct qga q;
 static int lock_fd = -1, agent_fd = -1;
 
-static int
-complain(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int complain(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static int
 complain(int status, const char *fmt, ...)
@@ -101,7 +100,8 @@ take(int busy_ms, int open_ms)
   agent_fd = lock_fd < 0 ? -1 : port_connect(dir, "agent");
   if (dir >= 0)
     close(dir);
-  return agent_fd >= 0 && getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number && qga_open(&q, agent_fd, number >> 1, open_ms);
+  return agent_fd >= 0 && getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number &&
+         qga_open(&q, agent_fd, number >> 1, open_ms);
 }
 
 /* ---- ping, time, shutdown ---- */
@@ -159,7 +159,8 @@ shut_down(void)
 
 static const char *argv_of[WORDS_MAX + 16], *env_of[WORDS_MAX + 2];
 static unsigned char input[INPUT_MAX], output[2][QGA_OUTPUT_MAX];
-static struct qga_command command = { .out = { output[0], 0, sizeof output[0], false }, .err = { output[1], 0, sizeof output[1], false } };
+static struct qga_command command = { .out = { output[0], 0, sizeof output[0], false },
+                                      .err = { output[1], 0, sizeof output[1], false } };
 
 static bool
 word(const char *text)
@@ -229,7 +230,8 @@ read_input(void)
   for (;;) {
     if (!said && poll(&p, 1, 3000) == 0) {
       said = true;
-      complain(0, "reading what the command is to be given, up to its end (an unmodified system takes it at once; < /dev/null is nothing)");
+      complain(0, "reading what the command is to be given, up to its end (an unmodified system takes it at once; < "
+                  "/dev/null is nothing)");
     }
     ssize_t n = read(0, input + command.in_n, sizeof input - command.in_n);
     if (n < 0 && errno == EINTR)
@@ -259,7 +261,8 @@ static int
 refused(const char *what)
 {
   if (strcmp(q.class, "CommandNotFound") == 0 || strstr(q.text, "disabled"))
-    return complain(OUR_FAULT, "the agent in the guest does not allow commands (%s); allow guest-exec in its configuration there", q.text);
+    return complain(
+      OUR_FAULT, "the agent in the guest does not allow commands (%s); allow guest-exec in its configuration there", q.text);
   return complain(strstr(q.text, "No such file") ? NO_COMMAND : CANNOT_RUN, "%s: %s", what, q.text);
 }
 
@@ -330,7 +333,8 @@ follow(int signals)
     enum qga_result r = take(BUSY_MS, OPEN_MS) ? qga_look(&q, &command) : QGA_LOST;
     let_go();
     if (r == QGA_REFUSED)
-      return complain(OUR_FAULT, "how the command ended is not known: the agent in the guest has been started anew (%s)", q.text);
+      return complain(OUR_FAULT, "how the command ended is not known: the agent in the guest has been started anew (%s)",
+                      q.text);
     if (r == QGA_DONE && command.exited)
       return finish();
     if (r == QGA_DONE)
@@ -349,15 +353,17 @@ run_exec(int argc, char **argv)
     return complain(OUR_FAULT, "name a command; its words have to be UTF-8, and not too many");
   int signals = watch_signals();
   if (!tty && !read_input())
-    return complain(OUR_FAULT, "an unmodified system takes 4 MiB of input at most: copy a file to it, and let the command read that");
+    return complain(OUR_FAULT,
+                    "an unmodified system takes 4 MiB of input at most: copy a file to it, and let the command read that");
   enum qga_result r = take(BUSY_MS, OPEN_MS) ? qga_start(&q, &command) : QGA_LOST;
   bool busy = lock_fd < 0;
   let_go();
   if (r == QGA_REFUSED)
     return refused(argv_of[0]);
   if (r == QGA_LOST)
-    return complain(OUR_FAULT, busy ? "the agent in the guest is busy with a copy: wait until that has ended"
-                                    : "the agent in the guest does not answer (qemu-guest-agent): is it installed, and has it started?");
+    return complain(
+      OUR_FAULT, busy ? "the agent in the guest is busy with a copy: wait until that has ended"
+                      : "the agent in the guest does not answer (qemu-guest-agent): is it installed, and has it started?");
   return follow(signals);
 }
 
@@ -372,5 +378,6 @@ qga_main(int argc, char **argv)
     return set_time();
   if (argc == 1 && strcmp(argv[0], "shutdown") == 0)
     return shut_down();
-  return complain(OUR_FAULT, "usage: portena-guestctl qga exec [--tty] [--user WHO] [--cwd DIR] -- COMMAND... | ping | time | shutdown");
+  return complain(
+    OUR_FAULT, "usage: portena-guestctl qga exec [--tty] [--user WHO] [--cwd DIR] -- COMMAND... | ping | time | shutdown");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* QEMU's own guest agent, where an unmodified system has it. That its port is open in the guest, QEMU says (VSERPORT_CHANGE); then
- * portena-guestctl is sent to ask whether somebody answers, and while somebody does there is the file /vm/agent.up, for portenad to see.
+/* QEMU's own guest agent, where an unmodified system has it. That its port is open in the guest, QEMU says
+ * (VSERPORT_CHANGE); then portena-guestctl is sent to ask whether somebody answers, and while somebody does there is the
+ * file /vm/agent.up, for portenad to see.
  *
  *   port opened -> ping -> answers: /vm/agent.up          port closed: no file
  *   the guest goes on after it stood still -> time (as good as a ping)

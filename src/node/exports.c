@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "node/agent_impl.h"
 
 #define KEEP (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC)
+#define FREEZE_WAIT (60 * G_USEC_PER_SEC)
 #define AT_ONCE 8 /* that lie there */
 
 typedef struct {
@@ -108,7 +110,24 @@ export_image(Job *j, const char *to, GCancellable *cancel, GError **error)
   return pt_images_export(a->images, &e, j->format, to, on_progress, j, cancel, error);
 }
 
-/* The disk of a stopped machine as it is at this moment: it may start again while it is converted. */
+/* The disk of a running machine, whose guest's agent has its file systems stand still for the moment that it takes. The unit's lock is
+ * held. */
+static char *
+hold_running(PtAgent *a, const PtInstance *spec, GError **error)
+{
+  g_autoptr(PtGuestCall) call = pt_agent_call(a, spec, "do=freeze\n", error);
+  g_autoptr(GError) err = NULL;
+
+  if (!call || !pt_guest_call_answer(call, FREEZE_WAIT, NULL, error))
+    return NULL;
+  char *path = pt_pool_local.hold(a->pool, spec->volume, error);
+  shutdown(call->in, SHUT_WR);
+  if (!pt_guest_call_answer(call, FREEZE_WAIT, NULL, &err))
+    pt_log_warn("node", "%s: after its disk was copied: %s", spec->name, err->message);
+  return path;
+}
+
+/* The disk of a machine as it is at this moment: it may run, or start again, while it is converted. */
 static char *
 hold(Job *j, PtInstance **ret_spec, GError **error)
 {
@@ -119,8 +138,10 @@ hold(Job *j, PtInstance **ret_spec, GError **error)
 
   g_mutex_lock(&u->lock);
   g_autoptr(PtInstance) spec = pt_unit_load(a, u, NULL, error);
-  if (spec && (pt_unit_saved(a, spec) || (pt_container_state(a->containers, spec->id, &state, NULL) && state.running)))
-    PT_SET(error, PT_ERR_CONFLICT, "%s: its disk can be exported while it is stopped\nportena stop %s", j->name, j->name);
+  if (spec && pt_unit_saved(a, spec))
+    PT_SET(error, PT_ERR_CONFLICT, "%s: is hibernated, and its disk is whole with its memory alone\nportena resume %s", j->name, j->name);
+  else if (spec && pt_container_state(a->containers, spec->id, &state, NULL) && state.running)
+    path = hold_running(a, spec, error);
   else if (spec && pt_unit_volume_make(a, spec, error)) /* one that was never started has none yet */
     path = pt_pool_local.hold(a->pool, spec->volume, error);
   g_mutex_unlock(&u->lock);

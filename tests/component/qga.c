@@ -368,6 +368,21 @@ test_put(void)
   asked_clear(&a);
 }
 
+/* Whatever ends the request, the guest goes on. */
+static void
+test_freeze(void)
+{
+  static const char *const script[] = { SYNC, "<guest-fsfreeze-freeze", "{\"return\": 2}\n", "<guest-fsfreeze-thaw", "{\"return\": 2}\n", NULL };
+  static const char *const no[] = { SYNC, "<guest-fsfreeze-freeze", "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"disabled\"}}\n", NULL };
+
+  Asked a = ask(script, "do=freeze\n", "");
+  g_assert_cmpstr(a.answers->str, ==, "answer=ok\nend=\nanswer=ok\nend=\n");
+  asked_clear(&a);
+  a = ask(no, "do=freeze\n", "");
+  g_assert_cmpstr(a.answers->str, ==, "answer=error\nerrno=0\ncode=12\ntext=disabled\nend=\n");
+  asked_clear(&a);
+}
+
 static void
 test_bad_requests(void)
 {
@@ -395,6 +410,7 @@ main(int argc, char **argv)
   g_test_add_func("/qga/files/stat-list", test_stat_and_list);
   g_test_add_func("/qga/files/get", test_get);
   g_test_add_func("/qga/files/put", test_put);
+  g_test_add_func("/qga/files/freeze", test_freeze);
   g_test_add_func("/qga/files/bad", test_bad_requests);
   return g_test_run();
 }

@@ -92,7 +92,7 @@ request(const char *lines, const guint8 *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const guint8 *data, size_t size)
 {
-  static const char *const requests[] = { "do=list\npath=/\n", "do=get\npath=/f\n", "do=put\npath=/f\n", "do=stat\npath=/f\nfollow=1\n" };
+  static const char *const requests[] = { "do=list\npath=/\n", "do=get\npath=/f\n", "do=put\npath=/f\n", "do=freeze\n", "do=stat\npath=/f\nfollow=1\n" };
 
   json(data, size);
   base64(data, size);

@@ -9,7 +9,7 @@ import time
 import pytest
 from daemon import BUILD, Daemon, wait_for
 from disks import disc
-from pcdisk import DISK, build
+from pcdisk import DISK, ESP, ROOT, build
 from test_robust import power_cut
 
 USER_DATA = "#cloud-config\nusers:\n  - name: anna\n"
@@ -84,10 +84,10 @@ def files(d, tmp_path):
     (tree / "empty").write_text("")
     (tree / "link").symlink_to("below/two words")
     (tree / "bytes").chmod(0o751)
-    d.cli("copy", tree, "theirs:/srv/tree")
+    d.cli("cp", tree, "theirs:/srv/tree")
     assert sh(d, "cd /srv/tree; stat -c '%n %a %s' bytes; readlink link; find . | sort; cat 'below/two words'").stdout == \
         "bytes 751 300001\nbelow/two words\n.\n./below\n./below/two words\n./bytes\n./empty\n./link\nx\n"
-    d.cli("copy", "theirs:/srv/tree", tmp_path / "back")
+    d.cli("cp", "theirs:/srv/tree", tmp_path / "back")
     assert subprocess.run(["diff", "-r", tree, tmp_path / "back"]).returncode == 0
     assert (tmp_path / "back/bytes").stat().st_mode & 0o777 == 0o751 and os.readlink(tmp_path / "back/link") == "below/two words"
     assert not sh(d, "ls -a /srv/tree | grep portena", check=False).stdout
@@ -97,6 +97,17 @@ def files(d, tmp_path):
     assert d.api("GET", base + "/none").status == 404 and d.api("DELETE", base + "/none").status == 404
     assert d.api("DELETE", base + "/srv/tree/below").status == 409 and d.api("DELETE", base + "/srv/tree&recursive=true").status in (200, 204)
     assert sh(d, "ls /srv").stdout == ""
+
+
+def exported(d, tmp_path, word):
+    """Its disk, taken away: a whole file system with this word on it."""
+    raw, root = tmp_path / "out.raw", tmp_path / "root"
+    d.cli("export", "theirs", tmp_path / "out.qcow2", timeout=300)
+    subprocess.run(["qemu-img", "convert", "-O", "raw", tmp_path / "out.qcow2", raw], check=True)
+    subprocess.run(["dd", f"if={raw}", f"of={root}", "bs=1M", f"skip={1 + ESP}", f"count={ROOT}", "conv=sparse"], check=True, capture_output=True)
+    check = subprocess.run(["e2fsck", "-fn", root], capture_output=True, text=True)
+    assert check.returncode == 0, check.stdout
+    assert subprocess.run(["debugfs", "-R", "cat /srv/kept", root], capture_output=True, text=True).stdout == word + "\n"
 
 
 def sleep_and_wake(d, wake):
@@ -118,6 +129,9 @@ def test_an_unmodified_system(d, tmp_path):
     launch(d, tmp_path)
     commands(d)
     files(d, tmp_path)
+    # Its disk is whole though it runs, because its agent lets it stand still; and then it goes on.
+    sh(d, "echo running > /srv/kept")
+    exported(d, tmp_path, "running")
     # A daemon that is killed takes nothing along, and the one after it knows at once that the agent answers.
     d.kill()
     d.start()
@@ -137,16 +151,11 @@ def test_an_unmodified_system(d, tmp_path):
     answers(d)
     assert sh(d, "cat /proc/sys/kernel/domainname; systemctl is-system-running").stdout.split()[0] == "remembered"
     # Its agent is asked to end it, and its disk has all on it.
-    sh(d, "echo kept > /srv/kept; mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' > /etc/systemd/logind.conf.d/no.conf; "
+    sh(d, "echo stopped > /srv/kept; mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' > /etc/systemd/logind.conf.d/no.conf; "
           "systemctl restart systemd-logind 2>/dev/null; true")
     d.cli("stop", "theirs", timeout=300)
     i = d.instance("theirs")
     assert (i["state"], i["exit_signal"], i["exit_code"]) == ("stopped", 0, 0), i
-    d.cli("export", "theirs", tmp_path / "out.qcow2", timeout=300)
+    exported(d, tmp_path, "stopped")
     d.cli("delete", "theirs")
-    raw = tmp_path / "out.raw"
-    subprocess.run(["qemu-img", "convert", "-O", "raw", tmp_path / "out.qcow2", raw], check=True)
-    root = tmp_path / "root"
-    subprocess.run(["dd", f"if={raw}", f"of={root}", "bs=1M", "skip=65", "count=640", "conv=sparse"], check=True, capture_output=True)
-    assert subprocess.run(["debugfs", "-R", "cat /srv/kept", root], capture_output=True, text=True).stdout == "kept\n"
     d.is_clean()

@@ -49,7 +49,7 @@ export function instanceActs(i) {
 }
 
 /** A PC's disk is a whole system, and may leave; while it runs it would be torn. */
-export const exportAct = (i) => isSealed(i) && may(i.space, 'owner') && { text: 'Export…', icon: 'download', disabled: !['stopped', 'failed'].includes(i.state), act: () => askExport(i.name, instancePath(i), false) };
+export const exportAct = (i) => isSealed(i) && may(i.space, 'owner') && { text: 'Export…', icon: 'download', disabled: !['stopped', 'failed'].includes(i.state) && !(i.state === 'running' && i.agent), act: () => askExport(i.name, instancePath(i), false) };
 
 export function instanceMenu(i) {
   const running = i.state === 'running' && may(i.space, 'member');
