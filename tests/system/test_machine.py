@@ -4,12 +4,14 @@ systems' disks. Few guests, many things looked at in each."""
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 
 import pytest
 from daemon import BUILD, Daemon, wait_for
+from disks import counting_sector
 
 MAKE = """set -e; mkdir -p /srv/t; cd /srv/t; echo hello > a; ln a b; chown 1000:1001 a; chmod 4751 a; ln -s a l; mkfifo f; mkdir -m 1777 d
 rm -f /etc/issue.net; rm -rf /usr/share/doc/bash; mkdir /usr/share/doc/bash; echo x > /usr/share/doc/bash/only"""
@@ -190,16 +192,18 @@ def ask(d, instance, command):
     return answer["return"]
 
 
-def boot_sector(text):
-    """Says `text` on the first serial port, and halts."""
-    code = bytearray.fromhex("31c08ed8be0000baf803ac84c07403eeebf8f4ebfd")
-    code[5:7] = (0x7C00 + len(code)).to_bytes(2, "little")
-    return (bytes(code) + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
+def goes_on(d, name):
+    """Hibernated and resumed: by its own QEMU, and running."""
+    d.cli("hibernate", name, timeout=300)
+    i = d.instance(name)
+    assert (i["state"], i["error"]) == ("hibernated", None), i
+    d.cli("resume", name, timeout=300)
+    assert ask(d, d.instance(name), {"execute": "query-status"})["status"] == "running"
 
 
 def test_a_pc_starts_what_is_on_its_disk(d):
     disk = d.base / "disk.raw"
-    disk.write_bytes(boot_sector(b"from the disk\r\n"))
+    disk.write_bytes(counting_sector(b"from the disk "))
     os.truncate(disk, 16 << 20)
     d.cli("image", "import", f"raw:{disk}", "sector")
 
@@ -230,9 +234,27 @@ def test_a_pc_starts_what_is_on_its_disk(d):
     assert said["applies"] == {"memory": "at the next start", "cpu": "at the next start", "priority": "now"}
     assert d.instance("bios")["guest_memory"] == 256 << 20 and d.instance("bios")["error"] is None
     screen.close()
+
+    # Either goes on from its memory: what runs counts on, and nothing starts anew.
+    def counted():
+        return [int(n) for n in re.findall(r"from the disk (\d{4})", d.cli("logs", "bios").stdout)]
+
+    goes_on(d, "bios")
+    before = counted()[-1]
+    wait_for("it counts on", lambda: counted()[-1] > before, 120, 0.2)
+    assert counted().count(0) == 1
     d.cli("delete", "bios", "--force")
     wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 600)
     assert of_jail(d, "uefi", "/swtpm")
+    goes_on(d, "uefi")
+    assert of_jail(d, "uefi", "/swtpm")
+    # With another board it could not go on: that is said, what it held stays, and when it has its board again it does.
+    d.cli("hibernate", "uefi", timeout=300)
+    d.cli("set", "uefi", "hardware=virtio", check=False)
+    d.cli("resume", "uefi", check=False)
+    assert "since the machine was hibernated" in d.instance("uefi")["error"]
+    d.cli("set", "uefi", "hardware=emulated", check=False)
+    wait_for(lambda: f"it goes on: {d.instance('uefi')}", lambda: d.instance("uefi")["state"] == "running", 120, 0.1)
     kept = d.state / "instances" / d.instance("uefi")["id"] / "machine"
     assert (kept / "vars.fd").stat().st_uid >= 0x70000000 and list((kept / "tpm").iterdir())
     d.cli("delete", "uefi", "--force")
