@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* portena-guestctl qga exec [--tty] [--user WHO] [--cwd DIR] -- COMMAND…
+/* portena-guestctl qga exec [--tty] [--no-env] [--user WHO] [--cwd DIR] -- COMMAND…
  * portena-guestctl qga ping|time|shutdown
  *
  * Theory of operation. These run in the jail of a machine of an unmodified system, where QEMU's own guest agent, if the
@@ -173,7 +173,7 @@ word(const char *text)
 
 /* The agent knows neither users nor directories, but the programs for that are in every system. */
 static bool
-describe(int argc, char **argv, bool *ret_tty)
+describe(int argc, char **argv, bool *ret_tty, bool *ret_env)
 {
   const char *user = NULL, *cwd = NULL;
   int i = 1;
@@ -181,6 +181,8 @@ describe(int argc, char **argv, bool *ret_tty)
   for (; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
     if (strcmp(argv[i], "--tty") == 0)
       *ret_tty = true;
+    else if (strcmp(argv[i], "--no-env") == 0)
+      *ret_env = false;
     else if (i + 1 < argc && strcmp(argv[i], "--user") == 0)
       user = argv[++i];
     else if (i + 1 < argc && strcmp(argv[i], "--cwd") == 0)
@@ -347,9 +349,9 @@ follow(int signals)
 static int
 run_exec(int argc, char **argv)
 {
-  bool tty = false;
+  bool tty = false, env = true;
 
-  if (!describe(argc, argv, &tty) || !add_env())
+  if (!describe(argc, argv, &tty, &env) || (env && !add_env()))
     return complain(OUR_FAULT, "name a command; its words have to be UTF-8, and not too many");
   int signals = watch_signals();
   if (!tty && !read_input())

@@ -67,6 +67,11 @@ pt_machine_exec(PtContainers *c, const char *id, const PtInstance *spec, const P
     g_ptr_array_add(args, (char *)"--cwd");
     g_ptr_array_add(args, (char *)exec->cwd);
   }
+  /* Where there is none at all, crun would give it the jail's own. */
+  if (env->len == 1 && pc)
+    g_ptr_array_add(args, (char *)"--no-env");
+  else if (env->len == 1)
+    g_ptr_array_insert(env, 0, g_strdup("LANG=C.UTF-8"));
   g_ptr_array_add(args, (char *)"--");
   for (char *const *a = exec->command; a && *a; a++)
     g_ptr_array_add(args, *a);
