@@ -194,10 +194,10 @@ def ask(d, instance, command):
 
 def goes_on(d, name):
     """Hibernated and resumed: by its own QEMU, and running."""
-    d.cli("hibernate", name, timeout=300)
+    d.cli("hibernate", name, timeout=900)
     i = d.instance(name)
     assert (i["state"], i["error"]) == ("hibernated", None), i
-    d.cli("resume", name, timeout=300)
+    d.cli("resume", name, timeout=900)
     assert ask(d, d.instance(name), {"execute": "query-status"})["status"] == "running"
 
 
@@ -241,7 +241,7 @@ def test_a_pc_starts_what_is_on_its_disk(d):
 
     goes_on(d, "bios")
     before = counted()[-1]
-    wait_for("it counts on", lambda: counted()[-1] > before, 120, 0.2)
+    wait_for("it counts on", lambda: counted()[-1] > before, 600, 0.2)
     assert counted().count(0) == 1
     d.cli("delete", "bios", "--force")
     wait_for("the firmware's words", lambda: "UEFI" in d.cli("logs", "uefi").stdout, 600)
@@ -249,12 +249,12 @@ def test_a_pc_starts_what_is_on_its_disk(d):
     goes_on(d, "uefi")
     assert of_jail(d, "uefi", "/swtpm")
     # With another board it could not go on: that is said, what it held stays, and when it has its board again it does.
-    d.cli("hibernate", "uefi", timeout=300)
+    d.cli("hibernate", "uefi", timeout=900)
     d.cli("set", "uefi", "hardware=virtio", check=False)
     d.cli("resume", "uefi", check=False)
     assert "since the machine was hibernated" in d.instance("uefi")["error"]
     d.cli("set", "uefi", "hardware=emulated", check=False)
-    wait_for(lambda: f"it goes on: {d.instance('uefi')}", lambda: d.instance("uefi")["state"] == "running", 120, 0.1)
+    wait_for(lambda: f"it goes on: {d.instance('uefi')}", lambda: d.instance("uefi")["state"] == "running", 600, 0.1)
     kept = d.state / "instances" / d.instance("uefi")["id"] / "machine"
     assert (kept / "vars.fd").stat().st_uid >= 0x70000000 and list((kept / "tpm").iterdir())
     d.cli("delete", "uefi", "--force")

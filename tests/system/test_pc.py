@@ -29,12 +29,12 @@ def sh(d, script, **more):
 
 def answers(d, name="theirs"):
     """Its agent does, after whatever else it is at."""
-    wait_for(lambda: f"its agent answers: {d.instance(name)} {d.cli('logs', name).stdout[-3000:]}", lambda: d.instance(name)["agent"], 400, 0.2)
+    wait_for(lambda: f"its agent answers: {d.instance(name)} {d.cli('logs', name).stdout[-3000:]}", lambda: d.instance(name)["agent"], 900, 0.2)
 
 
 def launch(d, tmp_path):
     (tmp_path / "user-data").write_text(USER_DATA)
-    d.cli("image", "import", DISK, "brought", timeout=300)
+    d.cli("image", "import", DISK, "brought", timeout=900)
     d.cli("image", "import", disc(tmp_path / "tools.iso"), "tools")
     d.cli("launch", "brought", "theirs", "--hardware", "virtio", "--secure-boot", "--tpm", "--iso", "tools", "--memory", "512M", "--cpu", "2", "--accel", "tcg",
           "--user-data", tmp_path / "user-data")
@@ -48,11 +48,11 @@ def launch(d, tmp_path):
 
 def commands(d):
     i = d.instance("theirs")
-    wait_for("it has its address", lambda: i["address"] in sh(d, "ip -4 -br a").stdout, 300, 1)
+    wait_for("it has its address", lambda: i["address"] in sh(d, "ip -4 -br a").stdout, 900, 1)
     said = sh(d, "hostname; id -un; getent passwd anna; od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-*; ls /dev/tpm0; date +%s").stdout
     assert said.splitlines()[:2] == ["theirs", "root"] and "anna:" in said and "/dev/tpm0" in said, said
     assert said.splitlines()[-3].strip() == "1", "secure boot"
-    assert abs(int(said.split()[-1]) - time.time()) < 30
+    assert abs(int(said.split()[-1]) - time.time()) < 60
     done = d.cli("exec", "theirs", "--user", "anna", "--cwd", "/tmp", "--env", "A=b=c", "--", "sh", "-c", "id -un; pwd; echo $A; echo err >&2; exit 7", check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "anna\n/tmp\nb=c\n", "err\n")
     big = os.urandom(200_000)
@@ -63,7 +63,7 @@ def commands(d):
     assert done.returncode == 127 and "nonesuch" in done.stderr
     # On a terminal it is as without one; what it cannot do says so.
     done = subprocess.run(["script", "-qec", f"{BUILD}/src/cli/portena exec theirs -- sh -c 'tty; echo here'", "/dev/null"], env=d.env, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=120)
+                          stdin=subprocess.DEVNULL, timeout=600)
     assert "not a tty" in done.stdout and "here" in done.stdout, done
     said = d.cli("shell", "theirs", check=False)
     assert said.returncode and "gives no terminal" in said.stderr
@@ -71,7 +71,7 @@ def commands(d):
     assert said.returncode and "ps aux" in said.stderr
     # A command that takes its time holds nobody up, and is ended by a signal here.
     long = subprocess.Popen([BUILD / "src/cli/portena", "exec", "theirs", "--", "sh", "-c", "echo $$ > /run/long; exec sleep 1000"], env=d.env, stdin=subprocess.DEVNULL)
-    wait_for("it runs", lambda: sh(d, "cat /run/long", check=False).stdout.strip(), 60)
+    wait_for("it runs", lambda: sh(d, "cat /run/long", check=False).stdout.strip(), 600)
     long.send_signal(signal.SIGTERM)
     assert long.wait(120) in (128 + signal.SIGTERM, -signal.SIGTERM)
     assert sh(d, "kill -0 $(cat /run/long)", check=False).returncode
@@ -103,7 +103,7 @@ def files(d, tmp_path):
 def exported(d, tmp_path, word):
     """Its disk, taken away: a whole file system with this word on it."""
     raw, root = tmp_path / "out.raw", tmp_path / "root"
-    d.cli("export", "theirs", tmp_path / "out.qcow2", timeout=300)
+    d.cli("export", "theirs", tmp_path / "out.qcow2", timeout=900)
     subprocess.run(["qemu-img", "convert", "-O", "raw", tmp_path / "out.qcow2", raw], check=True)
     subprocess.run(["dd", f"if={raw}", f"of={root}", "bs=1M", f"skip={1 + ESP}", f"count={ROOT}", "conv=sparse"], check=True, capture_output=True)
     check = subprocess.run(["e2fsck", "-fn", root], capture_output=True, text=True)
@@ -115,7 +115,7 @@ def sleep_and_wake(d, wake):
     """What it holds in memory is there again, and its clock is right, though the world has gone on without it."""
     sh(d, "sysctl -w kernel.domainname=remembered >/dev/null; cat /dev/sr0 > /dev/null 2>&1; true")
     up = float(sh(d, "cut -d ' ' -f 1 /proc/uptime").stdout)
-    d.cli("hibernate", "theirs", timeout=300)
+    d.cli("hibernate", "theirs", timeout=900)
     i = d.instance("theirs")
     assert (i["state"], i["error"], i["agent"]) == ("hibernated", None, False)
     assert not any("qemu" in text or "swtpm" in text for text in d.processes().values())
@@ -123,7 +123,7 @@ def sleep_and_wake(d, wake):
     answers(d)
     assert sh(d, "cat /proc/sys/kernel/domainname").stdout == "remembered\n"
     assert float(sh(d, "cut -d ' ' -f 1 /proc/uptime").stdout) >= up
-    wait_for("its clock is right", lambda: abs(int(sh(d, "date +%s").stdout) - time.time()) < 10, 120, 0.5)
+    wait_for("its clock is right", lambda: abs(int(sh(d, "date +%s").stdout) - time.time()) < 10, 600, 0.5)
 
 
 def test_an_unmodified_system(d, tmp_path):
@@ -137,20 +137,20 @@ def test_an_unmodified_system(d, tmp_path):
     d.kill()
     d.start()
     answers(d)
-    sleep_and_wake(d, lambda: d.cli("resume", "theirs", timeout=300))
+    sleep_and_wake(d, lambda: d.cli("resume", "theirs", timeout=900))
 
     def after_a_power_cut():
         memory = d.state / "instances" / d.instance("theirs")["id"] / "memory"
-        wait_for("it is on the disk", memory.exists, 120)
+        wait_for("it is on the disk", memory.exists, 600)
         power_cut(d)
         d.start()
-        d.cli("resume", "theirs", timeout=300)
+        d.cli("resume", "theirs", timeout=900)
 
     sleep_and_wake(d, after_a_power_cut)
     # Its agent is asked to end it, and its disk has all on it.
     sh(d, "echo stopped > /srv/kept; mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' > /etc/systemd/logind.conf.d/no.conf; "
           "systemctl restart systemd-logind 2>/dev/null; true")
-    d.cli("stop", "theirs", timeout=300)
+    d.cli("stop", "theirs", timeout=900)
     i = d.instance("theirs")
     assert (i["state"], i["exit_signal"], i["exit_code"]) == ("stopped", 0, 0), i
     exported(d, tmp_path, "stopped")

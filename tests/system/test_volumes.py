@@ -123,7 +123,7 @@ def test_machine(d):
     for name in ("data", "more"):
         d.cli("volume", "create", name, "--size", "64M")
     d.cli("launch", "debian", "m", "--kind", "machine", "--memory", "256M", "--disk", "1G", "--init", "app", "--", "sleep", "100000")
-    wait_for("its agent answers", lambda: sh(d, "m", "true", check=False).returncode == 0, 240, 0.5)
+    wait_for("its agent answers", lambda: sh(d, "m", "true", check=False).returncode == 0, 900, 0.5)
     d.cli("volume", "attach", "m", "data")
     d.cli("volume", "attach", "m", "more", "--at", "/srv/my more", "--read-only")
     assert disks(d, "m") == [("data", "/mnt/data", "none"), ("more", "/srv/my more", "none")]
@@ -133,7 +133,7 @@ def test_machine(d):
     d.cli("volume", "grow", "data", "128M")
     d.cli("set", "m", "disk=2G")
     size = "df -B1 --output=size / /mnt/data | tail -n +2"
-    wait_for(lambda: sh(d, "m", size).stdout, lambda: [int(x) >> 20 for x in sh(d, "m", size).stdout.split()] > [1700, 100], 60, 0.5)
+    wait_for(lambda: sh(d, "m", size).stdout, lambda: [int(x) >> 20 for x in sh(d, "m", size).stdout.split()] > [1700, 100], 600, 0.5)
     busy = "cd /mnt/data && exec sleep 3333"
     sh(d, "m", f"nohup sh -c '{busy}' > /dev/null 2>&1 &")
     wait_for("it is in the way", lambda: sh(d, "m", "grep -l sleep /proc/[0-9]*/comm | while read p; do readlink $(dirname $p)/cwd; done").stdout.count("/mnt/data"),
@@ -153,7 +153,7 @@ def test_machine(d):
     assert sh(d, "m", "cat /srv/data/file").stdout == "kept\n"
     d.cli("volume", "detach", "m", "more")
     d.cli("restart", "m", "--force")
-    wait_for("its agent answers", lambda: sh(d, "m", "true", check=False).returncode == 0, 240, 0.5)
+    wait_for("its agent answers", lambda: sh(d, "m", "true", check=False).returncode == 0, 900, 0.5)
     assert sh(d, "m", "cat /srv/data/file").stdout == "kept\n"
 
     # Stopped hard, it is a container's after a check. Another machine's kernel is not believed either.
@@ -176,7 +176,7 @@ def test_pc(d, tmp_path):
     assert "leave it out" in refused(d, "volume", "attach", "p", "data", "--at", "/mnt/data")
     d.cli("volume", "attach", "p", "data")
     d.cli("start", "p")
-    wait_for(lambda: d.cli("logs", "p").stdout[-500:], lambda: "words of the disk" in d.cli("logs", "p").stdout, 120, 0.2)
+    wait_for(lambda: d.cli("logs", "p").stdout[-500:], lambda: "words of the disk" in d.cli("logs", "p").stdout, 600, 0.2)
     d.cli("volume", "attach", "p", "more")
     assert disks(d, "p") == [("data", None, "none"), ("more", None, "none")]
     d.cli("stop", "p", "--force")
