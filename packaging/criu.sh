@@ -1,34 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# criu.sh: gets CRIU 4 or newer, with which containers are hibernated on disk. Where the release has an older one, it is built from the
-# source package of the next release: out of the archives that apt is configured with, checked by apt as any package, without a
-# change to that configuration. It becomes /usr/lib/portena/criu, and is built once. Where it cannot be had, that form of hibernation
-# is off, `portena doctor` says so, and this is no failure.
+# criu.sh: gets CRIU 4, with which containers are hibernated on disk: built from Debian 13's source package, with criu.patch beside this
+# file, out of the archives that apt is configured with, checked by apt as any package, without a change to that configuration. It becomes
+# /usr/lib/portena/criu, and is built once. Where that fails, a package new enough serves, with which whole systems that watch files
+# cannot be saved. Where neither can be had, that form of hibernation is off, `portena doctor` says so, and this is no failure.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 target=/usr/lib/portena/criu
 oldest=4
 new_enough() { # PROGRAM
-  dpkg --compare-versions "$("$1" --version 2>/dev/null | awk '/^Version:/ { print $2 }')" ge $oldest
+  command -v "$1" >/dev/null && dpkg --compare-versions "$("$1" --version 2>/dev/null | awk '/^Version:/ { print $2 }')" ge $oldest
 }
-for program in criu $target; do
-  if command -v "$program" >/dev/null && new_enough "$program"; then exit 0; fi
-done
-lack() {
-  echo "portena: no CRIU ($1): containers can be hibernated in memory, but not on disk" >&2
-  exit 0
-}
+made=$(cat "$here/criu.sh" "$here/criu.patch" | sha256sum)
+if new_enough $target && [ "$(cat $target.made 2>/dev/null)" = "$made" ]; then exit 0; fi
 
 export DEBIAN_FRONTEND=noninteractive
 install_packages() { apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"; }
-candidate=$(LC_ALL=C apt-cache policy criu | awk '$1 == "Candidate:" { print $2 }')
-if dpkg --compare-versions "${candidate:-0}" ge $oldest; then
-  install_packages criu || lack 'its package was not installed'
+# What there is, or a package, has to do.
+lack() {
+  if new_enough $target || new_enough criu; then exit 0; fi
+  candidate=$(LC_ALL=C apt-cache policy criu | awk '$1 == "Candidate:" { print $2 }')
+  if dpkg --compare-versions "${candidate:-0}" ge $oldest && install_packages criu; then exit 0; fi
+  echo "portena: no CRIU ($1): containers can be hibernated in memory, but not on disk" >&2
   exit 0
-fi
+}
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 case $codename in
-  bookworm) next=trixie ;;
-  *) lack "$codename has none, and which release would is not known" ;;
+  bookworm | trixie) next=trixie ;;
+  *) lack "which release has its source is not known for $codename" ;;
 esac
 
 work=$(mktemp -d)
@@ -53,14 +52,16 @@ echo "Building CRIU from the source package of $next (once)"
 from_next update || lack "the archive has no $next"
 (cd "$work/source" && from_next --tar-only --download-only source criu) || lack "$next has no source of it"
 install_packages gcc libbsd-dev libc6-dev libcap-dev libnet1-dev libnl-3-dev libnl-route-3-dev libprotobuf-c-dev libprotobuf-dev make \
-  pkg-config protobuf-c-compiler protobuf-compiler uuid-dev xz-utils || lack 'what it is built with was not installed'
+  patch pkg-config protobuf-c-compiler protobuf-compiler uuid-dev xz-utils || lack 'what it is built with was not installed'
 mkdir "$work/tree"
 tar -xf "$work"/source/criu_*.orig.tar.* -C "$work/tree" --strip-components=1 --no-same-owner
+patch -s -p1 -d "$work/tree" <"$here/criu.patch" || lack 'criu.patch does not fit it'
 if ! make -s -C "$work/tree" -j"$(nproc)" criu >"$work/log" 2>&1; then
   tail -20 "$work/log" >&2
   lack 'it did not build'
 fi
 mkdir -p "${target%/*}"
 install -m 755 "$work/tree/criu/criu" "$target.new"
+new_enough "$target.new" || lack 'what was built does not run'
 mv -f "$target.new" "$target"
-new_enough $target || lack 'what was built does not run'
+echo "$made" >"$target.made"

@@ -104,6 +104,47 @@ pt_cgroup_delegate(const PtHost *host, const char *id, uid_t uid, GError **error
   return true;
 }
 
+/* Below the leaf `fd`: all files of a group belong to whoever made it. Groups without a process have lost their owner; they get that of
+ * the one above, `uid`. The errno, or 0. */
+static int
+own_below(int fd, bool leaf, uid_t uid)
+{
+  DIR *d = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  struct stat st = { 0 };
+  int err = !d || fstat(fd, &st) < 0 ? errno : 0;
+
+  if (!err && st.st_uid != 0)
+    uid = st.st_uid;
+  else if (!err && !leaf && fchown(fd, uid, uid) < 0)
+    err = errno;
+  for (struct dirent *e; !err && (e = readdir(d));) {
+    if (e->d_type == DT_REG && !leaf && fchownat(fd, e->d_name, uid, uid, AT_SYMLINK_NOFOLLOW) < 0)
+      err = errno;
+    if (e->d_type != DT_DIR || e->d_name[0] == '.')
+      continue;
+    int sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    err = sub < 0 ? errno : own_below(sub, false, uid);
+    if (sub >= 0)
+      close(sub);
+  }
+  if (d)
+    closedir(d);
+  return err;
+}
+
+bool
+pt_cgroup_own_below(const PtHost *host, const char *id, uid_t uid, GError **error)
+{
+  g_autofree char *dir = pt_cg_dir(host, NULL, id);
+  int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), err = fd < 0 ? errno : own_below(fd, true, uid);
+
+  if (fd >= 0)
+    close(fd);
+  if (err)
+    pt_error_errno(error, err, "%s", dir);
+  return err == 0;
+}
+
 /* Waits until `key` of cgroup.events is `value`; the kernel wakes us on each change of that file. False on the deadline. */
 static bool
 wait_event(const char *dir, const char *key, gint64 value, gint64 wait)

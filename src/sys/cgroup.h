@@ -24,6 +24,9 @@ bool pt_cgroup_make(const PtHost *host, const char *id, GError **error);
 /* Gives the inside of the v2 leaf to `uid` (a guest's root), so that its init may make groups of its own there. The limits stay
  * root's. */
 bool pt_cgroup_delegate(const PtHost *host, const char *id, uid_t uid, GError **error);
+/* Gives groups that were made anew below a leaf which is `uid`'s to their owners, with all their files. Nothing of the guest runs
+ * meanwhile. */
+bool pt_cgroup_own_below(const PtHost *host, const char *id, uid_t uid, GError **error);
 /* Lowering memory below what is used reclaims first and fails with CONFLICT if that is not enough, changing nothing. */
 bool pt_cgroup_limit(const PtHost *host, const char *id, const PtCgroupLimits *limits, GError **error);
 /* Of all of them, io on `device` alone. */

@@ -285,6 +285,9 @@ add_outside(const char *path, const char *name, const char *source, void *data)
   g_ptr_array_add(o->words, g_strdup_printf("mnt[%s]:%s", path, name));
 }
 
+/* Where watched files (inotify) are looked for by their numbers, in this order; CRIU itself knows a few of these. */
+static const char *const watched[] = { "/etc", "/home", "/root", "/usr/share", "/usr/local", "/var/lib", "/usr/lib", "/opt", "/srv" };
+
 static GPtrArray *
 dump_words(const PtContainers *c, const char *id, pid_t init, const char *part, const char *tty, GError **error)
 {
@@ -303,6 +306,10 @@ dump_words(const PtContainers *c, const char *id, pid_t init, const char *part, 
   g_ptr_array_add(a, pt_jail_helper(c, "portena-criu"));
   for (guint i = 0; i < G_N_ELEMENTS(words); i++)
     g_ptr_array_add(a, g_strdup(words[i]));
+  for (guint i = 0; i < G_N_ELEMENTS(watched); i++) {
+    g_ptr_array_add(a, g_strdup("--irmap-scan-path"));
+    g_ptr_array_add(a, g_strdup(watched[i]));
+  }
   g_ptr_array_add(a, g_strdup("--tree"));
   g_ptr_array_add(a, g_strdup_printf("%d", (int)init));
   pt_ct_outside(add_outside, &(Outside){ a, mounts }, "", "");

@@ -37,18 +37,18 @@ pt_container_criu(GError **error)
     return g_strdup(found);
   g_clear_pointer(&found, g_free);
   g_autofree char *package = g_find_program_in_path("criu");
-  int old = package ? version_of(package) : 0;
-  if (old >= OLDEST)
-    found = g_strdup(package);
-  else if (access(BUILT, X_OK) == 0 && version_of(BUILT) >= OLDEST)
+  int old = 0;
+  if (access(BUILT, X_OK) == 0 && version_of(BUILT) >= OLDEST)
     found = g_strdup(BUILT);
+  else if (package && (old = version_of(package)) >= OLDEST)
+    found = g_strdup(package);
   if (found)
     return g_strdup(found);
   if (old)
     PT_SET(error, PT_ERR_UNSUPPORTED, "a container is hibernated on disk by CRIU %d or newer, and here is %d", OLDEST, old);
   else
     PT_SET(error, PT_ERR_UNSUPPORTED, "a container is hibernated on disk by CRIU %d or newer, which is not here", OLDEST);
-  pt_error_hint(error, "get it with packaging/criu.sh, or on Debian 13:  apt install --no-install-recommends criu");
+  pt_error_hint(error, "get it with packaging/criu.sh; without it, hibernate in memory, without --durable");
   return NULL;
 }
 

@@ -225,13 +225,20 @@ mount_disks(const PtContainers *c, const PtContainerStart *start, pid_t pid, GEr
   return true;
 }
 
+static bool
+give_groups(const PtContainers *c, const PtContainerStart *start, GError **error)
+{
+  return start->spec->init != PT_INIT_SYSTEM || pt_cgroup_own_below(c->host, start->spec->id, (uid_t)start->idbase, error);
+}
+
 /* All of one that goes on is there, and nothing of it runs: what was saved of it is used up by that. */
 static bool
 let_go_on(PtContainers *c, const PtContainerStart *start, int sock, GError **error)
 {
   guint32 pid = 0;
 
-  return expect(sock, PT_WIRE_RESTORED, RESTORE_MSEC, &pid, error) && pt_ct_saved_remove(c, start->spec->id, PT_CK_USED, error) &&
+  return expect(sock, PT_WIRE_RESTORED, RESTORE_MSEC, &pid, error) && give_groups(c, start, error) &&
+         pt_ct_saved_remove(c, start->spec->id, PT_CK_USED, error) &&
          pt_ct_saved_rename(c, start->spec->id, PT_CK_WHOLE, PT_CK_USED, error) &&
          pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error);
 }
