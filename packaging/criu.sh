@@ -26,7 +26,8 @@ lack() {
 }
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 case $codename in
-  bookworm | trixie) next=trixie ;;
+  bookworm) next=trixie ;;
+  trixie) next=trixie ;;
   *) lack "which release has its source is not known for $codename" ;;
 esac
 
