@@ -2,6 +2,7 @@
 // The pretended API's routes: [method, pattern, handler(context)]. A handler returns the JSON answer, or throws refuse().
 import { drawDesktop, encodePng } from './png.mjs';
 import { FILES, PROCESSES, sampleAt } from './world.mjs';
+import { volumeRoutes } from './volumes.mjs';
 
 export function refuse(status, code, detail, hint, more = {}) {
   return Object.assign(new Error(detail), { refusal: { type: `urn:portena:error:${code}`, title: code, status, detail, hint, ...more } });
@@ -188,7 +189,7 @@ export const routes = [
     return { subnet: s.subnet, prefix6: s.prefix6, uplink: 'eth0', leases: all.map((i) => ({ name: i.name, address: i.address, mac: i.mac, state: i.state })), ports: all.flatMap((i) => i.ports.map((p) => ({ instance: i.name, ...p }))) };
   }],
   ['GET', '/v1/spaces/:S/processes', (c) => list([...c.world.instances.values()].filter((i) => i.space === spaceOf(c).name && i.state === 'running').flatMap((i) => PROCESSES.map((p) => ({ instance: i.name, ...p }))), c)],
-  ['GET', '/v1/spaces/:S/volumes', (c) => list([...c.world.instances.values()].filter((i) => i.space === spaceOf(c).name).map((i) => ({ id: i.volume, name: i.name, space: i.space, pool: 'local', instance: i.name, size: i.disk, actual: 0.08 * i.disk, used: 0.07 * i.disk, created: i.created })), c)],
+  ...volumeRoutes({ spaceOf, instanceOf, list, change, operation, refuse, notFound }),
   ['GET', '/v1/instances', (c) => list([...c.world.instances.values()].filter((i) => roleOf(c.world, c.user, c.world.spaces.get(i.space))), c)],
   ['GET', '/v1/spaces/:S/instances', (c) => list([...c.world.instances.values()].filter((i) => i.space === spaceOf(c).name), c)],
   ['POST', '/v1/spaces/:S/instances', createInstance],

@@ -3,7 +3,7 @@
 import { spec, login, to, it, assert, shot, until, calm, flaws, real, USER } from './helper.mjs';
 
 export const PAGES = ['#/', '#/new', '#/spaces', '#/images', '#/users', '#/account', '#/activity', '#/server'];
-const MORE = real ? [] : ['#/space/home', '#/space/home/network', '#/space/home/processes', '#/space/home/disks', '#/computer/home/studio', '#/computer/home/studio/terminal', '#/computer/home/studio/console', '#/computer/home/studio/files?path=/home/user', '#/computer/home/studio/processes', '#/computer/home/studio/network', '#/computer/home/studio/settings', '#/computer/home/attic/settings', '#/computer/home/old-office/settings', '#/computer/home/charts/network', '#/computer/home/studio/history', '#/desktop/home/studio', '#/desktop/home/attic', '#/nowhere'];
+const MORE = real ? [] : ['#/space/home', '#/space/home/network', '#/space/home/processes', '#/space/home/disks', '#/computer/home/studio', '#/computer/home/studio/terminal', '#/computer/home/studio/console', '#/computer/home/studio/files?path=/home/user', '#/computer/home/studio/processes', '#/computer/home/studio/disks', '#/computer/home/studio/network', '#/computer/home/studio/settings', '#/computer/home/attic/settings', '#/computer/home/old-office/settings', '#/computer/home/charts/network', '#/computer/home/studio/history', '#/desktop/home/studio', '#/desktop/home/attic', '#/nowhere'];
 
 spec('a wrong password is refused with one text, and the form is kept', {}, async (page) => {
   await page.goto(it.url);

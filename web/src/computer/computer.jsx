@@ -11,6 +11,7 @@ import { act } from '../lib/live.js';
 import { Overview } from './overview.jsx';
 import { Files } from './files.jsx';
 import { Processes } from './processes.jsx';
+import { Disks } from './disks.jsx';
 import { InstanceNetwork } from './network.jsx';
 import { Settings } from './settings.jsx';
 import { History } from './history.jsx';
@@ -22,6 +23,7 @@ const TABS = [
   { id: 'console', text: 'Console', Page: (p) => <Terminal {...p} what="console" key="console" />, role: 'member' },
   { id: 'files', text: 'Files', Page: Files, role: 'member', inside: true },
   { id: 'processes', text: 'Processes', Page: Processes, inside: true },
+  { id: 'disks', text: 'Disks', Page: Disks },
   { id: 'network', text: 'Network', Page: InstanceNetwork },
   { id: 'settings', text: 'Settings', Page: Settings },
   { id: 'history', text: 'History', Page: History },

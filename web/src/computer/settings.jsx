@@ -51,7 +51,7 @@ export function Settings({ i }) {
       ))}
       <Trouble error={error} />
       {owner && (dirty > 0 || wrong > 0) && <div class="save-bar panel section"><span class="soft">{dirty === 1 ? 'One change' : `${dirty} changes`} not saved</span><Button onClick={() => { setForm({}); setError(null); }}>Undo</Button><Button type="submit" kind="primary" busy={busy} disabled={wrong > 0 || !dirty}>Save</Button></div>}
-      {owner && <section class="panel danger-zone"><div><h2>Delete {i.name}</h2><p class="soft">Its disk and everything on it goes with it.</p></div><Button kind="danger" icon="trash" onClick={() => askDelete(i)}>Delete…</Button></section>}
+      {owner && <section class="panel danger-zone"><div><h2>Delete {i.name}</h2><p class="soft">Its own disk and everything on it goes with it.{i.disks?.length > 0 && ' Its data volumes are kept.'}</p></div><Button kind="danger" icon="trash" onClick={() => askDelete(i)}>Delete…</Button></section>}
     </form>
   );
 }

@@ -257,6 +257,7 @@ export function opEnd(op) {
       if (o.state === 'done') return resolve(o);
       const e = new Error(o.error?.detail ?? (o.state === 'cancelled' ? 'It was cancelled.' : 'It failed.'));
       e.hint = o.error?.hint ?? '';
+      e.code = o.error?.code ?? '';
       e.cancelled = o.state === 'cancelled';
       return reject(e);
     };

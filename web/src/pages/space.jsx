@@ -8,6 +8,7 @@ import { bytes, count, cpus } from '../lib/format.js';
 import { Ago, Button, Empty, Field, Meter, PageHead, State, Tabs, Trouble } from '../ui/parts.jsx';
 import { FormDialog, attempt, confirm, openDialog, toast } from '../ui/dialog.jsx';
 import { Table } from '../ui/table.jsx';
+import { Grow, NewVolume, askDeleteVolume, useVolumes } from '../computer/disks.jsx';
 import { SpaceProcesses } from '../computer/processes.jsx';
 import { QuotaFields, quotaOf, quotaText } from './quota.jsx';
 
@@ -160,11 +161,21 @@ function SpaceNetwork({ s, mine }) {
 }
 
 function Disks({ s, mine }) {
-  const [list, error] = useRead(`${spacePath(s.name)}/volumes`, mine.map((i) => `${i.name}${i.disk}`).join());
+  const owner = may(s.name, 'owner');
+  const [items, error, reread] = useVolumes(s.name, mine.map((i) => `${i.name}${i.disk}${i.revision}`).join());
   if (error) return <Trouble error={error} />;
-  return list && <Table label="Disks" rows={list.items} keyOf={(v) => v.id} empty="No disk yet." columns={[
-    { id: 'instance', text: 'Of', sort: (v) => v.instance, cell: (v) => (v.instance ? <a href={href('computer', s.name, v.instance)}>{v.instance}</a> : v.name) },
-    { id: 'size', text: 'Size', num: true, sort: (v) => v.size, cell: (v) => bytes(v.size) }, { id: 'used', text: 'In use', num: true, sort: (v) => v.used, cell: (v) => bytes(v.used) },
-    { id: 'actual', text: 'Takes on the server', num: true, sort: (v) => v.actual, cell: (v) => bytes(v.actual) }, { id: 'pool', text: 'Pool', cell: (v) => v.pool }, { id: 'created', text: 'Created', cell: (v) => <Ago time={v.created} /> },
-  ]} />;
+  const holder = (v) => v.instance ?? v.attached;
+  return items && <>
+    <div class="section-head"><p class="soft">Each computer has a disk that it starts from. Volumes for data stand on their own, and go from one computer to another.</p>{owner && <Button icon="plus" onClick={() => openDialog((close) => <NewVolume space={s.name} close={close} then={reread} />)}>New volume</Button>}</div>
+    <Table label="Disks" rows={items} keyOf={(v) => v.id} empty="No disk yet." columns={[
+      { id: 'name', text: 'Disk', sort: (v) => v.name, cell: (v) => (v.instance ? <span class="soft">its own</span> : v.name) },
+      { id: 'instance', text: 'Of', sort: holder, cell: (v) => (holder(v) ? <a href={href('computer', s.name, holder(v), 'disks')}>{holder(v)}</a> : <span class="soft">nobody</span>) },
+      { id: 'size', text: 'Size', num: true, sort: (v) => v.size, cell: (v) => bytes(v.size) }, { id: 'used', text: 'In use', num: true, sort: (v) => v.used, cell: (v) => bytes(v.used) },
+      { id: 'pool', text: 'Pool', className: 'hide-narrow', cell: (v) => v.pool }, { id: 'created', text: 'Created', className: 'hide-narrow', cell: (v) => <Ago time={v.created} /> },
+      { id: 'acts', text: '', className: 'acts', cell: (v) => owner && !v.instance && <>
+        {!v.attached && <Button kind="ghost" icon="plus" aria-label={`Make ${v.name} larger`} title="Make it larger" onClick={() => openDialog((close) => <Grow v={v} what={v.name} close={close} then={reread} />)} />}
+        <Button kind="ghost" icon="trash" aria-label={`Delete ${v.name}`} title={v.attached ? `${v.attached} has it` : 'Delete'} disabled={!!v.attached} onClick={() => askDeleteVolume(v, reread)} />
+      </> },
+    ]} />
+  </>;
 }

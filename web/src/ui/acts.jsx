@@ -14,8 +14,9 @@ export function askDelete(i) {
   const lost = [`everything on its disk${i.usage?.disk ? ` (${bytes(i.usage.disk)})` : i.disk ? ` (up to ${bytes(i.disk)})` : ''}: files, programs, settings`];
   if (['running', 'paused', 'hibernated'].includes(i.state)) lost.push('what is open and unsaved in it now');
   if (i.ports?.length) lost.push(`its published ports (${i.ports.map((p) => p.listen).join(', ')})`);
+  const kept = i.disks?.length ? `What is on its data volumes is kept: ${i.disks.map((d) => d.volume).join(', ')}.` : undefined;
   confirm({
-    title: `Delete ${i.name}?`, lost, name: i.name, submitText: 'Delete',
+    title: `Delete ${i.name}?`, text: kept, lost, name: i.name, submitText: 'Delete',
     act: async () => {
       const answer = await del(`${instancePath(i)}${i.state === 'stopped' ? '' : '?force=true'}`);
       instances.value = without(instances.value, keyOf(i));
