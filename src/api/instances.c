@@ -121,6 +121,7 @@ typedef struct {
   guint flags;      /* of what changed */
   bool running;
   bool asleep;
+  bool disk_now; /* a mounted file system can be grown, by the node's kernel or a machine's own */
   bool cpu_later, memory_later; /* a machine gets them by a start alone */
 } Edit;
 
@@ -275,24 +276,25 @@ edit(PtSpecChange *c, GError **error)
             (!e->name || rename_to(c, e->name, error)) && recheck_quota(c, before, error) &&
             ((c->spec->disk == before->disk && !c->old_name) || grow_volume(c, error));
   pt_record_free(&pt_instance_type, before);
+  e->disk_now = c->r->api->host->cap_sys_resource || c->spec->kind == PT_KIND_MACHINE;
   e->cpu_later = e->running && !pt_agent_resizes(c->r->api->agent, c->spec, "cpu");
   e->memory_later = e->running && !pt_agent_resizes(c->r->api->agent, c->spec, "memory");
   return ok;
 }
 
-/* Whether a field waits for a start although its instance runs. Where the kernel cannot grow a mounted ext4, more disk does. */
+/* Whether a field waits for a start although its instance runs. */
 static bool
-waits(PtRequest *r, const Edit *e, const char *key)
+waits(const Edit *e, const char *key)
 {
   const PtField *f = pt_field_find(&pt_instance_type, key);
 
-  return (f && (f->flags & PT_F_STOPPED)) || (strcmp(key, "disk") == 0 && !r->api->host->cap_sys_resource) ||
+  return (f && (f->flags & PT_F_STOPPED)) || (strcmp(key, "disk") == 0 && !e->disk_now) ||
          (strcmp(key, "cpu") == 0 && e->cpu_later) || (strcmp(key, "memory") == 0 && e->memory_later);
 }
 
 /* When each field takes effect. */
 static json_t *
-applies(PtRequest *r, const Edit *e)
+applies(const Edit *e)
 {
   json_t *out = json_object(), *value;
   const char *now = e->asleep ? "when it is resumed" : "now";
@@ -300,7 +302,7 @@ applies(PtRequest *r, const Edit *e)
 
   json_object_foreach(e->patch, key, value)
   {
-    bool later = e->running && waits(r, e, key);
+    bool later = e->running && waits(e, key);
     json_object_set_new(out, key, json_string(later ? "at the next start" : now));
   }
   if (e->name)
@@ -327,7 +329,7 @@ pt_instances_change(PtRequest *r, GError **error)
   g_autofree char *op = pt_spec_change(r, "change", false, edit, &e, error);
   if (!op)
     return false;
-  r->extra = json_pack("{s:o}", "applies", applies(r, &e));
+  r->extra = json_pack("{s:o}", "applies", applies(&e));
   if (e.name) /* the object has it from now on */
     pt_param_set(r, "instance", e.name);
   return pt_reply_operation(r, op, pt_instance_refresh, error);

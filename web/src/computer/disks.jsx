@@ -52,8 +52,8 @@ export function Disks({ i }) {
     }
   })());
   return (
-    <div class="panels">
-      <section class="panel">
+    <>
+      <section class="panel section">
         <div class="section-head"><h2>Its own disk</h2>{owner && root && !still && <Button icon="plus" onClick={() => openDialog((close) => <Grow v={root} what={i.name} close={close} then={reread} />)}>Make it larger</Button>}</div>
         <dl class="facts">
           <dt>Size</dt><dd class="num">{bytes(i.disk)}{root?.actual > 0 && root.actual < root.size && ` (${bytes(root.actual)} until the next start)`}</dd>
@@ -61,7 +61,7 @@ export function Disks({ i }) {
         </dl>
         <p class="hint">{i.name} starts from it, and it goes with {i.name}.</p>
       </section>
-      <section class="panel">
+      <section class="panel section">
         <div class="section-head"><h2>Data volumes</h2>{owner && !still && <Button icon="plus" disabled={!volumes} onClick={() => openDialog((close) => <Attach i={i} volumes={volumes} close={close} then={reread} />)}>Attach a volume</Button>}</div>
         {still && <Note icon="info">{i.name} stands still. Let it go on to attach or detach volumes.</Note>}
         <Trouble error={error} />
@@ -77,7 +77,7 @@ export function Disks({ i }) {
           </> },
         ]} /> : <Empty icon="disk" title="No volume for data"><p>A volume keeps data apart from {i.name}: it outlives it, and can go to another computer of the space.</p></Empty>}
       </section>
-    </div>
+    </>
   );
 }
 
