@@ -172,7 +172,7 @@ no_fuse(pid_t init, GError **error)
 bool
 pt_container_durable(const PtHost *host, const PtInstance *spec, GError **error)
 {
-  g_autofree char *criu = NULL, *rule = NULL;
+  g_autofree char *criu = NULL;
   const char *why = NULL;
 
   if (spec->kind != PT_KIND_CONTAINER)

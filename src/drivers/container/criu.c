@@ -26,24 +26,36 @@ version_of(const char *path)
   return pt_run(argv, NULL, &text, NULL) && g_str_has_prefix(text, "Version: ") ? (int)g_ascii_strtoll(text + 9, NULL, 10) : 0;
 }
 
+/* *ret_old: the version of one that will not do; 0 = there is none. */
+static char *
+find(int *ret_old)
+{
+  g_autofree char *package = g_find_program_in_path("criu");
+
+  *ret_old = 0;
+  if (access(BUILT, X_OK) == 0 && version_of(BUILT) >= OLDEST)
+    return g_strdup(BUILT);
+  if (package && (*ret_old = version_of(package)) >= OLDEST)
+    return g_steal_pointer(&package);
+  return NULL;
+}
+
 char *
 pt_container_criu(GError **error)
 {
   static GMutex lock;
   static char *found;
-  g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&lock);
-
-  if (found && access(found, X_OK) == 0)
-    return g_strdup(found);
-  g_clear_pointer(&found, g_free);
-  g_autofree char *package = g_find_program_in_path("criu");
   int old = 0;
-  if (access(BUILT, X_OK) == 0 && version_of(BUILT) >= OLDEST)
-    found = g_strdup(BUILT);
-  else if (package && (old = version_of(package)) >= OLDEST)
-    found = g_strdup(package);
-  if (found)
-    return g_strdup(found);
+
+  g_mutex_lock(&lock);
+  if (!found || access(found, X_OK) < 0) {
+    g_free(found);
+    found = find(&old);
+  }
+  char *path = g_strdup(found);
+  g_mutex_unlock(&lock);
+  if (path)
+    return path;
   if (old)
     PT_SET(error, PT_ERR_UNSUPPORTED, "a container is hibernated on disk by CRIU %d or newer, and here is %d", OLDEST, old);
   else
