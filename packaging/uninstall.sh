@@ -15,5 +15,5 @@ if [ -z "${DESTDIR:-}" ] && [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; th
   systemctl daemon-reload
 fi
 grep '^Uninstall finished' -A 2 "$1/meson-logs/uninstall.txt" || true
-echo 'What is yours stays: /var/lib/portena (spaces, images, volumes, the certificate), /etc/portena, the user portena-gateway.'
-echo 'To remove these, too:  rm -rf --one-file-system /var/lib/portena /etc/portena; userdel portena-gateway'
+echo 'What is yours stays: /var/lib/portena (spaces, images, volumes, the certificate), /etc/portena, CRIU in /usr/lib/portena, the user portena-gateway.'
+echo 'To remove these, too:  rm -rf --one-file-system /var/lib/portena /etc/portena /usr/lib/portena; userdel portena-gateway'
