@@ -94,6 +94,13 @@ def test_machine(shared, name):
     shared.cli("launch", "debian", name, "--arch", ARCH, "--kind", "machine", "--wait", "--timeout", "600s", timeout=700)
     said = shared.cli("exec", name, "--", "sh", "-c", "uname -rm; echo kept > /root/file; sync").stdout
     assert said.endswith("arm64 aarch64\n")
+    # It cannot be given more while it runs, but sleeps as any machine.
+    answer = shared.api("PATCH", f"/v1/spaces/home/instances/{name}", {"cpu": 9, "memory": 4 << 30}).json
+    assert answer["applies"] == {"cpu": "at the next start", "memory": "at the next start"}
+    shared.cli("set", name, "cpu=0", "memory=0")
+    shared.cli("hibernate", name)
+    shared.cli("resume", name)
+    assert shared.cli("exec", name, "--", "cat", "/root/file").stdout == "kept\n"
     shared.cli("stop", name)
     shared.cli("set", name, "kind=container")
     shared.cli("start", name, "--wait")
