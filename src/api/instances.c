@@ -252,8 +252,6 @@ kind_changed(PtSpecChange *c, const PtInstance *before, bool running, GError **e
     return true;
   if (running)
     return pt_spec_wrong_state(c, "its kind can be changed while it is stopped", error);
-  if (c->spec->nics && c->spec->nics->len > 0 && !pt_nics_kind_check(c->spec, error))
-    return false;
   g_autofree char *key = pt_key_image(c->spec->image);
   g_autoptr(PtImage) image = pt_load(c->r->api, key, &pt_image_type, "image", NULL, error);
   return image && pt_kind_check(c->spec, image, error);

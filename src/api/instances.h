@@ -19,8 +19,6 @@ char *pt_instance_grow(PtRequest *r, const char *name, gint64 size, GError **err
  * asker is no administrator. Those that `before` (NULL: none) has already stay. The view is in step. */
 bool pt_ports_check(PtRequest *r, const PtInstance *spec, const PtInstance *before, GError **error);
 
-/* UNSUPPORTED where its kind has no further network cards. */
-bool pt_nics_kind_check(const PtInstance *spec, GError **error);
 /* CONFLICT where an instance of another space has a network card in this one. The view is in step. */
 bool pt_nics_none_of_others(PtApi *api, const char *space, GError **error);
 

@@ -98,16 +98,6 @@ can_tell_apart(PtSpecChange *c, const PtSpace *space, GError **error)
   return true;
 }
 
-bool
-pt_nics_kind_check(const PtInstance *spec, GError **error)
-{
-  if (spec->kind != PT_KIND_MACHINE)
-    return true;
-  PT_SET(error, PT_ERR_UNSUPPORTED, "%s: a machine has one network card\nbe it a container:  portena set %s kind=container", spec->name,
-         spec->name);
-  return false;
-}
-
 static bool
 attach(PtSpecChange *c, GError **error)
 {
@@ -121,7 +111,7 @@ attach(PtSpecChange *c, GError **error)
                                   "give it one first:  portena set %s offline=false", s->name, s->name);
     return false;
   }
-  if (!pt_nics_kind_check(s, error) || !awake(c, error) || !choose_name(s, b->name, card, error))
+  if (!awake(c, error) || !choose_name(s, b->name, card, error))
     return false;
   g_autoptr(PtSpace) space = target(c->r, b->space ? b->space : s->space, &revision, error);
   if (!space || !can_tell_apart(c, space, error) || !pt_guard_read(c->r->api, space->name, &guard, &last, error) ||

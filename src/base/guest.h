@@ -35,6 +35,8 @@
  *   do=mkdir     path=… mode= uid= gid= parents=1; there already: OK.   do=symlink  path=… target=… uid= gid= parents=1
  *   do=remove    path=… recursive=1
  *   do=freeze    the volume's file system writes nothing until do=thaw or the end of the session.
+ *   do=card      card=NAME MAC ADDR/PREFIX,GATEWAY …   a further network card, which may come a moment later: the one with this MAC gets
+ *                the name and these addresses. What is sent from one of them leaves by the card, beyond its network by the gateway.
  *   do=cpus      count=…   the guest uses its first `count` processors, no others; none: as they are. It waits for one that is just being
  *                added. OK with online=(how many it uses).
  *   do=mount     serial=… path=… readonly=1   a disk with an ext4, once it has appeared, at a place that is made; it is there already: OK.
@@ -47,6 +49,7 @@
  *
  * /config in the initramfs (a second cpio behind the kernel image's /initrd), mode 0600:
  *   hostname= domain= machine-id=(32 hex digits)   mac=   address=ADDR/PREFIX (one or more, IPv4 and IPv6)  gateway=ADDR (of each family)
+ *   card=…   a further network card, as above
  *   dns=ADDR (none: resolv.conf stays as it is)   mtu=   seed=(hex, up to 64 bytes, for the random generator)
  *   time=(µs since 1970 when the machine was started)
  *   init=system|app   command=WORD …   env=NAME=VALUE …   cwd=   user=   (system: command replaces the image's init)

@@ -20,11 +20,11 @@ struct list {
 
 struct config { /* base/guest.h: /config. NULL = not there */
   const char *hostname, *domain, *machine_id, *mac, *mtu, *seed, *time, *init, *cwd, *user, *stop, *image, *volume;
-  struct list address, gateway, dns, command, env, disk;
+  struct list address, gateway, card, dns, command, env, disk;
 };
 
 struct request { /* base/guest.h: Requests */
-  const char *verb, *path, *cwd, *user, *tty, *cols, *rows, *mode, *uid, *gid, *parents, *recursive, *follow, *target, *count;
+  const char *verb, *path, *cwd, *user, *tty, *cols, *rows, *mode, *uid, *gid, *parents, *recursive, *follow, *target, *count, *card;
   const char *serial, *readonly, *force, *size; /* of disks */
   struct list arg, env;
 };
@@ -67,6 +67,25 @@ bool disks_mount(const struct config *c); /* the data volumes */
 
 /* ---- guest_net.c ---- */
 bool net_setup(const struct config *c, bool again); /* again: what eth0 had is taken from it first */
+
+/* ---- guest_rtnl.c: rtnetlink(7), one socket. 0 or an errno. ---- */
+bool rtnl_open(void);
+void rtnl_close(void);
+int rtnl_link(int index, bool up, const unsigned char *mac, int mtu, const char *name); /* NULL, 0: stays as it is */
+/* "10.83.0.5/24" into its family, bytes and prefix length (a whole address has all bits). */
+bool rtnl_parse(const char *text, unsigned char *family, unsigned char bytes[16], unsigned char *prefix);
+int rtnl_address(bool add, int index, unsigned char family, const unsigned char *bytes, unsigned char prefix);
+/* To the network of `prefix` bits (0: to everything else, by the gateway `bytes`), in a routing table (0: the main one). */
+int rtnl_route(int index, unsigned char family, const unsigned char *bytes, unsigned char prefix, unsigned char table);
+int rtnl_rule(unsigned char family, const unsigned char *from, unsigned char table); /* what is from this address looks there */
+void rtnl_rules_clear(unsigned char table);
+/* All go, and with the last of a family its routes. True: IPv6's link-local one was there, which is made of the MAC. */
+bool rtnl_addresses_clear(int index);
+
+/* ---- guest_card.c: further network cards ---- */
+/* `line`: base/guest.h, card=. Waits up to `wait` µs for the card to come. NULL on success, else what is wrong. */
+const char *card_setup(const char *line, long long wait);
+void verb_card(const struct request *r) __attribute__((noreturn));
 
 /* ---- guest_units.c: in the guest's root ---- */
 bool is_systemd(void);

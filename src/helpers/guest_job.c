@@ -105,7 +105,7 @@ verb_freeze(const struct request *r)
 static const struct verb verbs[] = {
   { "exec", verb_exec }, { "connect", verb_connect }, { "ps", verb_ps }, { "stat", verb_stat }, { "list", verb_list },
   { "get", verb_get }, { "put", verb_put }, { "mkdir", verb_mkdir }, { "symlink", verb_symlink }, { "remove", verb_remove },
-  { "freeze", verb_freeze }, { "thaw", verb_freeze }, { "cpus", verb_cpus },
+  { "freeze", verb_freeze }, { "thaw", verb_freeze }, { "cpus", verb_cpus }, { "card", verb_card },
   { "mount", verb_mount }, { "unmount", verb_unmount }, { "grow", verb_grow },
 };
 

@@ -16,12 +16,12 @@ static const struct field config_fields[] = {
   ONE(config, hostname), ONE(config, domain), { "machine-id", offsetof(struct config, machine_id), false }, ONE(config, mac),
   ONE(config, mtu), ONE(config, seed), ONE(config, time), ONE(config, init), ONE(config, cwd), ONE(config, user), ONE(config, stop),
   ONE(config, image), ONE(config, volume), MANY(config, address), MANY(config, gateway), MANY(config, dns), MANY(config, command),
-  MANY(config, env), MANY(config, disk), { NULL },
+  MANY(config, env), MANY(config, card), MANY(config, disk), { NULL },
 };
 static const struct field request_fields[] = {
   { "do", offsetof(struct request, verb), false }, ONE(request, path), ONE(request, cwd), ONE(request, user), ONE(request, tty),
   ONE(request, cols), ONE(request, rows), ONE(request, mode), ONE(request, uid), ONE(request, gid), ONE(request, parents),
-  ONE(request, recursive), ONE(request, follow), ONE(request, target), ONE(request, count),
+  ONE(request, recursive), ONE(request, follow), ONE(request, target), ONE(request, count), ONE(request, card),
   ONE(request, serial), ONE(request, readonly), ONE(request, force), ONE(request, size),
   MANY(request, arg), MANY(request, env), { NULL },
 };

@@ -117,7 +117,7 @@ char *pt_card_line(PtAgent *a, const PtNic *nic, GError **error);
 char **pt_card_lines(PtAgent *a, const PtInstance *spec, GError **error);
 /* At a start; of one that runs: as its record says; of one that does not: all go. */
 bool pt_cards_plug(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error);
-bool pt_cards_apply(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error);
+bool pt_cards_apply(PtAgent *a, const PtInstance *spec, const PtStatus *status, pid_t pid, GError **error);
 bool pt_cards_release(PtAgent *a, const char *id, GError **error);
 
 /* disks.c */

@@ -132,22 +132,34 @@ static bool
 take_out(PtAgent *a, const PtInstance *spec, const PtNetCard *c, pid_t pid, GError **error)
 {
   const PtEngine *engine = pt_engine_of(spec, error);
+  g_autoptr(GError) err = NULL;
   char tap[8];
 
-  if (!engine || (engine->nic_remove && !engine->nic_remove(a->containers, spec, c->name, error)))
+  if (!engine)
     return false;
+  /* A guest that does not let go of it keeps a card that leads nowhere. */
+  if (engine->nic_remove && !engine->nic_remove(a->containers, spec, c->name, &err) && !g_error_matches(err, PT_ERROR, PT_ERR_TIMEOUT)) {
+    g_propagate_error(error, g_steal_pointer(&err));
+    return false;
+  }
   pt_engine_tap(c->name, tap);
   const PtNetPort port = { .id = c->id, .name = spec->name, .card = c->name, .tap = engine->raw ? tap : NULL };
-  return pt_net_bridge.card_down(a->net, c->space, &port, pid, error);
+  if (!pt_net_bridge.card_down(a->net, c->space, &port, pid, error))
+    return false;
+  if (!err)
+    return true;
+  g_propagate_error(error, g_steal_pointer(&err));
+  return false;
 }
 
 static bool
-put_in(PtAgent *a, const PtInstance *spec, const PtNic *nic, bool there, gint64 idbase, pid_t pid, GError **error)
+put_in(PtAgent *a, const PtInstance *spec, const PtNic *nic, bool there, const PtStatus *status, pid_t pid, GError **error)
 {
   const PtEngine *engine = pt_engine_of(spec, error);
-  g_autofree char *line = pt_card_line(a, nic, error);
+  g_autofree char *line = status->ready ? pt_card_line(a, nic, error) : NULL;
+  gint64 idbase = status->idbase;
 
-  if (!engine || !line)
+  if (!engine || (status->ready && !line))
     return false;
   if (there) { /* its rates may be others by now */
     g_autofree char *key = pt_key_space(nic->space);
@@ -163,7 +175,7 @@ put_in(PtAgent *a, const PtInstance *spec, const PtNic *nic, bool there, gint64 
 }
 
 bool
-pt_cards_apply(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error)
+pt_cards_apply(PtAgent *a, const PtInstance *spec, const PtStatus *status, pid_t pid, GError **error)
 {
   g_autoptr(GPtrArray) all = pt_net_bridge.cards(a->net, spec->id);
   g_autoptr(GHashTable) there = g_hash_table_new(g_str_hash, g_str_equal);
@@ -180,7 +192,7 @@ pt_cards_apply(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GEr
   }
   for (guint i = 0; spec->nics && i < spec->nics->len; i++) {
     const PtNic *nic = g_ptr_array_index(spec->nics, i);
-    if (!put_in(a, spec, nic, g_hash_table_contains(there, nic->name), idbase, pid, error))
+    if (!put_in(a, spec, nic, g_hash_table_contains(there, nic->name), status, pid, error))
       return false;
   }
   if (gone)

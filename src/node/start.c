@@ -389,7 +389,7 @@ pt_unit_start(PtAgent *a, PtUnit *u, const PtInstance *spec, int *ret_ready, GEr
 
 /* What may be changed of its network while it runs. */
 static bool
-apply_network(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GError **error)
+apply_network(PtAgent *a, const PtInstance *spec, const PtStatus *status, const PtContainerState *state, bool cards, GError **error)
 {
   g_autofree char *space_id = NULL, *dns = NULL;
 
@@ -399,7 +399,7 @@ apply_network(PtAgent *a, const PtInstance *spec, gint64 idbase, pid_t pid, GErr
   PtNetPort port = net_port(spec, 0, publish);
   g_autoptr(GError) err = NULL;
   if (pt_net_bridge.port_publish(a->net, space_id, &port, &err))
-    return pt_net_bridge.port_rate(a->net, space_id, &port, error) && pt_cards_apply(a, spec, idbase, pid, error);
+    return pt_net_bridge.port_rate(a->net, space_id, &port, error) && (!cards || pt_cards_apply(a, spec, status, (pid_t)state->pid, error));
   if (g_error_matches(err, PT_ERROR, PT_ERR_NOT_FOUND))
     return true; /* without a port it was started offline, and gets its network and its ports when it starts again */
   g_propagate_error(error, g_steal_pointer(&err));
@@ -419,9 +419,10 @@ pt_unit_apply(PtAgent *a, PtUnit *u, const PtInstance *spec, GError **error)
     return false;
   PtContainerState state = { 0 };
   pt_container_state(a->containers, spec->id, &state, NULL);
-  if (!spec->offline && !apply_network(a, spec, u->status->idbase, (pid_t)state.pid, error))
+  bool still = engine->raw && state.paused; /* some of it is for somebody who stands still, or does not answer yet */
+  if (!spec->offline && !apply_network(a, spec, u->status, &state, !still, error))
     return false;
-  u->limits_known = !(engine->raw && state.paused); /* some of them were for somebody who stands still */
+  u->limits_known = !still && !(engine->raw && !u->status->ready && spec->nics && spec->nics->len > 0);
   u->limits_generation = spec->generation;
   return true;
 }

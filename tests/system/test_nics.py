@@ -215,3 +215,41 @@ def test_killed_while_cards_come_and_go(own):
             reaches(d, "lab/bench", cards(d, "a")["eth1"]["address"])
         wait_for("nobody waits any more", lambda: all(o["state"] != "running" for o in d.api("GET", "/v1/operations").json["items"]), 60)
     d.cli("delete", "a", "--force")
+
+
+def in_guest(d, name):
+    return sorted(d.cli("exec", name, "--", "ls", "/sys/class/net").stdout.split())
+
+
+def test_cards_of_a_machine(own):
+    """They come and go while it runs, and are there after a restart of portenad, of the guest, and after it was hibernated."""
+    d = own
+    bench = make_lab(d)
+    d.cli("launch", "debian", "m", "--kind", "machine", "--init", "app", "--wait", "--", "sleep", "100000")
+    d.cli("network", "attach", "m", "lab")
+    eth1 = cards(d, "m")["eth1"]["address"]
+    assert in_guest(d, "m") == ["eth0", "eth1", "lo"]
+    reaches(d, "lab/bench", eth1)
+    d.kill()
+    d.start()
+    wait_for("it is looked at", lambda: d.instance("m")["state"] == "running")
+    d.cli("network", "attach", "m", "--name", "eth4")  # in its own network: the answer leaves by it
+    d.cli("launch", "debian", "b", "--init", "app", "--", "sleep", "1000")
+    reaches(d, "b", cards(d, "m")["eth4"]["address"])
+
+    d.cli("hibernate", "m")
+    refused = d.api("POST", "/v1/spaces/home/instances/m/nics", {})
+    assert refused.status == 409 and "resume" in refused.body.decode()
+    d.cli("resume", "m")
+    reaches(d, "lab/bench", eth1)
+    reaches(d, "b", cards(d, "m")["eth4"]["address"])
+    d.cli("network", "detach", "m", "eth1")
+    assert in_guest(d, "m") == ["eth0", "eth4", "lo"] and not pings(d, "lab/bench", eth1)
+
+    d.cli("restart", "m", "--wait", "--force")
+    assert in_guest(d, "m") == ["eth0", "eth4", "lo"]
+    reaches(d, "b", cards(d, "m")["eth4"]["address"])
+    d.cli("network", "detach", "m", "eth4")
+    assert in_guest(d, "m") == ["eth0", "lo"]
+    assert sorted(links(d, "m")) == ["eth0", "lo", "tap0", "wire"]
+    assert bench

@@ -104,6 +104,39 @@ test_room(void)
   g_assert_cmpint(pt_machine_room(&p), ==, (gint64)5376 << 20);
 }
 
+/* Further cards: in slots of their own at a start; as they were where the machine was hibernated, and one that has gone meanwhile leads
+ * nowhere. */
+static void
+test_nics(void)
+{
+  PtNic nic = { .name = (char *)"eth2", .space = (char *)"lab", .address = (char *)"10.84.0.2", .mac = (char *)"02:00:5e:10:00:09" };
+  g_autoptr(GPtrArray) nics = g_ptr_array_new();
+  const PtInstance spec = { .name = (char *)"web", .mac = (char *)"02:00:5e:10:00:01", .nics = nics };
+  PtMachinePlan p = plan(&spec);
+
+  g_ptr_array_add(nics, &nic);
+  p.slots = PT_MACHINE_SLOTS;
+  pt_machine_nics_plan(&p);
+  g_autofree char *line = line_of(&p);
+  for (const char *const *s = (const char *const[]){ "tap,id=eth2,ifname=tap2", "id=slot8,bus=pcie.0,addr=11.0",
+                                                     "id=eth2,netdev=eth2,mac=02:00:5e:10:00:09,romfile=,bus=slot8", NULL };
+       *s; s++)
+    if (!strstr(line, *s))
+      g_error("%s is not in: %s", *s, line);
+  g_autoptr(json_t) saved = json_pack("{s:[{s:s,s:s,s:i},{s:s,s:s,s:i},{s:s,s:s,s:i}]}", "nics", "name", "eth2", "mac", "02:00:5E:10:00:09", "slot", 0,
+                                      "name", "eth3", "mac", "02:00:5e:10:00:0a", "slot", 8, "name", "eth0", "mac", "x", "slot", 1);
+  pt_machine_nics_resume(&p, saved);
+  g_assert_cmpuint(p.n_nics, ==, 2);
+  g_autofree char *again = line_of(&p);
+  g_assert_nonnull(strstr(again, "id=eth2,netdev=eth2,mac=02:00:5E:10:00:09,romfile=,bus=slot0"));
+  g_assert_nonnull(strstr(again, "id=eth3,mac=02:00:5e:10:00:0a,romfile=,bus=slot8"));
+  g_assert_null(strstr(again, "tap3"));
+  p.network = false;
+  p.n_nics = 0;
+  pt_machine_nics_plan(&p);
+  g_assert_cmpuint(p.n_nics, ==, 0);
+}
+
 static void
 test_pc(void)
 {
@@ -208,6 +241,7 @@ main(int argc, char **argv)
   g_test_add_func("/machine/micro", test_micro);
   g_test_add_func("/machine/room", test_room);
   g_test_add_func("/machine/disks", test_disks);
+  g_test_add_func("/machine/nics", test_nics);
   g_test_add_func("/machine/pc", test_pc);
   g_test_add_func("/machine/config", test_config);
   g_test_add_func("/machine/processes", test_processes);

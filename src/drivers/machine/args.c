@@ -205,6 +205,7 @@ pt_machine_args(const PtMachinePlan *p)
   room(a, p);
   slots(a, p);
   pt_machine_args_disks(a, p);
+  pt_machine_args_nics(a, p);
   g_ptr_array_add(a, NULL);
   return (char **)g_ptr_array_free(a, FALSE);
 }

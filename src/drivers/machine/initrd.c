@@ -92,6 +92,7 @@ add_network(GString *s, const PtContainerStart *start)
     line(s, "gateway", inet_ntop(AF_INET6, &a, text, sizeof text));
   }
   line(s, "dns", start->dns);
+  lines(s, "card", start->cards);
 }
 
 static void

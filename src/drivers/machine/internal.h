@@ -17,6 +17,13 @@ typedef struct PtMachineBoard {
   bool grows;          /* it can be given processors and memory while it runs */
 } PtMachineBoard;
 
+/* A further network card. */
+typedef struct PtMachineNic {
+  char name[8], mac[18];
+  guint slot;
+  bool wired; /* its tap is there */
+} PtMachineNic;
+
 /* What a machine is made of once every default is settled. Strings are borrowed from the start's spec and image, or constant. */
 typedef struct PtMachinePlan {
   const PtInstance *spec;
@@ -34,6 +41,8 @@ typedef struct PtMachinePlan {
   bool tpm;
   bool emulated;       /* hardware that any system knows */
   bool iso, seed;      /* discs in its drives */
+  PtMachineNic nics[PT_NICS_MAX];
+  guint n_nics;
   char uuid[37];       /* RFC 9562's form */
   guint tsc_khz;       /* of the guest's time stamp counter, where it is emulated; 0 = it finds out itself */
   bool incoming;       /* QEMU waits for a state to go on from: a hibernated one's, or a template's */
@@ -158,6 +167,7 @@ bool pt_machine_plug_cpus(PtQmp *q, const PtMachinePlan *plan, guint want, guint
 /* ---- hotplug.c: devices that come and go while it runs ---- */
 /* Its slots, the buses "slot0" …: PCI Express root ports with room for one device each. */
 #define PT_MACHINE_SLOTS 8
+#define PT_MACHINE_SLOTS_MAX 16 /* with those of the network cards that it was started with */
 /* Puts a device into a free slot. `device`: the arguments of QEMU's device_add but its bus, with an id; taken, also on failure.
  * *ret_slot, may be NULL: which one it was; one that is hibernated has to get the same again (-device …,bus=slotN). The guest finds it a
  * moment later. CONFLICT where none is free. What QEMU would choose by the number of processors (num-queues) has to be said, or it could
@@ -180,6 +190,14 @@ bool pt_qemu_transfer(PtQmp *q, int fd, const char *capability, GError **error);
 /* Until the transfer has ended; it may take as long as it goes on. `fd` is what QEMU writes to (-1: it reads), and `most` what that
  * may take of the disk: TOO_LARGE where it is more, which only a QEMU that is not its own master any more would write. */
 bool pt_qemu_transferred(PtQmp *q, int fd, gint64 most, GError **error);
+
+/* ---- nic.c: further network cards; the last two the engine's nic_add and nic_remove ---- */
+void pt_machine_nics_plan(PtMachinePlan *plan);                       /* of a start: the spec's */
+void pt_machine_nics_resume(PtMachinePlan *plan, const json_t *saved); /* as they were when it was hibernated */
+void pt_machine_args_nics(GPtrArray *args, const PtMachinePlan *plan);
+json_t *pt_machine_nics_keep(PtQmp *q, GError **error); /* what the running QEMU has, for the latter: a new reference */
+bool pt_machine_nic_add(PtContainers *c, const PtInstance *spec, const PtNic *nic, const char *line, GError **error);
+bool pt_machine_nic_remove(PtContainers *c, const PtInstance *spec, const char *name, GError **error);
 
 /* ---- jail.c: PtContainerStart's `describe` ---- */
 json_t *pt_machine_describe(const PtContainerStart *start, const PtJail *jail, GError **error);

@@ -175,6 +175,7 @@ pt_machine_plan(const PtContainerStart *start, const PtHost *host, PtMachinePlan
     return false;
   }
   choose_room(ret, host);
+  pt_machine_nics_plan(ret);
   ret->makes_template = start->template_dir && start->template_make;
   ret->of_template = start->template_dir && !start->template_make;
   ret->incoming = start->resume || ret->of_template;

@@ -76,7 +76,7 @@ take_numbers(PtMachinePlan *plan, const json_t *json)
   plan->memory_max = MAX(pt_json_int(json, "memory_max", plan->memory), plan->memory);
   plan->kvm = pt_json_bool(json, "kvm", false);
   plan->queues = (guint)CLAMP(pt_json_int(json, "queues", plan->cpus), 1, 1024);
-  plan->slots = (guint)CLAMP(pt_json_int(json, "slots", 0), 0, PT_MACHINE_SLOTS);
+  plan->slots = (guint)CLAMP(pt_json_int(json, "slots", 0), 0, PT_MACHINE_SLOTS_MAX);
 }
 
 bool
@@ -118,6 +118,7 @@ pt_machine_plan_resume(PtMachinePlan *plan, const PtHost *host, GError **error)
     return false;
   take_numbers(plan, json);
   plan->version = g_strdup(pt_json_str(json, "board", NULL));
+  pt_machine_nics_resume(plan, json);
   g_autofree char *devices = devices_of(plan);
   bool wired = pt_json_bool(json, "network", false) == plan->network;
   if (wired && strcmp(pt_json_str(json, "devices", devices), devices) == 0)
@@ -159,6 +160,10 @@ keep_plan(const PtHost *host, const char *id, PtQmp *q, GError **error)
   if (!json)
     return false;
   g_autofree char *boot = pt_boot_id();
+  json_t *nics = pt_machine_nics_keep(q, error);
+  if (!nics)
+    return false;
+  json_object_set_new(json, "nics", nics);
   json_object_set_new(json, "board", json_string(board));
   json_object_set_new(json, "cpus", json_integer(cpus)); /* with those that have come since it was started */
   json_object_set_new(json, "boot", json_string(boot));

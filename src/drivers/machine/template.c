@@ -25,7 +25,7 @@ static bool
 plain(const PtInstance *i)
 {
   return i->kind == PT_KIND_MACHINE && i->model == PT_MODEL_MICRO && i->init == PT_INIT_SYSTEM && !i->offline && !i->user && !i->cwd &&
-         (!i->command || !*i->command) && (!i->env || g_hash_table_size(i->env) == 0);
+         (!i->command || !*i->command) && (!i->env || g_hash_table_size(i->env) == 0) && (!i->nics || i->nics->len == 0);
 }
 
 char *
