@@ -214,6 +214,19 @@ export const routes = [
       c.event('instance', i.space, `spaces/${i.space}/instances/${i.name}`, 'deleted');
     }) }];
   }],
+  ['POST', '/v1/spaces/:S/instances/:I/nics', (c) => {
+    const i = instanceOf(c, 'owner');
+    const space = c.body.space ?? i.space;
+    const name = c.body.name ?? [1, 2, 3, 4, 5, 6, 7].map((n) => `eth${n}`).find((n) => !i.nics.some((x) => x.name === n));
+    if (space !== i.space && c.world.spaces.get(space).subnet === c.world.spaces.get(i.space).subnet) throw refuse(409, 'conflict', `${i.name}: it could not tell the network of space ${space} from its own`, 'A space is given another network when it is made.');
+    change(c, i, { nics: [...i.nics, { name, space, address: c.body.address ?? '10.84.0.9', address6: 'fd84::9', mac: '02:00:00:00:01:09' }] });
+    return [202, { ...i, operation: operation(c, 'attach', `spaces/${i.space}/instances/${i.name}`, i.space, [[500, 'Attaching']], 300, () => {}) }];
+  }],
+  ['DELETE', '/v1/spaces/:S/instances/:I/nics/:N', (c) => {
+    const i = instanceOf(c, 'owner');
+    change(c, i, { nics: i.nics.filter((x) => x.name !== c.args.N) });
+    return [202, { ...i, operation: operation(c, 'detach', `spaces/${i.space}/instances/${i.name}`, i.space, [[500, 'Detaching']], 300, () => {}) }];
+  }],
   ['POST', '/v1/spaces/:S/instances/:I/actions', (c) => {
     const i = instanceOf(c, 'member');
     const [during, after] = NEXT[c.body.action];

@@ -43,7 +43,7 @@ export function makeWorld() {
     const i = {
       name, space, id: `01INST${++n}`, description: '', kind: 'container', init: img?.init ?? 'system', model: 'micro', accel: 'auto', arch: img?.arch ?? 'x86_64', firmware: 'uefi', secure_boot: false, tpm: false, hardware: 'virtio', iso: null, iso_name: null, boot_iso: false, offline: false, image: img?.digest ?? digest('0'), image_name: 'desktop', volume: `01VOL${n}`,
       power: 'running', state: 'running', ready: true, step: null, error: null, cpu: 2, memory: 2 * GiB, pids: 8192, disk: 20 * GiB, io_read: 0, io_write: 0, net_in: 0, net_out: 0, priority: 100,
-      command: [], env: {}, cwd: '/', user: 'root', restart: 'no', autostart: false, address: `10.83.0.${n % 250}`, address6: `fd50:a1b2:c3::${n % 250}`, mac: `02:50:54:00:00:${(n % 100) + 10}`, ports: [], disks: [],
+      command: [], env: {}, cwd: '/', user: 'root', restart: 'no', autostart: false, address: `10.83.0.${n % 250}`, address6: `fd50:a1b2:c3::${n % 250}`, mac: `02:50:54:00:00:${(n % 100) + 10}`, ports: [], disks: [], nics: [],
       desktop: (img?.desktop || ['disk', 'iso'].includes(img?.format)) ?? false, node: 'bluebell', pid: 4000 + n, started: at(260), stopped: null, exit_code: -1, exit_signal: 0, restarts: 0,
       usage: { cpu: 0.034, memory: 212 * MiB, disk: 1.1 * GiB, rx: 2100, tx: 900 }, created: at(86400 * 2), created_by: 'anna', generation: 1, revision: ++n, ...more,
     };

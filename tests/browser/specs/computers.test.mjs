@@ -169,6 +169,23 @@ spec('how fast its network is can be held back while it runs', { mock: true }, a
   assert.equal(await page.getByText('✓ Applied').count(), 2);
 });
 
+spec('a network card more, and one less, while it runs', { mock: true }, async (page) => {
+  it.mock.world.spaces.get('class-7b').subnet = '10.84.0.0/24';
+  const nics = () => it.mock.world.instances.get('home/studio').nics;
+  await login(page, '#/computer/home/studio/network');
+  await page.getByText('It has one network card').waitFor();
+  await page.getByRole('button', { name: 'Add a network card' }).click();
+  await page.getByLabel('In the network of space').selectOption('class-7b');
+  await page.getByLabel('Address', { exact: true }).fill('10.84.0.50');
+  await page.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.getByRole('row', { name: /eth1.*class-7b.*10\.84\.0\.50/ }).waitFor();
+  assert.deepEqual(nics().map((n) => [n.name, n.space, n.address]), [['eth1', 'class-7b', '10.84.0.50']]);
+  await shot(page, 'network-cards');
+  await page.getByRole('button', { name: 'Remove eth1' }).click();
+  await page.getByText('It has one network card').waitFor();
+  assert.equal(nics().length, 0);
+});
+
 spec('stop and start, at once on the page', { mock: true }, async (page) => {
   await login(page, '#/computer/home/studio');
   await page.getByRole('button', { name: 'Stop' }).click();

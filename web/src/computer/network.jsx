@@ -7,6 +7,7 @@ import { formatPort, parsePorts } from '../lib/format.js';
 import { Button, Empty, Field } from '../ui/parts.jsx';
 import { FormDialog, openDialog, attempt, toast } from '../ui/dialog.jsx';
 import { Table } from '../ui/table.jsx';
+import { Cards } from './cards.jsx';
 
 export function InstanceNetwork({ i }) {
   const owner = may(i.space, 'owner');
@@ -35,6 +36,7 @@ export function InstanceNetwork({ i }) {
           { id: 'acts', text: '', className: 'acts', cell: (p) => owner && <Button kind="ghost" icon="trash" aria-label={`Close port ${p.listen}`} title="Close" onClick={() => remove(p)} /> },
         ]} /> : <Empty icon="network" title="No port is published"><p>Publish one to reach a service in {i.name} from outside, at the server’s address.</p></Empty>}
       </section>
+      <Cards i={i} />
     </div>
   );
 }
