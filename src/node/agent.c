@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "drivers/machine/machine.h"
 #include "node/agent_impl.h"
 
 /* Passes mostly wait: for processes, for guests that stop, which may take as long as their owner says. So one space never has
@@ -361,6 +362,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   a->templates = a->images ? pt_templates_new(a, error) : NULL;
   if (!a->templates || !put_node(a, error) || !take_over(a, &revision, error))
     goto failed;
+  pt_machine_settle_left(a->containers);
   a->watcher = g_thread_new("watcher", watcher_run, a);
   a->watch = pt_store_watch(store, "spaces/", revision, on_change, a, error);
   if (!a->watch)
@@ -430,6 +432,7 @@ pt_agent_free(PtAgent *a)
     g_thread_join(a->watcher);
   }
   pt_templates_free(a->templates);
+  pt_machine_settle();
   g_hash_table_unref(a->units);
   g_hash_table_unref(a->spaces_up);
   g_hash_table_unref(a->jobs);

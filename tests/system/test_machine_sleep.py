@@ -56,6 +56,16 @@ def test_a_machine_goes_on_from_its_memory(d):
     d.kill()
     d.start()
     hibernated()
+    wait_for("it is on the disk all the same", lambda: files() == ["memory", "memory.plan"], 60)
+    d.cli("resume", "m")
+    goes_on(count)
+
+    # The daemon's end waits for the disk.
+    d.cli("hibernate", "m")
+    count = last(d)[1]
+    d.stop()
+    assert files() == ["memory", "memory.plan"]
+    d.start()
     d.cli("resume", "m")
     goes_on(count)
 

@@ -13,3 +13,8 @@ bool pt_machine_agent_up(PtContainers *c, const char *id);
 
 /* QMP of a running machine, for the node alone; it serves one client at a time. Within `timeout` µs. */
 PtQmp *pt_machine_qmp(PtContainers *c, const char *id, gint64 timeout, GError **error);
+
+/* What hibernated machines held is on its way to the disk for a moment after they are said to be. At the start of a daemon: lets what a
+ * killed predecessor left go on its way. At its end: waits until all of it is there, or the disk has failed. */
+void pt_machine_settle_left(PtContainers *c);
+void pt_machine_settle(void);

@@ -209,21 +209,62 @@ on_disk(int fd)
   return ok;
 }
 
-/* Where the disk fails, memory.new stays what it is. Whoever resumes meanwhile takes the file away, in the order that leaves this
- * rename nothing to do; what he takes away within a moment is never written at all. */
+/* A name is given, or taken away, by one at a time. */
+static struct {
+  GMutex lock;
+  GCond none;
+  guint writers;
+} written;
+
+/* Of the very file that was flushed: another hibernation may have made its own since. */
+static bool
+rename_written(const Writing *w)
+{
+  struct stat named, flushed;
+
+  g_mutex_lock(&written.lock);
+  bool ok = fstat(w->fd, &flushed) == 0 && fstatat(w->dir, "memory.new", &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+            named.st_ino == flushed.st_ino && named.st_dev == flushed.st_dev && renameat(w->dir, "memory.new", w->dir, "memory") == 0;
+  g_mutex_unlock(&written.lock);
+  return ok;
+}
+
+/* Where the disk fails, memory.new stays what it is. What is resumed within a moment is never written at all. */
 static gpointer
 write_out(gpointer data)
 {
   Writing *w = data;
 
   g_usleep(IN_PEACE);
-  if (on_disk(openat(w->dir, "memory.plan", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) && fsync(w->fd) == 0 &&
-      renameat(w->dir, "memory.new", w->dir, "memory") == 0)
+  if (on_disk(openat(w->dir, "memory.plan", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) && fsync(w->fd) == 0 && rename_written(w))
     fsync(w->dir);
   close(w->fd);
   close(w->dir);
   g_free(w);
+  g_mutex_lock(&written.lock);
+  if (--written.writers == 0)
+    g_cond_broadcast(&written.none);
+  g_mutex_unlock(&written.lock);
   return NULL;
+}
+
+/* Takes `w`. */
+static void
+begin_writing(Writing *w)
+{
+  g_mutex_lock(&written.lock);
+  written.writers++;
+  g_mutex_unlock(&written.lock);
+  g_thread_unref(g_thread_new("memory", write_out, w));
+}
+
+void
+pt_machine_settle(void)
+{
+  g_mutex_lock(&written.lock);
+  while (written.writers > 0)
+    g_cond_wait(&written.none, &written.lock);
+  g_mutex_unlock(&written.lock);
 }
 
 static bool
@@ -235,7 +276,7 @@ settle_file(const PtHost *host, const char *id, int fd, GError **error)
   w->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   w->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (w->fd >= 0 && w->dir >= 0 && renameat(w->dir, "memory.part", w->dir, "memory.new") == 0) {
-    g_thread_unref(g_thread_new("memory", write_out, w));
+    begin_writing(w);
     return true;
   }
   pt_error_errno(error, errno, "%s", dir);
@@ -365,11 +406,17 @@ use_up(const PtHost *host, const char *id, GError **error)
 {
   g_autofree char *dir = saved_path(host, id, NULL);
   int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool ok = d >= 0 && (unlinkat(d, "memory.new", 0) == 0 || errno == ENOENT) && (unlinkat(d, "memory", 0) == 0 || errno == ENOENT) &&
-            fsync(d) == 0;
 
+  g_mutex_lock(&written.lock);
+  bool ok = d >= 0 && (unlinkat(d, "memory.new", 0) == 0 || errno == ENOENT) && (unlinkat(d, "memory", 0) == 0 || errno == ENOENT);
+  int err = errno;
+  g_mutex_unlock(&written.lock);
+  if (ok && fsync(d) < 0) {
+    ok = false;
+    err = errno;
+  }
   if (!ok)
-    pt_error_errno(error, errno, "%s", dir);
+    pt_error_errno(error, err, "%s", dir);
   if (d >= 0)
     close(d);
   return ok;
@@ -466,6 +513,33 @@ pt_machine_saved(PtContainers *c, const char *id)
   g_autofree char *path = saved_path(host, id, "memory"), *fresh = saved_path(host, id, "memory.new");
 
   return access(path, F_OK) == 0 || (access(fresh, F_OK) == 0 && of_this_boot(host, id));
+}
+
+/* memory.new of a killed predecessor. */
+static void
+write_left(const PtHost *host, const char *id)
+{
+  g_autofree char *dir = saved_path(host, id, NULL), *fresh = saved_path(host, id, "memory.new");
+  Writing w = { .fd = open(fresh, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) };
+
+  if (w.fd < 0)
+    return;
+  w.dir = of_this_boot(host, id) ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (w.dir >= 0)
+    begin_writing(g_memdup2(&w, sizeof w));
+  else
+    close(w.fd);
+}
+
+void
+pt_machine_settle_left(PtContainers *c)
+{
+  const PtHost *host = pt_containers_host(c);
+  g_autofree char *path = g_build_filename(host->state, "instances", NULL);
+  g_autoptr(GDir) d = g_dir_open(path, 0, NULL);
+
+  for (const char *id; d && (id = g_dir_read_name(d));)
+    write_left(host, id);
 }
 
 bool
