@@ -19,7 +19,7 @@ const run = promisify(execFile);
 const portena = (...args) => run(CLI, args);
 const instance = (name) => `/v1/spaces/${SPACE}/instances/${name}`;
 const text = (page) => page.locator('.xterm-rows').innerText();
-const colors = (page, n) => until(async () => ((await canvas(page))?.colors ?? 0) > n, 'it is drawn', 300000);
+const colors = (page, n) => until(async () => ((await canvas(page))?.colors ?? 0) > n, 'it is drawn', 900000);
 
 // Greets, then says what it is told, until there is no more of it.
 const PROGRAM = `(module
@@ -61,7 +61,7 @@ here('all kinds are launched side by side in one space', async (page) => {
       const one = JSON.parse((await ask(page, 'GET', instance(name))).text);
       assert.notEqual(one.state, 'failed', one.error);
       return one.state === 'running' && one;
-    }, `${name} runs`, 300000);
+    }, `${name} runs`, 900000);
     assert.deepEqual([i.kind, i.arch], { machine: ['machine', 'x86_64'], container: ['container', 'x86_64'], arm: ['container', ARCH], box: ['machine', 'x86_64'], program: ['process', 'x86_64'] }[name]);
   }
 });
@@ -76,7 +76,7 @@ here('the program has spoken on its console, and answers', async (page) => {
 
 here('the system of another architecture is used by its terminal', async (page) => {
   await login(page, `#/computer/${SPACE}/arm/terminal`);
-  await until(async () => /[$#]\s*$/.test((await text(page)).trimEnd()), 'a prompt', 300000);
+  await until(async () => /[$#]\s*$/.test((await text(page)).trimEnd()), 'a prompt', 900000);
   await page.keyboard.type('uname -m\r');
   await until(async () => (await text(page)).split('\n').some((l) => l.trim() === ARCH), 'what it says it is');
   await shot(page, 'together-arm');
