@@ -19,7 +19,7 @@
 #include "drivers/machine/internal.h"
 #include "sys/process.h"
 
-#define ANSWER_TIME (10 * G_USEC_PER_SEC)
+#define ANSWER_TIME (30 * G_USEC_PER_SEC) /* of a guest that shares a busy processor */
 #define PORT_TIME (2 * G_USEC_PER_SEC) /* for somebody to be done with one */
 #define AGENT_TIME (10 * G_USEC_PER_SEC) /* the same, where there is one agent for all */
 #define PORT_LOOK (20 * 1000)
