@@ -93,7 +93,7 @@ def test_the_jail_of_a_machine(d):
     assert all(int(status[c], 16) == 0 for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     root = pathlib.Path(f"/proc/{qemu}/root")
-    seen = {p.name for p in root.iterdir() if not p.is_symlink()}
+    seen = {p.name for p in root.iterdir() if not p.is_symlink() and not re.fullmatch("disk\\.[0-9]", p.name)}  # places for data volumes
     assert seen <= {"usr", "dev", "proc", "run", "vm", "helpers", "image", "volume", "kernel", "initrd", "kvm"} | {"lib", "lib64", "bin", "sbin"}
     # What of the node's own files it sees is the system's, and what is its own.
     mounts = [line.split() for line in pathlib.Path(f"/proc/{qemu}/mountinfo").read_text().splitlines()]
