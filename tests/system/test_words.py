@@ -34,7 +34,7 @@ def test_processes(shared, name):
     shared.cli("launch", "debian", name, "--wait")
     busy = ["sh", "-c", "while :; do :; done"]
     shared.cli("exec", name, "--", "systemd-run", "-q", *busy)
-    ps = rows(shared.cli("ps", name).stdout)
+    ps = wait_for("systemd has executed it", lambda: [r for r in [rows(shared.cli("ps", name).stdout)] if any("while" in p["COMMAND"] for p in r)], 60)[0]
     assert ps[0]["PID"] == "1" and ps[0]["COMMAND"].endswith("init") and any("while" in r["COMMAND"] for r in ps)
     every = rows(shared.cli("ps").stdout)
     assert any(r["COMPUTER"] == name and "while" in r["COMMAND"] for r in every)
