@@ -232,7 +232,7 @@ export const routes = [
     const [during, after] = NEXT[c.body.action];
     change(c, i, { state: during });
     return [202, { operation: operation(c, c.body.action, `spaces/${i.space}/instances/${i.name}`, i.space, [[500, c.body.action]], 500, () => {
-      change(c, i, { state: after, error: null, ready: after === 'running', started: after === 'running' ? new Date().toISOString() : i.started, usage: after === 'running' ? { cpu: 0.1, memory: 9e7, disk: 1e9, rx: 0, tx: 0 } : null });
+      change(c, i, { state: after, error: null, freed: after === 'hibernated' ? 2e8 : 0, durable: after === 'hibernated' && !!c.body.durable, ready: after === 'running', started: after === 'running' ? new Date().toISOString() : i.started, usage: after === 'running' ? { cpu: 0.1, memory: 9e7, disk: 1e9, rx: 0, tx: 0 } : null });
     }), ...i }];
   }],
   ['GET', '/v1/spaces/:S/instances/:I/samples', (c) => {

@@ -221,6 +221,19 @@ spec('parts of the system are no images to use, and are shown to administrators 
   assert.equal(await page.getByRole('radio', { name: /kernel/ }).count(), 0);
 });
 
+spec('hibernated on disk: asked for, and said that it outlives a restart', { mock: true }, async (page) => {
+  const i = () => it.mock.world.instances.get('home/studio');
+  await login(page, '#/computer/home/studio');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Hibernate on disk' }).click();
+  await page.getByText('outlives a restart of the server').waitFor();
+  assert.equal(i().durable, true);
+  await to(page, '#/computer/home/ledger');
+  await page.getByRole('button', { name: 'More', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Hibernate', exact: true }).waitFor();
+  assert.equal(await page.getByRole('menuitem', { name: 'Hibernate on disk' }).count(), 0, 'a machine has no other form');
+});
+
 spec('hibernated: said so, woken by opening its desktop or its terminal', { mock: true }, async (page) => {
   const i = () => it.mock.world.instances.get('home/studio');
   i().actions = ['stop', 'restart'];
@@ -231,7 +244,7 @@ spec('hibernated: said so, woken by opening its desktop or its terminal', { mock
   delete i().actions;
   await page.reload();
   await page.getByRole('button', { name: 'More', exact: true }).click();
-  await page.getByRole('menuitem', { name: 'Hibernate' }).click();
+  await page.getByRole('menuitem', { name: 'Hibernate', exact: true }).click();
   await page.locator('.page-head .state').getByText('hibernated').waitFor();
   await until(() => i().state === 'hibernated', 'it is');
   await to(page, '#/');
@@ -240,7 +253,7 @@ spec('hibernated: said so, woken by opening its desktop or its terminal', { mock
   await until(() => i().state === 'running', 'opening its desktop woke it');
   await to(page, '#/computer/home/studio');
   await page.getByRole('button', { name: 'More', exact: true }).click();
-  await page.getByRole('menuitem', { name: 'Hibernate' }).click();
+  await page.getByRole('menuitem', { name: 'Hibernate', exact: true }).click();
   await until(() => i().state === 'hibernated', 'it is again');
   await page.locator('.page-head .state').getByText('hibernated').waitFor(); // the page has heard of it, too,
   await calm(page); // and of all that led to it: one that is open already wakes nothing
