@@ -48,7 +48,8 @@ writable(const char *path)
   return 0;
 }
 
-/* CRIU mounts in /tmp what it puts together. What we were given may itself be there, in a trial: then it stays as it is. */
+/* CRIU mounts in /tmp what it puts together, as the guest's ids too: so it is open to all, as /tmp is anywhere. What we were given may
+ * itself be there, in a trial: then it stays as it is. */
 static int
 scratch(int argc, char **argv)
 {
@@ -56,7 +57,7 @@ scratch(int argc, char **argv)
     if (strncmp(argv[i], "/tmp/", 5) == 0)
       return writable("/tmp");
   }
-  return mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700,size=16m");
+  return mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=16m");
 }
 
 int
