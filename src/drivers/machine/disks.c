@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/guest.h"
 #include "base/json.h"
@@ -22,6 +23,7 @@
 
 #define MOUNT_WAIT (60 * G_USEC_PER_SEC)  /* for a guest to find the disk and mount it */
 #define UNPLUG_WAIT (30 * G_USEC_PER_SEC)
+#define LOOK 2000 /* µs */
 #define FIRST_AHCI 3 /* ports before it have the root volume and the drives */
 
 /* ---- what QEMU is told ---- */
@@ -180,14 +182,32 @@ add_device(PtQmp *q, const PtDisk *d, GError **error)
   return false;
 }
 
+/* A device that QEMU names no longer is taken apart a little later (by RCU), and has its node until then. */
+static bool
+remove_node(PtQmp *q, const char *name, GError **error)
+{
+  gint64 end = pt_mono() + UNPLUG_WAIT;
+  bool there = false;
+
+  for (;; g_usleep(LOOK)) {
+    g_autoptr(GError) why = NULL;
+    if (!has_node(q, name, &there, error))
+      return false;
+    if (!there || pt_qmp_do(q, "blockdev-del", json_pack("{s:s}", "node-name", name), PT_QEMU_ANSWER, &why))
+      return true;
+    if (!strstr(why->message, "is in use") || pt_mono() >= end) {
+      g_propagate_error(error, g_steal_pointer(&why));
+      return false;
+    }
+  }
+}
+
 static bool
 remove_device(PtQmp *q, const PtDisk *d, GError **error)
 {
   g_autofree char *name = g_strdup_printf("disk%u", (guint)d->slot);
-  bool node = false;
 
-  return pt_machine_unplug(q, name, UNPLUG_WAIT, error) && has_node(q, name, &node, error) &&
-         (!node || pt_qmp_do(q, "blockdev-del", json_pack("{s:s}", "node-name", name), PT_QEMU_ANSWER, error));
+  return pt_machine_unplug(q, name, UNPLUG_WAIT, error) && remove_node(q, name, error);
 }
 
 /* ---- the guest ---- */
