@@ -52,11 +52,12 @@ guest_start(Guest *g)
   char c;
 
   g_assert_cmpint(pipe(p), ==, 0);
+  pid_t parent = getpid();
   g->pid = fork();
   g_assert_cmpint(g->pid, >=, 0);
   if (g->pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 || write(p[1], "x", 1) != 1)
+    if (getppid() != parent || unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 || write(p[1], "x", 1) != 1)
       _exit(1);
     close(p[0]);
     close(p[1]);
