@@ -4,9 +4,11 @@ of the host, once and not twice."""
 import os
 import re
 import signal
+import subprocess
+import time
 
 import pytest
-from daemon import Daemon, wait_for
+from daemon import BUILD, Daemon, wait_for
 from test_robust import power_cut
 
 # Says, twice a second, a word that it holds in memory alone, and how often it has said it.
@@ -92,4 +94,48 @@ def test_a_machine_goes_on_from_its_memory(d):
     d.cli("stop", "m")
     assert d.instance("m")["state"] == "stopped" and files() == []
     d.cli("delete", "m")
+    d.is_clean()
+
+
+def test_what_goes_wrong_while_it_is_saved(d):
+    d.cli("launch", "debian", "m", "--kind", "machine", "--init", "app", "--memory", "256M", "--", "/bin/sh", "-c", TELLER)
+    word, _ = wait_for("it talks", lambda: last(d), 300)
+    kept = d.state / "instances" / d.instance("m")["id"]
+    inside = ["nsenter", f"--target={d.process.pid}", "--mount", "--"]
+
+    # The disk is full before all is written: the machine goes on, and nothing half stays behind.
+    subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", "size=4m", "none", kept], check=True)
+    try:
+        refused = d.cli("hibernate", "m", check=False)
+        left = subprocess.run([*inside, "ls", kept], check=True, capture_output=True, text=True).stdout.split()
+    finally:
+        subprocess.run([*inside, "umount", kept], check=True)
+    assert refused.returncode and "m" in refused.stderr and "space" in refused.stderr, refused.stderr
+    assert [n for n in left if n.startswith("memory")] == []
+    since = last(d)[1]
+    wait_for("it goes on", lambda: last(d)[1] > since, 300)
+    assert last(d)[0] == word and d.instance("m")["state"] == "running"
+
+    # The host is short of memory and ends QEMU, at any moment of it: it was either saved whole, or not at all.
+    for pause in (0, 0.02, 0.05, 0.1):
+        pid = next(pid for pid, text in d.processes().items() if "qemu-system" in text and "portena-vmm" not in text)
+        asked = subprocess.Popen([BUILD / "src/cli/portena", "hibernate", "m"], env=d.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(pause)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        asked.communicate(timeout=300)
+        state = wait_for("it has ended", lambda: d.instance("m")["state"] in ("stopped", "failed", "hibernated") and d.instance("m")["state"])
+        if state == "hibernated":
+            since = last(d)
+            d.cli("resume", "m")
+            wait_for("it goes on", lambda: last(d)[1] > since[1], 300)
+            assert last(d)[0] == since[0]
+        else:
+            assert [p.name for p in kept.iterdir() if p.name.startswith("memory")] == []
+            word = last(d)[0]
+            d.cli("start", "m")
+            wait_for("it talks anew", lambda: last(d)[0] != word, 300)
+    d.cli("delete", "m", "--force")
     d.is_clean()
