@@ -39,6 +39,8 @@ def d(daemon):
         daemon.start()
     for i in daemon.api("GET", "/v1/instances").json["items"]:
         daemon.cli("delete", i["name"], "--force", "--space", i["space"])
+    for v in daemon.api("GET", "/v1/spaces/home/volumes").json["items"]:
+        daemon.cli("volume", "delete", v["id"], "--yes")
     daemon.is_clean()
     wait_for("it holds little", lambda: all(len(os.listdir(f"/proc/{daemon.process.pid}/{x}")) < 64 for x in ("fd", "task")))
 

@@ -4,30 +4,10 @@ import json
 import os
 import pathlib
 
-import pytest
-from daemon import Daemon, wait_for
+from daemon import wait_for
 from disks import boot_sector
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def daemon():
-    one = Daemon("volumes").start()
-    yield one
-    one.destroy()
-
-
-@pytest.fixture
-def d(daemon):
-    yield daemon
-    if not daemon.process or daemon.process.poll() is not None:
-        daemon.start()
-    for i in daemon.api("GET", "/v1/instances").json["items"]:
-        daemon.cli("delete", i["name"], "--force")
-    for v in daemon.api("GET", "/v1/spaces/home/volumes").json["items"]:
-        daemon.cli("volume", "delete", v["id"], "--yes")
-    daemon.is_clean()
 
 
 def refused(d, *words):
