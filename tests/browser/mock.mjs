@@ -12,6 +12,10 @@ import { acceptWebSocket } from './mock/ws.mjs';
 import { serveRfb } from './mock/rfb.mjs';
 import { serveShell, serveConsole } from './mock/shell.mjs';
 
+// As over a slow line: each answer and each event comes up to so many ms late, at random. What passes with and without waits for states, not for luck.
+const LAG = Number(process.env.PORTENA_LAG ?? 0);
+const late = () => (LAG ? new Promise((ok) => setTimeout(ok, Math.random() * LAG)) : undefined);
+
 const DIST = join(dirname(fileURLToPath(import.meta.url)), '../../web/dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.json': 'application/json' };
 /** The policy of the real gateway. */
@@ -29,7 +33,11 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
   let busy = false;
   const event = (type, space, object, action, data = null) => {
     const text = `event: ${type}\nid: ${++seq}\ndata: ${JSON.stringify({ time: new Date().toISOString(), type, space, object, action, data })}\n\n`;
-    for (const w of watchers) if (!space || roleOf(world, w.user, world.spaces.get(space))) w.res.write(text);
+    for (const w of watchers) {
+      if (space && !roleOf(world, w.user, world.spaces.get(space))) continue;
+      if (LAG) w.queue = w.queue.then(late).then(() => w.res.write(text));
+      else w.res.write(text);
+    }
   };
   const screen = (i) => {
     if (!world.screens.has(i.id)) world.screens.set(i.id, { width: 1280, height: 800, tint: world.screens.size, lines: ['$ ls', 'Documents  notes.md  Pictures', '$ make', 'cc -O2 -o hello hello.c', '$ '], keys: [], cut: null, pointer: null, pointers: [] });
@@ -45,6 +53,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
     for await (const c of req) chunks.push(c);
     const raw = Buffer.concat(chunks);
     const { token, user } = who(req);
+    await late();
     try {
       const path = url.pathname;
       if (busy) throw refuse(503, 'unreachable', 'portenad does not answer on this server', 'wait a moment');
@@ -52,7 +61,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
         if (!user) throw refuse(401, 'unauthenticated', 'Sign in first.', '');
         res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
         res.write(': hello\n\n');
-        const w = { res, user };
+        const w = { res, user, queue: Promise.resolve() };
         watchers.add(w);
         req.on('close', () => watchers.delete(w));
         return;
@@ -64,6 +73,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
       const json = /json/.test(req.headers['content-type'] ?? '') && raw.length ? JSON.parse(raw) : {};
       const values = found.match.exec(path).slice(1).map(decodeURIComponent);
       const answer = found.handler({ req, res, world, sessions, token, user, body: json, raw, query: url.searchParams, args: Object.fromEntries(found.keys.map((k, n) => [k, values[n]])), event, screen });
+      await late();
       const [status, body, headers] = Array.isArray(answer) ? answer : [200, answer];
       res.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers });
       res.end(body == null ? undefined : Buffer.isBuffer(body) ? body : JSON.stringify(body));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Users, tokens, spaces, images, activity. Against the mock.
 import { readFileSync } from 'node:fs';
-import { spec, login, to, it, assert, shot, until, passed, PASSWORD } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, gives, passed, PASSWORD } from './helper.mjs';
 
 async function signIn(page, user, password = 'correct horse') {
   await page.goto(it.url);
@@ -13,8 +13,8 @@ async function signIn(page, user, password = 'correct horse') {
 spec('a first password must be changed, and is not asked for again', { mock: true }, async (page) => {
   await signIn(page, 'dora');
   await page.getByRole('heading', { name: 'Choose your password' }).waitFor();
-  assert.equal(await page.getByLabel('The password you were given').count(), 0);
-  assert.equal(await page.locator('input[autocomplete=username]').inputValue(), 'dora', 'for password managers');
+  await gives(() => page.getByLabel('The password you were given').count(), 0);
+  await gives(() => page.locator('input[autocomplete=username]').inputValue(), 'dora', 'for password managers');
   await until(() => page.evaluate(() => document.activeElement.name === 'new'), 'the first field has the focus');
   await page.getByLabel('New password', { exact: true }).fill('a short sentence');
   await page.getByLabel('New password again').fill('a short sentense');
@@ -52,8 +52,8 @@ spec('a user is added with a first password to hand over', { mock: true }, async
   await page.getByRole('button', { name: 'Add' }).click();
   const code = page.getByRole('dialog', { name: 'finn is added' }).locator('code');
   assert.match(await code.textContent(), /^([a-z2-9]{5}-){3}[a-z2-9]{5}$/);
-  assert.equal(it.mock.world.users.get('finn').password, await code.textContent());
-  assert.ok(it.mock.world.users.get('finn').must_change);
+  await gives(() => it.mock.world.users.get('finn').password, await code.textContent());
+  await gives(() => it.mock.world.users.get('finn').must_change, true);
   await page.getByRole('button', { name: 'Done' }).click();
   await page.getByRole('cell', { name: 'finn', exact: true }).waitFor();
   await page.getByLabel('Choose ben').check();
@@ -116,7 +116,7 @@ spec('images: build and import with progress, refusals in place', { mock: true }
   await page.getByLabel('From').fill('nowhere.example/x:1');
   await page.getByRole('dialog').getByRole('button', { name: 'Import' }).click();
   await page.getByText(/does not answer/).waitFor();
-  assert.equal(await page.getByLabel('From').inputValue(), 'nowhere.example/x:1');
+  await gives(() => page.getByLabel('From').inputValue(), 'nowhere.example/x:1');
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByRole('button', { name: 'More for desktop' }).click();
   await page.getByRole('menuitem', { name: 'Delete…' }).click();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From nothing to a desktop, and looking after computers. Against the mock, whose world is known.
-import { spec, login, to, it, assert, shot, until, drawn, passed, calm } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, gives, drawn, passed, calm } from './helper.mjs';
 
 spec('a new user: one big button, one click, a desktop', { mock: true }, async (page) => {
   await login(page, '', 'ben');
@@ -19,7 +19,7 @@ spec('a new computer in two clicks', { mock: true }, async (page) => {
   await page.getByRole('radio', { name: /debian/ }).check();
   await page.getByRole('button', { name: 'Start', exact: true }).click();
   await until(() => /#\/computer\/home\/debian\/terminal$/.test(page.url()), 'its terminal opens');
-  assert.ok(it.mock.world.instances.get('home/debian'));
+  await gives(() => it.mock.world.instances.has('home/debian'), true);
 });
 
 spec('size, name, command and ports are sent as chosen', { mock: true }, async (page) => {
@@ -50,9 +50,7 @@ spec('a refusal is shown in place, and the form stays as it was', { mock: true }
   await page.getByText('More: name').click();
   await page.getByLabel('Name', { exact: true }).fill('studio');
   await page.getByRole('button', { name: 'Start and open' }).click();
-  const alert = page.getByRole('alert');
-  await alert.waitFor();
-  assert.match(await alert.textContent(), /studio already.*Choose another name/);
+  await page.getByRole('alert').filter({ hasText: /studio already.*Choose another name/ }).waitFor();
   await until(async () => await page.getByLabel('Name', { exact: true }).inputValue() === 'studio', 'the name is still there');
   await page.getByRole('slider', { name: 'Size' }).fill('6');
   await page.getByText(/more cpu than is left/).waitFor();
@@ -98,7 +96,7 @@ spec('the connection is lost and comes back', { mock: true }, async (page) => {
   it.mock.cut(true);
   await page.getByText('No connection to the server').waitFor();
   await shot(page, 'offline');
-  assert.ok(await page.locator('.card').count() > 3, 'what is known stays');
+  await gives(async () => await page.locator('.card').count() > 3, true, 'what is known stays');
   it.mock.world.add('home', 'meanwhile');
   it.mock.mend();
   await page.getByText('No connection to the server').waitFor({ state: 'detached' });
@@ -134,7 +132,7 @@ spec('deleting names what is lost and wants the name', { mock: true }, async (pa
   await dialog.getByText(/everything on its disk/).waitFor();
   await dialog.getByText(/published ports \(8080\)/).waitFor();
   const button = dialog.getByRole('button', { name: 'Delete', exact: true });
-  assert.ok(await button.isDisabled());
+  await gives(() => button.isDisabled(), true);
   await dialog.getByRole('textbox').fill('web');
   await shot(page, 'delete');
   await button.click();
@@ -149,14 +147,14 @@ spec('settings say when they apply, and keep what was typed when refused', { moc
   await page.getByText('✓ Applied').waitFor();
   await page.getByText('✓ Saved; applies at the next start').waitFor();
   await page.getByText('Some changes wait for the next start').waitFor();
-  assert.equal(it.mock.world.instances.get('home/studio').memory, 4 * 1024 ** 3);
+  await gives(() => it.mock.world.instances.get('home/studio').memory, 4 * 1024 ** 3);
   await page.getByLabel('Disk', { exact: true }).fill('1 GiB');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('a disk cannot become smaller').waitFor();
-  assert.equal(await page.getByLabel('Disk', { exact: true }).inputValue(), '1 GiB');
+  await gives(() => page.getByLabel('Disk', { exact: true }).inputValue(), '1 GiB');
   await page.getByLabel('Disk', { exact: true }).fill('lots');
   await page.getByText('Write a size, like 2 GiB').waitFor();
-  assert.ok(await page.getByRole('button', { name: 'Save' }).isDisabled());
+  await gives(() => page.getByRole('button', { name: 'Save' }).isDisabled(), true);
 });
 
 spec('how fast its network is can be held back while it runs', { mock: true }, async (page) => {
@@ -165,8 +163,8 @@ spec('how fast its network is can be held back while it runs', { mock: true }, a
   await page.getByLabel('Sends at most', { exact: true }).fill('512K');
   await page.getByRole('button', { name: 'Save' }).click();
   await until(() => it.mock.world.instances.get('home/studio').net_in === 2 * 1024 ** 2, 'what it receives is limited');
-  assert.equal(it.mock.world.instances.get('home/studio').net_out, 512 * 1024);
-  assert.equal(await page.getByText('✓ Applied').count(), 2);
+  await gives(() => it.mock.world.instances.get('home/studio').net_out, 512 * 1024);
+  await gives(() => page.getByText('✓ Applied').count(), 2);
 });
 
 spec('a network card more, and one less, while it runs', { mock: true }, async (page) => {
@@ -179,11 +177,11 @@ spec('a network card more, and one less, while it runs', { mock: true }, async (
   await page.getByLabel('Address', { exact: true }).fill('10.84.0.50');
   await page.getByRole('button', { name: 'Add', exact: true }).click();
   await page.getByRole('row', { name: /eth1.*class-7b.*10\.84\.0\.50/ }).waitFor();
-  assert.deepEqual(nics().map((n) => [n.name, n.space, n.address]), [['eth1', 'class-7b', '10.84.0.50']]);
+  await gives(() => nics().map((n) => [n.name, n.space, n.address]), [['eth1', 'class-7b', '10.84.0.50']]);
   await shot(page, 'network-cards');
   await page.getByRole('button', { name: 'Remove eth1' }).click();
   await page.getByText('It has one network card').waitFor();
-  assert.equal(nics().length, 0);
+  await gives(() => nics().length, 0);
 });
 
 spec('stop and start, at once on the page', { mock: true }, async (page) => {
@@ -227,7 +225,7 @@ spec('the terminal: a shell, its size, its end; the console with its history', {
   await until(async () => (await text()).split('\n').some((l) => l.trim() === 'it works'), 'the echo');
   await page.keyboard.type('size\r');
   await until(async () => /\d{2,3}x\d{2}/.test(await text()), 'the size is known there');
-  assert.ok(!/80x24/.test(await text()));
+  assert.doesNotMatch(await text(), /80x24/, 'known from the start');
   const color = await page.locator('.xterm-rows span', { hasText: 'user@studio' }).first().evaluate((e) => getComputedStyle(e).color);
   assert.equal(color, 'rgb(163, 235, 182)', 'colours come through the strict policy');
   await page.keyboard.type('exit 3\r');
@@ -254,10 +252,10 @@ spec('a viewer sees, and is offered nothing that would be refused', { mock: true
   await page.locator('.login').waitFor({ state: 'detached' });
   await to(page, '#/computer/class-7b/robotics');
   await page.getByText('The volume is full').waitFor();
-  assert.equal(await page.getByRole('button', { name: 'Start' }).count(), 0);
-  assert.equal(await page.getByRole('link', { name: 'Terminal' }).count(), 0);
+  await gives(() => page.getByRole('button', { name: 'Start' }).count(), 0);
+  await gives(() => page.getByRole('link', { name: 'Terminal' }).count(), 0);
   await to(page, '#/computer/class-7b/robotics/settings');
-  assert.ok(await page.getByLabel('Memory', { exact: true }).isDisabled());
+  await gives(() => page.getByLabel('Memory', { exact: true }).isDisabled(), true);
 });
 
 spec('a computer without limits is said to have the whole server', { mock: true }, async (page) => {
@@ -270,6 +268,8 @@ spec('a computer without limits is said to have the whole server', { mock: true 
 
 spec('on a phone the page one is at is in sight among the tabs', { mock: true, context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } }, async (page) => {
   await login(page, '#/computer/home/studio/settings');
-  const box = await page.locator('.tabs [aria-current]').boundingBox();
-  assert.ok(box.x >= 0 && box.x + box.width <= 390, `from ${box.x} to ${box.x + box.width}`);
+  await gives(async () => {
+    const box = await page.locator('.tabs [aria-current]').boundingBox();
+    return box.x >= 0 && box.x + box.width <= 390;
+  }, true, 'all of its tab is in sight');
 });

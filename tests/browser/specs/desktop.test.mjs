@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The desktop page against the mock's pretended desktop: keys, clipboard, size, reconnecting, touch.
-import { spec, login, to, it, assert, shot, until, canvas, drawn, passed } from './helper.mjs';
+import { spec, login, to, it, assert, shot, until, gives, canvas, drawn, passed } from './helper.mjs';
 
 const desk = () => it.mock.screen(it.mock.world.instances.get('home/studio'));
 const typed = () => desk().lines.at(-1);
@@ -13,7 +13,7 @@ spec('keys reach the desktop and the picture changes', { mock: true }, async (pa
   await page.keyboard.type('hello!');
   await until(() => typed() === '$ hello!', `the line, which is ${typed()}`);
   await until(async () => (await canvas(page)).sum !== before.sum, 'the picture changes');
-  assert.equal(await page.title(), 'studio – Portena desktop');
+  await gives(() => page.title(), 'studio – Portena desktop');
 });
 
 spec('the desktop follows the window, or is scaled', { mock: true }, async (page) => {
@@ -27,9 +27,9 @@ spec('the desktop follows the window, or is scaled', { mock: true }, async (page
   await page.getByRole('radio', { name: /Scale the picture/ }).check();
   await page.setViewportSize({ width: 800, height: 560 });
   await page.waitForTimeout(700);
-  assert.equal(desk().width, 1000, 'its own size stays');
+  await gives(() => desk().width, 1000, 'its own size stays');
   await until(async () => Math.abs((await page.locator('.desk-screen canvas').boundingBox()).width - 800) < 3, 'it is drawn to fit');
-  assert.equal(desk().width, 1000);
+  await gives(() => desk().width, 1000);
 });
 
 spec('clipboard both ways by the panel', { mock: true }, async (page) => {
@@ -75,7 +75,7 @@ spec('it reconnects by itself, keeping the last picture', { mock: true }, async 
   await drawn(page);
   it.mock.cut(true);
   await page.getByRole('status').filter({ hasText: /Connecting again|connection is lost/ }).waitFor();
-  assert.ok(await page.locator('.desk-still').isVisible(), 'the last picture stays');
+  await gives(() => page.locator('.desk-still').isVisible(), true, 'the last picture stays');
   await shot(page, 'desktop-reconnecting');
   it.mock.mend();
   await page.locator('.desk-notice').waitFor({ state: 'detached' });
@@ -113,11 +113,11 @@ spec('a phone: the bar has big targets, the soft keyboard types and stays while 
   await login(page, '#/desktop/home/studio');
   await drawn(page);
   await until(() => desk().width === 640 && desk().height === 1385, `room for a window, not ${desk().width} by ${desk().height}`);
-  assert.equal((await page.locator('.desk-screen canvas').boundingBox()).width, 390, 'drawn to fit');
+  await gives(async () => (await page.locator('.desk-screen canvas').boundingBox()).width, 390, 'drawn to fit');
   await page.locator('.desk-handle').tap();
   await shot(page, 'phone-desktop-bar');
-  const off = await page.evaluate(() => [...document.querySelectorAll('.desk-bar > *')].filter((e) => e.getBoundingClientRect().right > innerWidth - 8).map((e) => e.textContent));
-  assert.deepEqual(off, [], 'all of the bar is in sight');
+  const off = () => page.evaluate(() => [...document.querySelectorAll('.desk-bar > *')].filter((e) => e.getBoundingClientRect().right > innerWidth - 8).map((e) => e.textContent));
+  await gives(off, [], 'all of the bar is in sight');
   await page.getByRole('button', { name: 'Keyboard' }).tap();
   const focused = () => page.evaluate(() => document.activeElement.matches('.desk-type'));
   await until(focused, 'the field has the focus');
@@ -132,7 +132,7 @@ spec('a phone: the bar has big targets, the soft keyboard types and stays while 
   await until(() => typed() === '$ th', `corrected and shortened, now ${typed()}`);
   await page.touchscreen.tap(195, 422);
   await until(() => desk().pointers.some(([mask, x]) => mask === 1 && Math.abs(x - 320) < 3), 'the tap is a click where it was');
-  assert.ok(await focused(), 'and the keyboard stays');
+  await gives(focused, true, 'and the keyboard stays');
   desk().keys.length = 0;
   await page.getByRole('button', { name: 'Ctrl' }).tap();
   await page.keyboard.insertText('c');
@@ -140,7 +140,7 @@ spec('a phone: the bar has big targets, the soft keyboard types and stays while 
   assert.deepEqual(desk().keys.slice(0, 4), [[0xffe3, true], [99, true], [99, false], [0xffe3, false]]);
   await page.getByRole('button', { name: 'Up', exact: true }).tap();
   await until(() => desk().keys.some(([k]) => k === 0xff52), 'an arrow');
-  assert.ok(await focused());
+  await gives(focused, true);
   await shot(page, 'phone-desktop-keyboard');
   await page.getByRole('button', { name: 'Put the keyboard away' }).tap();
   await page.locator('.desk-strip').waitFor({ state: 'detached' });

@@ -7,6 +7,7 @@ import { after, test as nodeTest } from 'node:test';
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { isDeepStrictEqual } from 'node:util';
 import { ARGS, CHROMIUM } from '../browser.mjs';
 import { startMock } from '../mock.mjs';
 
@@ -18,6 +19,7 @@ mkdirSync(ARTIFACTS, { recursive: true });
 // A bound is for what never comes, and costs nothing where it does: none is a measure of speed, however busy the machine.
 const PATIENCE = 120000;
 
+const traffic = new WeakMap(); // of each page: see calm()
 export const it = { mock: null, browser: null, url: process.env.PORTENA_URL?.replace(/\/$/, '') };
 
 after(async () => {
@@ -28,7 +30,7 @@ after(async () => {
 /** A page with watchers. `run(page)` gets it; afterwards what the watchers saw must be nothing. */
 export async function withPage(options, run) {
   // With the first test and not in a hook of the file: in a file that has no test in this world the hook that closes it is never run, and the open browser keeps the process alive.
-  it.browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
+  it.browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ARGS, slowMo: Number(process.env.PORTENA_SLOW_MO ?? 0) });
   if (!real) {
     await it.mock?.close();
     it.mock = await startMock({ samples: 700 });
@@ -37,6 +39,7 @@ export async function withPage(options, run) {
   const context = await it.browser.newContext({ viewport: { width: 1280, height: 800 }, ignoreHTTPSErrors: true, permissions: [], ...options.context });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
+  if (process.env.PORTENA_THROTTLE) await (await context.newCDPSession(page)).send('Emulation.setCPUThrottlingRate', { rate: Number(process.env.PORTENA_THROTTLE) });
   const seen = [];
   const host = new URL(it.url).host;
   context.on('request', (r) => {
@@ -46,6 +49,11 @@ export async function withPage(options, run) {
   page.on('websocket', (w) => { if (new URL(w.url()).host !== host) seen.push(`websocket to ${w.url()}`); });
   page.on('pageerror', (e) => seen.push(`exception: ${e.stack}`));
   page.on('console', (m) => { if (/Content Security Policy|violates/i.test(m.text())) seen.push(`policy: ${m.text()}`); });
+  const open = new Set(); // requests without an answer yet
+  const ended = new Map(); // and for each address, when it was last asked for or answered
+  traffic.set(page, { open, ended });
+  page.on('request', (r) => { open.add(r); ended.set(r.url(), Date.now()); });
+  for (const end of ['requestfinished', 'requestfailed']) page.on(end, (r) => { open.delete(r); ended.set(r.url(), Date.now()); });
   await context.addInitScript(() => {
     addEventListener('securitypolicyviolation', (e) => console.error(`Content Security Policy: ${e.violatedDirective} ${e.blockedURI}`));
     // What stood on the page for a moment only: passed() asks.
@@ -114,19 +122,28 @@ export async function until(fn, what, ms = PATIENCE) {
   return assert.fail(`not within ${ms / 1000} s: ${what}${wrong ? ` (${wrong.message})` : ''}`);
 }
 
+/** Waits until fn() gives this, to the last field, and tells what it gave where it never does: for all that a page shows a moment after it was asked to. */
+export async function gives(fn, want, what = '') {
+  let got;
+  const same = async () => {
+    got = await fn();
+    return isDeepStrictEqual(got, want);
+  };
+  await until(same, what || 'as wanted').catch((e) => assert.deepStrictEqual(got, want, e.message));
+}
+
 /** Waits until this stands on the page or has stood there since it was loaded: for what passes by. */
 export const passed = (page, text) => until(() => page.evaluate((t) => [...window.stood].some((s) => s.includes(t)), text), `“${text}” is said`);
 
 /** Waits until the page has asked the server for nothing for so long; pictures of running computers, which are asked for with each sample, only
  * count with `all`. */
 export async function calm(page, ms = 2000, { all = false } = {}) {
-  let last = Date.now();
-  const on = (r) => { if (all || !/\/thumbnail|\/healthz/.test(r.url())) last = Date.now(); };
-  page.on('request', on);
-  page.on('requestfinished', on);
-  await until(() => Date.now() - last > ms, 'the page asks for nothing more');
-  page.off('request', on);
-  page.off('requestfinished', on);
+  const since = Date.now();
+  const counts = ([url]) => !/\/v1\/events/.test(url) && (all || !/\/thumbnail|\/healthz/.test(url));
+  await until(() => {
+    const last = Math.max(since, ...[...traffic.get(page).ended].filter(counts).map(([, when]) => when));
+    return ![...traffic.get(page).open].some((r) => counts([r.url()])) && Date.now() - last > ms;
+  }, 'the page asks for nothing more');
 }
 
 /** The desktop's picture: width, height, and how many colours a coarse look finds (0: nothing is drawn). */
@@ -144,6 +161,15 @@ export const canvas = (page) => page.evaluate(() => {
 });
 
 export const drawn = (page) => until(async () => ((await canvas(page))?.colors ?? 0) > 8, 'the desktop is drawn');
+/** What fn() finds, asked again for a while where it finds something: what a page shows in passing, as while its data come, is no fault of it. */
+export async function lasting(fn) {
+  for (const end = Date.now() + 10000; ;) {
+    const found = await fn();
+    if (!found.length || Date.now() > end) return found;
+    await new Promise((ok) => setTimeout(ok, 250));
+  }
+}
+
 let axe = null;
 /** What axe finds wrong with the page as it stands, one sentence each. */
 export async function flaws(page) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Data volumes: made, attached to a computer, grown, detached, deleted, on its page and on its space's. Against the mock.
-import { spec, login, it, assert, until, calm, shot } from './helper.mjs';
+import { spec, login, it, assert, until, gives, calm, shot } from './helper.mjs';
 
 const GiB = 1024 ** 3;
 const studio = () => it.mock.world.instances.get('home/studio');
@@ -19,8 +19,8 @@ spec('a volume is made and attached in one go, grows, and is detached with what 
   await dialog.waitFor({ state: 'detached' });
   const row = page.getByRole('row', { name: /photos/ });
   await row.getByText('/home/user/Photos').waitFor();
-  assert.equal(it.mock.world.volumes.get('photos').size, 4 * GiB);
-  assert.deepEqual(studio().disks.map((d) => [d.volume, d.path, d.read_only, d.change]), [['photos', '/home/user/Photos', true, 'none']]);
+  await gives(() => it.mock.world.volumes.get('photos').size, 4 * GiB);
+  await gives(() => studio().disks.map((d) => [d.volume, d.path, d.read_only, d.change]), [['photos', '/home/user/Photos', true, 'none']]);
   await calm(page);
   await shot(page, 'computer-disks');
 
@@ -36,8 +36,8 @@ spec('a volume is made and attached in one go, grows, and is detached with what 
 
   await row.getByRole('button', { name: 'Detach photos' }).click();
   await page.getByText('No volume for data').waitFor();
-  assert.equal(studio().disks.length, 0);
-  assert.ok(it.mock.world.volumes.has('photos'));
+  await gives(() => studio().disks.length, 0);
+  assert.ok(it.mock.world.volumes.has('photos'), 'and is kept');
 });
 
 spec('one that is in use says by whom, and goes by force alone', { mock: true }, async (page) => {
@@ -48,7 +48,7 @@ spec('one that is in use says by whom, and goes by force alone', { mock: true },
   await page.getByRole('button', { name: 'Detach busy' }).click();
   const dialog = page.getByRole('dialog', { name: 'Detach busy all the same?' });
   await dialog.getByText('by postgres (231)', { exact: false }).waitFor();
-  assert.equal(studio().disks.length, 1);
+  await gives(() => studio().disks.length, 1);
   await dialog.getByRole('button', { name: 'Detach all the same' }).click();
   await dialog.waitFor({ state: 'detached' });
   await until(() => studio().disks.length === 0, 'it is gone');
@@ -66,7 +66,7 @@ spec('a space shows all of them, makes one and deletes one; one that is attached
   studio().disks = [{ volume: 'archive', id: it.mock.world.volumes.get('archive').id, path: '/mnt/archive', read_only: false, slot: 0, change: 'none', force: false }];
   await page.reload();
   await row.getByRole('link', { name: 'studio' }).waitFor();
-  assert.ok(await row.getByRole('button', { name: 'Delete archive' }).isDisabled());
+  await gives(() => row.getByRole('button', { name: 'Delete archive' }).isDisabled(), true);
   studio().disks = [];
   await page.reload();
   await row.getByText('nobody').waitFor();
@@ -75,5 +75,5 @@ spec('a space shows all of them, makes one and deletes one; one that is attached
   await ask.getByLabel(/Type archive/).fill('archive');
   await ask.getByRole('button', { name: 'Delete', exact: true }).click();
   await row.waitFor({ state: 'detached' });
-  assert.equal(it.mock.world.volumes.has('archive'), false);
+  await gives(() => it.mock.world.volumes.has('archive'), false);
 });
