@@ -368,6 +368,7 @@ pt_agent_new(const PtHost *host, PtStore *store, PtBus *bus, PtOps *ops, GError 
   if (!a->watch)
     goto failed;
   enqueue_all(a);
+  pt_templates_renew(a);
   a->sampler = g_thread_new("sampler", pt_sampler_run, a);
   return a;
 failed:

@@ -155,6 +155,7 @@ PtTemplates *pt_templates_new(PtAgent *a, GError **error);
 void pt_templates_free(PtTemplates *t); /* waits for what is being made, which is given up */
 /* Removes those of an image or kernel that has gone, unless somebody copies them. */
 void pt_templates_forget(PtAgent *a, const char *digest);
+void pt_templates_renew(PtAgent *a); /* makes anew, in the background, what image, kernel, QEMU or rule have outdated */
 bool pt_template_volume(PtAgent *a, const char *volume); /* whether a volume without a record is a template's */
 /* What a template for this start is called; the caller's, NULL where none can serve. */
 char *pt_template_key(PtAgent *a, const PtInstance *spec, const PtImage *image, const char *kernel, const char *kernel_digest);

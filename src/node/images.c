@@ -142,8 +142,10 @@ job_run(gpointer data)
       ok = record(a, image, name, &err);
       g_mutex_unlock(&a->image_lock);
     }
-    if (ok)
+    if (ok) {
       result = pt_key_image(image->digest);
+      pt_templates_renew(a);
+    }
   }
   if (j->unlink)
     unlink(j->unlink);
@@ -187,13 +189,25 @@ image_users(PtAgent *a, const char *digest, GError **error)
   return all ? g_strdup(users->str) : NULL;
 }
 
+/* Its first name, else the beginning of its digest. */
+static char *
+known_as(PtAgent *a, const char *digest)
+{
+  g_autofree char *key = pt_key_image(digest);
+  g_autoptr(PtImage) image = pt_records_get(a->store, key, &pt_image_type, NULL, NULL);
+
+  return image && image->names && *image->names ? g_strdup(image->names[0]) : g_strdup_printf("%.19s…", digest);
+}
+
 static bool
 unused(PtAgent *a, const char *digest, GError **error)
 {
   g_autofree char *users = image_users(a, digest, error);
 
-  if (users && *users)
-    PT_SET(error, PT_ERR_CONFLICT, "image %.19s…: is used by %s\ndelete those first, or keep it", digest, users);
+  if (users && *users) {
+    g_autofree char *name = known_as(a, digest);
+    PT_SET(error, PT_ERR_CONFLICT, "image %s: is used by %s\ndelete those first, or keep it", name, users);
+  }
   return users && !*users;
 }
 

@@ -4,15 +4,18 @@
  * Theory of operation. The first machine of a kind boots; after it has started, a thread of ours boots another one that nobody sees
  * and saves it at its idle point. Machines with the same key that have no disk yet are copies of that from then on. A template has no
  * record: its directory is there under its name only when it is whole, and whatever else is found at the start is removed. One that
- * does not work is removed too, and the machine boots as if there had been none: nothing depends on templates but speed. */
+ * does not work is removed too, and the machine boots as if there had been none: nothing depends on templates but speed.
+ *
+ * When the image of a name, the kernel, QEMU or the rule changes, what is launched has another key. So it is looked (at the start, when an
+ * image or a template has been made) what each would be called if made now; one called otherwise is made anew ahead, and goes then. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <fcntl.h>
 #include "base/clock.h"
 #include "base/dir.h"
 #include "base/error.h"
@@ -25,6 +28,7 @@
 #define TEMPLATES_MAX 8                     /* the one that was used longest ago makes room */
 #define ROOM_PART 4                         /* of the room that there would be without them, a quarter at most is theirs */
 #define MADE_OF "made-of"                   /* in each: digests of its image and kernel */
+#define LIKE "like"                         /* in each: the record of a machine that can be a copy of it, but for names and addresses */
 #define VOLUME_PREFIX "template-"
 #define BOOT_WAIT (1200 * G_USEC_PER_SEC) /* with a small share of a busy node it takes its time */
 #define IDLE_AFTER (3 * G_USEC_PER_SEC)     /* what starts behind "ready" has settled by then */
@@ -42,7 +46,7 @@ struct PtTemplates {
 };
 
 typedef struct Job {
-  char *key;
+  char *key; /* NULL: only see which are to be made anew */
   PtInstance *spec;
 } Job;
 
@@ -76,13 +80,18 @@ drop(PtTemplates *t, const char *key)
     pt_log_warn("node", "template %s: %s", key, err->message);
 }
 
+static bool
+is_there(const PtTemplates *t, const char *key)
+{
+  g_autofree char *dir = g_build_filename(t->dir, key, NULL);
+
+  return g_file_test(dir, G_FILE_TEST_IS_DIR);
+}
+
 bool
 pt_template_volume(PtAgent *a, const char *volume)
 {
-  if (!a->templates || !g_str_has_prefix(volume, VOLUME_PREFIX))
-    return false;
-  g_autofree char *dir = g_build_filename(a->templates->dir, volume + strlen(VOLUME_PREFIX), NULL);
-  return g_file_test(dir, G_FILE_TEST_IS_DIR);
+  return a->templates && g_str_has_prefix(volume, VOLUME_PREFIX) && is_there(a->templates, volume + strlen(VOLUME_PREFIX));
 }
 
 /* ---- copies ---- */
@@ -106,7 +115,7 @@ pt_template_take(PtAgent *a, const char *key, const PtInstance *spec)
   g_autofree char *volume = volume_of(key), *dir = g_build_filename(t->dir, key, NULL);
 
   g_mutex_lock(&t->lock);
-  bool there = g_file_test(dir, G_FILE_TEST_IS_DIR);
+  bool there = is_there(t, key);
   if (there)
     count(t, key, 1);
   g_mutex_unlock(&t->lock);
@@ -134,15 +143,28 @@ pt_template_done(PtAgent *a, const char *key, bool works)
   g_mutex_unlock(&t->lock);
 }
 
+static bool
+is_off(const PtAgent *a)
+{
+  return !a->host->templates || strcmp(a->host->templates, "off") == 0;
+}
+
 char *
 pt_template_key(PtAgent *a, const PtInstance *spec, const PtImage *image, const char *kernel, const char *kernel_digest)
 {
   PtContainerStart start = { .spec = spec, .image = image, .kernel = kernel };
+  g_autoptr(PtSpace) space = NULL;
   const char *rule = a->host->templates;
 
-  if (!a->templates || !rule || strcmp(rule, "off") == 0)
+  if (!a->templates || is_off(a))
     return NULL;
-  return pt_machine_template_key(&start, a->host, kernel_digest, strcmp(rule, "space") == 0 ? spec->space : NULL);
+  if (strcmp(rule, "space") == 0) { /* its id: another space of that name is somebody else's */
+    g_autofree char *record = pt_key_space(spec->space);
+    space = pt_records_get(a->store, record, &pt_space_type, NULL, NULL);
+    if (!space)
+      return NULL;
+  }
+  return pt_machine_template_key(&start, a->host, kernel_digest, space ? space->id : NULL);
 }
 
 /* ---- making one ---- */
@@ -288,11 +310,15 @@ boot_and_save(PtTemplates *t, const PtContainerStart *base, GError **error)
 }
 
 static bool
-tell_what_of(const char *part, const char *image, const char *kernel, GError **error)
+tell_what_of(const char *part, const PtInstance *like, const char *kernel, GError **error)
 {
-  g_autofree char *path = g_build_filename(part, MADE_OF, NULL), *text = g_strdup_printf("%s\n%s\n", image, kernel ? kernel : "");
+  g_autofree char *of = g_build_filename(part, MADE_OF, NULL), *text = g_strdup_printf("%s\n%s\n", like->image, kernel ? kernel : "");
+  g_autofree char *path = g_build_filename(part, LIKE, NULL);
+  g_autoptr(PtInstance) plain = pt_record_copy(&pt_instance_type, like);
 
-  return g_file_set_contents(path, text, -1, error);
+  g_clear_pointer(&plain->volume, g_free); /* no record holds such a name */
+  g_autofree char *record = pt_record_dump(&pt_instance_type, plain);
+  return g_file_set_contents(of, text, -1, error) && g_file_set_contents(path, record, -1, error);
 }
 
 static bool
@@ -308,7 +334,7 @@ make_with(PtTemplates *t, const Job *j, const PtImage *image, gint64 idbase, con
     volume = pt_pool_local.expose(a->pool, j->spec->volume, (uid_t)idbase, false, error);
   PtContainerStart start = { .spec = j->spec, .image = image, .idbase = idbase, .image_file = file, .volume_file = volume, .kernel = kernel,
                              .domain = "internal", .plug = alone, .plug_data = &idbase, .template_dir = part, .template_make = true };
-  bool ok = volume && tell_what_of(part, j->spec->image, digest, error) && boot_and_save(t, &start, error);
+  bool ok = volume && tell_what_of(part, j->spec, digest, error) && boot_and_save(t, &start, error);
   g_autoptr(GError) err = NULL;
   if (!pt_container_clear(a->containers, j->spec->id, true, &err))
     pt_log_warn("node", "a template's machine: %s", err->message);
@@ -348,6 +374,120 @@ make(PtTemplates *t, Job *j, GError **error)
   return ok;
 }
 
+/* ---- made anew ahead ---- */
+
+/* The image that has the name now, if it is one of the same kind; else the one that it was. The caller's; NULL where neither is there. */
+static PtImage *
+image_now(PtAgent *a, const PtInstance *like)
+{
+  g_autoptr(PtImage) was = pt_agent_image(a, like->image, NULL);
+  g_autoptr(GPtrArray) all = like->image_name ? pt_store_list(a->store, "images/", NULL, NULL) : NULL;
+
+  for (guint i = 0; all && i < all->len; i++) {
+    const PtEntry *e = g_ptr_array_index(all, i);
+    g_autoptr(PtImage) image = pt_record_read(&pt_image_type, e->value, NULL);
+    if (image && image->names && g_strv_contains((const char *const *)image->names, like->image_name))
+      return image->format == PT_FORMAT_ROOTFS && (!was || g_strcmp0(was->arch, image->arch) == 0) ? g_steal_pointer(&image)
+                                                                                                  : g_steal_pointer(&was);
+  }
+  return g_steal_pointer(&was);
+}
+
+static PtInstance *
+like_of(const PtTemplates *t, const char *key)
+{
+  g_autofree char *path = g_build_filename(t->dir, key, LIKE, NULL), *text = NULL;
+
+  return g_file_get_contents(path, &text, NULL, NULL) ? pt_record_read(&pt_instance_type, text, NULL) : NULL;
+}
+
+/* What it would be called today; *ret_spec is what it would be made for then. NULL where none can be made. */
+static char *
+key_now(PtTemplates *t, const char *key, PtInstance **ret_spec)
+{
+  PtAgent *a = t->agent;
+  g_autoptr(PtInstance) spec = like_of(t, key);
+  g_autoptr(PtImage) image = spec ? image_now(a, spec) : NULL;
+  g_autofree char *kernel = NULL, *digest = NULL;
+
+  if (!image || !pt_agent_kernel(a, image->arch, &kernel, &digest, NULL))
+    return NULL;
+  g_free(spec->image);
+  spec->image = g_strdup(image->digest);
+  char *now = pt_template_key(a, spec, image, kernel, digest);
+  if (digest)
+    pt_images_unmount(a->images, digest);
+  *ret_spec = now ? g_steal_pointer(&spec) : NULL;
+  return now;
+}
+
+/* An image that lost this name may have others, under which it is launched. */
+static bool
+has_names(PtAgent *a, const PtInstance *like)
+{
+  g_autofree char *key = pt_key_image(like->image);
+  g_autoptr(PtImage) image = pt_records_get(a->store, key, &pt_image_type, NULL, NULL);
+
+  return image && image->names && *image->names;
+}
+
+static void
+renew(PtTemplates *t, const char *key)
+{
+  g_autoptr(PtInstance) was = like_of(t, key), spec = NULL;
+  g_autofree char *now = key_now(t, key, &spec);
+
+  if (now && strcmp(now, key) == 0)
+    return;
+  if (now && !is_there(t, now)) {
+    pt_template_want(t->agent, now, spec);
+    return;
+  }
+  if (now && strcmp(was->image, spec->image) != 0 && has_names(t->agent, was))
+    return;
+  g_mutex_lock(&t->lock);
+  if (!g_hash_table_contains(t->in_use, key))
+    drop(t, key);
+  g_mutex_unlock(&t->lock);
+}
+
+/* Those that were used last come first. */
+static gint
+by_use(gconstpointer a, gconstpointer b, gpointer templates)
+{
+  const PtTemplates *t = templates;
+  gint64 used[2] = { 0 };
+
+  for (guint i = 0; i < 2; i++) {
+    g_autofree char *dir = g_build_filename(t->dir, *(const char *const *)(i ? b : a), NULL);
+    struct stat st;
+    used[i] = stat(dir, &st) == 0 ? (gint64)st.st_mtime : 0;
+  }
+  return (used[0] < used[1]) - (used[0] > used[1]);
+}
+
+static void
+renew_all(PtTemplates *t)
+{
+  g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GDir) d = g_dir_open(t->dir, 0, NULL);
+
+  for (const char *name; d && (name = g_dir_read_name(d));) {
+    if (*name != '.')
+      g_ptr_array_add(keys, g_strdup(name));
+  }
+  g_ptr_array_sort_with_data(keys, by_use, t);
+  for (guint i = 0; i < keys->len && !g_atomic_int_get(&t->stopping); i++)
+    renew(t, g_ptr_array_index(keys, i));
+}
+
+void
+pt_templates_renew(PtAgent *a)
+{
+  if (a->templates)
+    g_thread_pool_push(a->templates->maker, g_new0(Job, 1), NULL);
+}
+
 static void
 run_job(gpointer data, gpointer templates)
 {
@@ -355,7 +495,7 @@ run_job(gpointer data, gpointer templates)
   PtTemplates *t = templates;
   g_autoptr(GError) err = NULL;
 
-  if (!g_atomic_int_get(&t->stopping)) {
+  if (!g_atomic_int_get(&t->stopping) && j->key) {
     if (make(t, j, &err)) {
       pt_log_info("node", "template %s: made for image %s", j->key, j->spec->image_name ? j->spec->image_name : j->spec->image);
       g_mutex_lock(&t->lock);
@@ -365,6 +505,8 @@ run_job(gpointer data, gpointer templates)
       pt_log_warn("node", "template %s: not made: %s", j->key, err->message);
     }
   }
+  if (!g_atomic_int_get(&t->stopping) && !err)
+    renew_all(t);
   job_free(j);
 }
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Templates: the second machine of an image is a copy of a booted one, and is somebody else all the same."""
+import hashlib
+import json
+import os
+import platform
 import re
 import time
 
@@ -23,6 +27,20 @@ def made(d):
     return log.count(": made for image")
 
 
+def another_image(d, name):
+    """As if it had been built again, of newer packages: the same system under another digest, and so far another name. Its digest."""
+    for manifest in (d.state / "images").glob("*/manifest.json"):
+        image = json.loads(manifest.read_text())
+        if image["source"] == f"recipe:{name}" and image["arch"] == platform.machine():
+            there = d.state / "images" / hashlib.sha256(image["digest"].encode()).hexdigest()
+            there.mkdir()
+            os.link(manifest.with_name("rootfs.erofs"), there / "rootfs.erofs")
+            image.update(digest=f"sha256:{there.name}", source="recipe:another")
+            (there / "manifest.json").write_text(json.dumps(image))
+            return image["digest"]
+    raise AssertionError(f"no image {name}")
+
+
 def look(d, name):
     host, file, machine, mac, address, *rest = d.cli("exec", name, "--", "/bin/sh", "-c", LOOK).stdout.splitlines()
     i = d.instance(name)
@@ -37,7 +55,7 @@ def test_copies_are_others(d):
     d.cli("delete", "first", "--force")
     wait_for("a template is made", lambda: made(d) == 1, 1500)
     templates = list((d.state / "templates").iterdir())
-    assert len(templates) == 1 and {p.name for p in templates[0].iterdir()} == {"memory", "state", "made-of"}
+    assert len(templates) == 1 and {p.name for p in templates[0].iterdir()} == {"memory", "state", "made-of", "like"}
     assert templates[0].stat().st_mode & 0o777 == 0o700
     d.cli("space", "create", "other")
     for name in ("one", "two"):
@@ -51,8 +69,22 @@ def test_copies_are_others(d):
     d.cli("exec", "one", "--", "/bin/sh", "-c", "echo mine > /root/file; sync")
     assert d.cli("exec", "two", "--", "cat", "/root/file", check=False).returncode != 0
     d.kill()
+    rebuilt = another_image(d, "debian")
     d.start()
     assert look(d, "one")[0] == one[0]
+
+    # The image of that name is another one now: its template is made ahead, and takes the other one's place.
+    for image, names in ((d.instance("one")["image"], []), (rebuilt, ["debian"])):
+        assert d.api("PATCH", f"/v1/images/{image}", {"names": names}).status == 200
+    d.kill()
+    d.start()
+    wait_for("it is made anew", lambda: made(d) == 2, 1500)
+
+    def only_the_new():
+        now = list((d.state / "templates").iterdir())
+        return now if len(now) == 1 and now != templates else None
+    templates = wait_for("the old one goes", only_the_new)
+    assert json.loads((templates[0] / "like").read_text())["image"] == rebuilt
 
     # A copy grows as any machine does, and sleeps with what it grew by.
     d.cli("set", "two", "cpu=3", "memory=384M")
