@@ -184,7 +184,7 @@ connect_to(Call *call, GError **error)
   if (err == EACCES || err == EPERM)
     pt_error_hint(error, "use sudo, or log in:  portena login https://SERVER:8443");
   else if (err != EAGAIN)
-    pt_error_hint(error, "start it:  systemctl start portenad");
+    pt_error_hint(error, "start it:  systemctl start portenad\nor, for another machine's:  portena login https://SERVER:8443");
   return false;
 }
 

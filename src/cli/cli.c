@@ -155,9 +155,17 @@ pt_cli_request(PtCli *cli, const char *method, const char *path, const char *con
 bool
 pt_cli_call(PtCli *cli, const char *method, const char *path, const json_t *body, json_t **ret, GError **error)
 {
-  g_autoptr(PtClientReply) reply = pt_cli_request(cli, method, path, NULL, body, error);
+  g_autoptr(GError) why = NULL;
+  g_autoptr(PtClientReply) reply = pt_cli_request(cli, method, path, NULL, body, &why);
 
-  if (!reply || !pt_client_reply_check(reply, error))
+  if (!reply) {
+    /* One without a way out broke in the middle: a server that was not reached at all has said what helps. */
+    if (strcmp(method, "GET") != 0 && g_error_matches(why, PT_ERROR, PT_ERR_UNREACHABLE) && !strchr(why->message, '\n'))
+      pt_error_hint(&why, "what was asked for may be done all the same; see:  portena op list");
+    g_propagate_error(error, g_steal_pointer(&why));
+    return false;
+  }
+  if (!pt_client_reply_check(reply, error))
     return false;
   if (!ret)
     return true;

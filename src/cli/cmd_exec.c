@@ -132,7 +132,7 @@ run_console(PtCli *cli, const PtArgs *args, GError **error)
   int fd = open_stream(cli, "GET", path, NULL, &type, error);
   if (fd < 0)
     return -1;
-  PtStreamOptions o = { .raw = cli->in_tty, .detach = DETACH, .name = t.name };
+  PtStreamOptions o = { .raw = cli->in_tty, .view = true, .detach = DETACH, .name = t.name };
   if (cli->in_tty)
     pt_note(cli, "Console of %s. Leave it with Ctrl-] .", t.name);
   int status = pt_stream_run(cli, fd, type, &o, error);

@@ -11,6 +11,7 @@
 #include "cli/progress.h"
 
 #define LOOK_EVERY (G_USEC_PER_SEC / 4) /* on a terminal */
+#define BACK_WITHIN (30 * G_USEC_PER_SEC) /* a server that is started again goes on with its operations */
 
 guint
 pt_operation_first_wait(const PtCli *cli)
@@ -99,6 +100,25 @@ look(PtCli *cli, const char *id, gint64 left, GError **error)
   return pt_cli_call(cli, "GET", path, NULL, &op, error) ? op : NULL;
 }
 
+/* The next look; through a restart of the server, too. */
+static json_t *
+look_again(PtCli *cli, const char *id, gint64 left, GError **error)
+{
+  gint64 end = pt_mono() + BACK_WITHIN;
+
+  for (;;) {
+    g_autoptr(GError) why = NULL;
+    json_t *op = look(cli, id, left, &why);
+    if (op)
+      return op;
+    if (interrupted || pt_mono() >= end || !g_error_matches(why, PT_ERROR, PT_ERR_UNREACHABLE)) {
+      g_propagate_error(error, g_steal_pointer(&why));
+      return NULL;
+    }
+    g_usleep(LOOK_EVERY);
+  }
+}
+
 static void
 draw(PtProgress *p, const json_t *op)
 {
@@ -128,7 +148,7 @@ follow(PtCli *cli, json_t **op, const char *title, gint64 timeout, GError **erro
       return false;
     }
     draw(progress, *op);
-    json_t *next = look(cli, id, MAX(left, 1), error);
+    json_t *next = look_again(cli, id, MAX(left, 1), error);
     if (!next)
       return false;
     json_decref(*op);

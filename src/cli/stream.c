@@ -83,7 +83,7 @@ on_signal(Stream *s)
       s->interrupts = now - s->interrupted < 2 * G_USEC_PER_SEC ? s->interrupts + 1 : 1;
       s->interrupted = now;
     }
-    if (s->control >= 0 && s->interrupts < IMPATIENT && !(sig == SIGHUP && s->tty)) {
+    if (!s->o->view && s->control >= 0 && s->interrupts < IMPATIENT && !(sig == SIGHUP && s->tty)) {
       send_control(s, PT_WIRE_SIGNAL, (guint)sig, 0);
     } else {
       s->exited = true;

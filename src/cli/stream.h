@@ -5,6 +5,7 @@
 
 typedef struct PtStreamOptions {
   bool raw;         /* put the terminal into raw mode */
+  bool view;        /* nothing of ours runs there: a signal ends the looking, and goes to nobody */
   int detach;       /* the byte that ends it from this side (0x1d = Ctrl-]); 0 = none */
   const char *name; /* the instance, for messages */
 } PtStreamOptions;

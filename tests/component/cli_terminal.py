@@ -233,6 +233,30 @@ class Streams(Case):
         self.assertFalse(t.is_raw())
         self.assertEqual(t.wait(), 0)
 
+    def test_a_signal_ends_the_looking_at_a_console(self):
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(sig=sig):
+                p = subprocess.Popen([PORTENA, "console", "studio"], env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                self.assertEqual(p.stdout.readline(), b"welcome\r\n")
+                p.send_signal(sig)
+                self.assertEqual(p.wait(timeout=PATIENCE), 128 + sig)
+                p.stdin.close()
+                p.stdout.close()
+
+    def test_an_operation_is_followed_through_a_restart_of_the_server(self):
+        self.fake.faults = {"slow", "restarts"}
+        r = self.run_cli("launch", "debian", "web2", stdin=subprocess.DEVNULL)
+        self.assertEqual((r.returncode, b"web2 is running" in r.stdout + r.stderr), (0, True), r.stderr)
+        self.assertGreater(sum(path.startswith("/v1/operations/") for _, path, _ in self.fake.requests), 3)
+
+    def test_what_was_cut_off_may_be_done(self):
+        self.fake.faults = {"cut"}
+        r = self.run_cli("stop", "studio", stdin=subprocess.DEVNULL)
+        self.assertEqual((r.returncode, r.stdout), (5, b""))
+        self.assertIn(b"may be done all the same; see:  portena op list", r.stderr)
+        r = self.run_cli("show", "studio")
+        self.assertEqual(r.returncode, 0)
+
     def test_bytes_pass_whole(self):
         data = os.urandom(3 << 20)
         r = self.run_cli("exec", "studio", "cat", input=data)

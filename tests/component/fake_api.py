@@ -216,6 +216,9 @@ class Handler(fake_volumes.Volumes, fake_nics.Nics, http.server.BaseHTTPRequestH
         if "garbage" in self.fake.faults:
             self.wfile.write(b"\x1b]0;pwned\x07 what?\r\n\r\n")
             return
+        looks = sum(path.startswith("/v1/operations/") for _, path, _ in self.fake.requests)
+        if "cut" in self.fake.faults and self.command != "GET" or "restarts" in self.fake.faults and 0 < looks < 4:
+            return  # the connection closes without an answer
         try:
             if isinstance(self.connection, ssl.SSLSocket) and self.path != "/v1/session" or "token" in self.fake.faults:
                 if self.headers.get("Authorization") != "Bearer pt_id_secret":
@@ -434,7 +437,7 @@ class Handler(fake_volumes.Volumes, fake_nics.Nics, http.server.BaseHTTPRequestH
         head = b"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         early = frame(9, b"ping")  # a frame glued to the handshake's answer
         self.wfile.write(head + early)
-        body = {"command": ["sh", "-c", "echo welcome; cat"], "tty": True, "cols": 80, "rows": 24}
+        body = {"command": ["sh", "-c", "trap '' INT TERM; echo welcome; cat"], "tty": True, "cols": 80, "rows": 24}
         if found[3] == "exec":
             while True:
                 code, data = read_frame(self.rfile)
