@@ -346,6 +346,38 @@ run_token_create(PtCli *cli, const PtArgs *args, GError **error)
   return 0;
 }
 
+/* What `said` is of the user's tokens: an id, or a name that one alone has. The caller's; NULL with an error. */
+static char *
+token_id(PtCli *cli, const char *user, const char *said, GError **error)
+{
+  g_autofree char *path = pt_client_path("/v1/users/%s/tokens", user), *safe = pt_safe(said);
+  g_autoptr(json_t) answer = NULL;
+  const char *found = NULL;
+  guint n = 0;
+
+  if (!pt_cli_call(cli, "GET", path, NULL, &answer, error))
+    return NULL;
+  const json_t *items = json_object_get(answer, "items");
+  for (gsize i = 0; i < json_array_size(items); i++) {
+    const json_t *k = json_array_get(items, i);
+    const char *id = pt_json_str(k, "id", "");
+    if (strcmp(id, said) == 0)
+      return g_strdup(id);
+    if (strcmp(pt_json_str(k, "name", ""), said) == 0) {
+      found = id;
+      n++;
+    }
+  }
+  if (n == 1)
+    return g_strdup(found);
+  if (n == 0)
+    PT_SET(error, PT_ERR_NOT_FOUND, "user %s has no token %s", user, safe);
+  else
+    PT_SET(error, PT_ERR_CONFLICT, "user %s has %u tokens called %s", user, n, safe);
+  pt_error_hint(error, n ? "say which by its id, of:  portena token list %s" : "those there are:  portena token list %s", user);
+  return NULL;
+}
+
 static int
 run_token_delete(PtCli *cli, const PtArgs *args, GError **error)
 {
@@ -355,9 +387,9 @@ run_token_delete(PtCli *cli, const PtArgs *args, GError **error)
   if (!self || !pt_user_name_check(self, error))
     return -1;
   for (guint i = 0; i < pt_args_n(args); i++) {
-    g_autofree char *path = pt_client_path("/v1/users/%s/tokens/%s", self, pt_args_nth(args, i)),
-                    *safe = pt_safe(pt_args_nth(args, i));
-    if (!pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
+    g_autofree char *safe = pt_safe(pt_args_nth(args, i)), *id = token_id(cli, self, pt_args_nth(args, i), error);
+    g_autofree char *path = id ? pt_client_path("/v1/users/%s/tokens/%s", self, id) : NULL;
+    if (!path || !pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
       return -1;
     g_autofree char *text = g_strdup_printf("Token %s opens nothing any more.", safe);
     told(cli, NULL, safe, text);
@@ -465,7 +497,7 @@ const PtCommand pt_cmds_user[] = {
     .min = 1,
     .max = G_MAXUINT,
     .run = run_token_delete,
-    .examples = { { "portena token delete 01k2x…", "by its id from the list" },
+    .examples = { { "portena token delete backup", "by its name, or its id from the list" },
                   { "portena token delete 01k2x… --for anna", "one of hers" } } },
   { NULL },
 };
