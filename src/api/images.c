@@ -401,8 +401,8 @@ take_names(PtRequest *r, PtTxn *txn, const PtImage *mine, GError **error)
     for (char **n = image->names; n && *n; n++) {
       if (!named(mine, *n))
         continue;
-      PT_SET(error, PT_ERR_CONFLICT, "name %s: is that of another image, %.19s…\ntake it from there first", *n,
-             image->digest);
+      PT_SET(error, PT_ERR_CONFLICT, "name %s: is that of another image\ngive that another one first:  portena image rename %s OTHER", *n,
+             *n);
       return false;
     }
     pt_txn_require(txn, e->key, e->revision);

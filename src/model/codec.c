@@ -43,6 +43,11 @@ number_bounds(const PtField *f, const json_t *v, gint64 n, GError **error)
 {
   if (n >= f->min && n <= f->max)
     return true;
+  if (f->kind == PT_FIELD_SIZE) {
+    g_autofree char *bound = pt_size_format(n < f->min ? f->min : f->max);
+    g_autofree char *size = g_strdup_printf("a size of %s or %s", bound, n < f->min ? "more" : "less");
+    return refuse(f, v, size, error);
+  }
   g_autofree char *wanted =
     f->max >= PT_BIG ? g_strdup_printf("a whole number from %" G_GINT64_FORMAT " on", f->min)
                      : g_strdup_printf("a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, f->min, f->max);

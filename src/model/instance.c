@@ -321,10 +321,10 @@ instance_transition(const void *old, const void *record, GError **error)
 
   if (b->disk >= a->disk)
     return true;
+  g_autofree char *has = pt_size_format(a->disk);
   PT_SET(error, PT_ERR_INVALID,
-         "disk: a volume only grows, and this one has %" G_GINT64_FORMAT
-         " bytes\nnothing was changed; for a smaller one create a new instance and copy the files",
-         a->disk);
+         "disk: a volume only grows, and this one has %s\nnothing was changed; for a smaller one create a new instance and copy the files",
+         has);
   return false;
 }
 
