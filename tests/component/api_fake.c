@@ -82,8 +82,13 @@ on_change(const PtChange *change, bool lost, void *data)
 {
   PtAgent *a = data;
 
-  if (lost || a->idle || !change->value || !g_str_has_prefix(change->key, "spaces/"))
+  if (lost || !change->value || !g_str_has_prefix(change->key, "spaces/"))
     return;
+  if (a->idle) {
+    if (strstr(change->key, "/instances/"))
+      g_atomic_int_inc(&a->ignored);
+    return;
+  }
   g_autoptr(json_t) json = pt_json_parse_object(change->value, strlen(change->value), NULL);
   if (strstr(change->key, "/instances/")) {
     g_autoptr(PtInstance) spec = pt_instance_parse(json, NULL);
@@ -579,7 +584,7 @@ int
 dial(Fixture *f)
 {
   struct sockaddr_un a = { .sun_family = AF_UNIX };
-  struct timeval limit = { .tv_sec = 20 };
+  struct timeval limit = { .tv_sec = 300 };
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
   g_snprintf(a.sun_path, sizeof a.sun_path, "%s/api.sock", f->dir);

@@ -13,6 +13,7 @@ struct PtAgent {
   char *tree;    /* what instances have as their root directory */
   gint64 idbase; /* 0 = as if stopped */
   bool idle;     /* does not bring anything to its state */
+  gint ignored;  /* changes of instances that came while it was idle */
   gint roots;    /* opened and not yet released */
 };
 

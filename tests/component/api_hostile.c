@@ -300,7 +300,7 @@ up(Fixture *f)
 {
   fixture_up(f, false);
   fixture_image(f, "debian", "a", PT_INIT_SYSTEM, false);
-  g_autoptr(Reply) made = ask(f, f->admin, "POST", LIST "?wait=5",
+  g_autoptr(Reply) made = ask(f, f->admin, "POST", LIST "?wait=120",
                               "{\"name\":\"web\",\"image\":\"debian\",\"ports\":[{\"listen\":8099,\"to\":80}]}", NULL);
   expect(made, 202, "launch");
 }

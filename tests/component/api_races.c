@@ -123,7 +123,7 @@ test_if_match(void)
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
   g_autoptr(Reply) made =
-      ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
+      ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=120", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   g_autofree char *tag = header_of(made, "ETag"), *header = g_strdup_printf("If-Match: %s\r\n", tag);
   const char *path = "/v1/spaces/home/instances/web";
@@ -219,7 +219,8 @@ test_operations(void)
       ask(&f, f.admin, "POST", "/v1/spaces/home/instances", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   g_autofree char *location = header_of(made, "Location");
-  g_usleep(200 * 1000); /* the agent has not looked at it, and never will */
+  while (!g_atomic_int_get(&f.agent.ignored)) /* the agent has heard of it, and will do nothing about it */
+    g_usleep(1000);
   f.agent.idle = false;
   g_autoptr(Reply) gone = ask(&f, f.admin, "DELETE", "/v1/spaces/home/instances/web?force=true&wait=60", NULL, NULL);
   expect(gone, 202, "delete");

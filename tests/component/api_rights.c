@@ -10,13 +10,13 @@
 #include "base/clock.h"
 
 static gint64 shift; /* of the clock */
-static gint64 stands; /* not 0: it stands there, and moves by `shift` alone */
+static gint64 stands, stands_at; /* not 0: it stands there, and moves by `shift` alone; since the start of the machine, and of the calendar */
 
 static gint64
 late_now(void *data)
 {
   (void)data;
-  return g_get_real_time() + shift;
+  return (stands ? stands_at : g_get_real_time()) + shift;
 }
 
 static gint64
@@ -24,6 +24,13 @@ late_mono(void *data)
 {
   (void)data;
   return (stands ? stands : g_get_monotonic_time()) + shift;
+}
+
+static void
+stand_still(void)
+{
+  stands_at = g_get_real_time();
+  stands = g_get_monotonic_time();
 }
 
 static void
@@ -135,14 +142,14 @@ test_ports(void)
     g_autoptr(Reply) r = ask(&f, mia, "POST", "/v1/spaces/home/instances", body, NULL);
     expect(r, 403, theirs[i]);
   }
-  g_autoptr(Reply) made = ask(&f, mia, "POST", "/v1/spaces/home/instances?wait=5",
+  g_autoptr(Reply) made = ask(&f, mia, "POST", "/v1/spaces/home/instances?wait=120",
                               "{\"name\":\"web\",\"image\":\"debian\",\"ports\":[{\"listen\":8080,\"to\":80}]}", NULL);
   expect(made, 202, "8080");
   g_autoptr(Reply) patched = ask(&f, mia, "PATCH", "/v1/spaces/home/instances/web", "{\"ports\":[{\"listen\":8080,\"to\":80},{\"listen\":22,\"to\":22}]}", NULL);
   expect(patched, 403, "by a change");
-  g_autoptr(Reply) given = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"ports\":[{\"listen\":443,\"to\":443}]}", NULL);
+  g_autoptr(Reply) given = ask(&f, f.admin, "PATCH", "/v1/spaces/home/instances/web?wait=120", "{\"ports\":[{\"listen\":443,\"to\":443}]}", NULL);
   expect(given, 202, "an administrator");
-  g_autoptr(Reply) kept = ask(&f, mia, "PATCH", "/v1/spaces/home/instances/web?wait=5", "{\"ports\":[{\"listen\":443,\"to\":443},{\"listen\":8081,\"to\":80}]}", NULL);
+  g_autoptr(Reply) kept = ask(&f, mia, "PATCH", "/v1/spaces/home/instances/web?wait=120", "{\"ports\":[{\"listen\":443,\"to\":443},{\"listen\":8081,\"to\":80}]}", NULL);
   expect(kept, 202, "what was given stays");
   fixture_down(&f);
 }
@@ -210,7 +217,7 @@ test_lists(void)
   fixture_up(&f, false);
   fixture_image(&f, "debian", "a", PT_INIT_SYSTEM, false);
   g_autofree char *otto = fixture_user(&f, "otto", false);
-  g_autoptr(Reply) made = ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=5", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
+  g_autoptr(Reply) made = ask(&f, f.admin, "POST", "/v1/spaces/home/instances?wait=120", "{\"name\":\"web\",\"image\":\"debian\"}", NULL);
   expect(made, 202, "launch");
   static const char *const lists[] = { "/v1/instances", "/v1/spaces", "/v1/operations" };
   for (guint i = 0; i < G_N_ELEMENTS(lists); i++) {
@@ -241,7 +248,7 @@ test_exports(void)
   g_autoptr(Reply) files = ask(&f, f.admin, "POST", "/v1/images/debian/exports", "{\"format\":\"ova\"}", NULL),
                    disc = ask(&f, f.admin, "POST", "/v1/images/disk/exports", "{\"format\":\"iso\"}", NULL),
                    his = ask(&f, otto, "POST", "/v1/images/disk/exports", "{\"format\":\"ova\"}", NULL),
-                   made = ask(&f, f.admin, "POST", "/v1/images/disk/exports?wait=5", "{\"format\":\"qcow2\"}", NULL);
+                   made = ask(&f, f.admin, "POST", "/v1/images/disk/exports?wait=120", "{\"format\":\"qcow2\"}", NULL);
   expect(files, 400, "an image of files is no disk");
   expect(disc, 400, "a disk is no disc");
   expect(his, 403, "images are exported by administrators");
@@ -317,7 +324,7 @@ test_guessing(void)
   Fixture f;
 
   shift = 0;
-  stands = g_get_monotonic_time();
+  stand_still();
   pt_clock_set(&late);
   fixture_up(&f, false);
   for (guint i = 0; i < 5; i++) {
@@ -369,6 +376,7 @@ test_second_factor(void)
   Fixture f;
 
   shift = 0;
+  stand_still(); /* a code is good for a minute */
   pt_clock_set(&late);
   fixture_up(&f, false);
   g_autoptr(Reply) begun = ask(&f, f.admin, "POST", "/v1/users/admin/totp", NULL, NULL);
@@ -409,6 +417,7 @@ test_second_factor(void)
   g_autoptr(Reply) alone = login_with(&f, NULL);
   expect(alone, 201, "the password alone");
   fixture_down(&f);
+  stands = 0;
   pt_clock_set(NULL);
 }
 

@@ -59,7 +59,7 @@ def play(portena, path, fake):
                 env = {**env, name: value}
             out += ["< " + line for line in given]
             r = subprocess.run([portena] + words[1:], input="".join(line + "\n" for line in given), capture_output=True, text=True, env=env,
-                               cwd=home, timeout=60)
+                               cwd=home, timeout=300)
             said = r.stdout.splitlines() + ["! " + line for line in r.stderr.splitlines()]
             out += [TIME.sub("<time>", line.replace(fake.dir, "<dir>")).rstrip() for line in said]
             if r.returncode:

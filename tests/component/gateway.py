@@ -53,7 +53,7 @@ def test_pages_hostile(bed):
         assert status in (400, 403, 404), (path, status)
     assert "root:" not in curl("/passwd")
     assert answer("/", "-XDELETE")[0] == 405
-    plain = subprocess.run(["curl", "-s", "-i", "-m5", f"http://localhost:{PORT}/"], capture_output=True, text=True).stdout
+    plain = subprocess.run(["curl", "-s", "-i", f"-m{PATIENCE}", f"http://localhost:{PORT}/"], capture_output=True, text=True).stdout
     assert "301" in plain.split("\n")[0] and f"https://localhost:{PORT}/" in plain, plain
 
 

@@ -29,7 +29,8 @@ def free_port():
             return port
 
 
-PORT, VNC = free_port(), free_port()
+PORT = free_port()
+VNC = next(port for port in iter(free_port, None) if port != PORT)
 
 
 class Bed:

@@ -41,4 +41,4 @@ typedef struct Seen {
 void seen_init(Seen *s);
 void seen_clear(Seen *s);
 void seen_on_change(const PtChange *change, bool lost, void *data);
-bool seen_wait(Seen *s, guint n); /* until n calls came, 5 s at most */
+bool seen_wait(Seen *s, guint n); /* until n calls came, two minutes at most */

@@ -32,13 +32,23 @@ def wait_for(what, condition, seconds=120.0, step=0.02):
         time.sleep(step)
 
 
-def free_port():
-    """Below those that the kernel gives to whoever asks for any, so that nobody gets it between now and its use."""
+def free_port(given=set()):
+    """Below those that the kernel gives to whoever asks for any, so that nobody gets it between now and its use; never the same twice."""
     while True:
         port = random.randrange(20000, 32000)
         with contextlib.suppress(OSError), socket.socket() as s:
             s.bind(("127.0.0.1", port))
-            return port
+            if port not in given:
+                given.add(port)
+                return port
+
+
+def names_in(directory):
+    """What is in a directory; nothing where it has just gone."""
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -159,15 +169,7 @@ class Daemon:
         finally:
             connection.close()
 
-    def cli(self, *args, input=None, check=True, timeout=600, binary=False, partial=False):
-        """`partial`: what it has said until the timeout; for those that never end."""
-        if partial:
-            p = subprocess.Popen([str(BUILD / "src/cli/portena"), *map(str, args)], stdout=subprocess.PIPE, env=self.env, text=True)
-            try:
-                return p.communicate(timeout=timeout)[0]
-            except subprocess.TimeoutExpired:
-                p.terminate()
-                return p.communicate()[0]
+    def cli(self, *args, input=None, check=True, timeout=600, binary=False):
         done = subprocess.run([str(BUILD / "src/cli/portena"), *map(str, args)], input=input, capture_output=True, env=self.env, timeout=timeout,
                               text=not binary, **({"stdin": subprocess.DEVNULL} if input is None else {}))
         if check and done.returncode:
@@ -188,11 +190,14 @@ class Daemon:
         return name, chosen
 
     def kill_all(self):
-        """All that is this daemon's but itself ends, at once."""
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_for("all have ended", lambda: not self.processes())
+        """All that is this daemon's but itself ends, at once; also what one of them had begun a moment before its end."""
+        def none_left():
+            left = self.processes()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not left
+        wait_for("all have ended", none_left)
 
     def processes(self):
         """Whatever runs with this daemon's directory in its arguments or in its control group, but the daemon and its gateway."""
@@ -225,16 +230,15 @@ class Daemon:
         mine = re.compile(r"/(pool\.xfs|images/[0-9a-f]{64}/rootfs\.erofs)\)")
         found += [f"loop {line}" for line in loops.splitlines() if base in line and not (running and mine.search(line))]
         for where in ("monitor", "net", "crun", "mnt/root", "mnt/half", "mnt/vol", "mnt/files", "pool/volumes", "probe"):
-            directory = view / str(self.run / where).lstrip("/")
-            found += [f"file {where}/{x}" for x in (os.listdir(directory) if directory.is_dir() else [])]
-        found += [f"file state/{p.name}/{x.name}" for p in (self.state / "instances", self.state / "pool") if p.is_dir() for x in p.iterdir()
-                  if not (p.name == "instances" and self.has_record(x.name))]
+            found += [f"file {where}/{x}" for x in names_in(view / str(self.run / where).lstrip("/"))]
+        found += [f"file state/{p.name}/{x}" for p in (self.state / "instances", self.state / "pool") for x in names_in(p)
+                  if not (p.name == "instances" and self.has_record(x))]
         for root, dirs, _ in os.walk("/sys/fs/cgroup"):
             if self.cgroup in dirs:
                 dirs.remove(self.cgroup)
                 group = os.path.join(root, self.cgroup)
-                found += [f"cgroup {group}/{x}" for x in os.listdir(group) if os.path.isdir(os.path.join(group, x))]
-                found += [] if running else [f"cgroup {group}"]
+                found += [f"cgroup {group}/{x}" for x in names_in(group) if os.path.isdir(os.path.join(group, x))]
+                found += [] if running or not os.path.isdir(group) else [f"cgroup {group}"]
         return found
 
     def has_record(self, id):

@@ -80,6 +80,12 @@ bed_init(Bed *bed)
   return true;
 }
 
+static bool
+removed(void *dir)
+{
+  return g_rmdir(dir) == 0;
+}
+
 /* Our groups in every hierarchy, empty by now. */
 static void
 remove_groups(const char *name)
@@ -91,7 +97,7 @@ remove_groups(const char *name)
   for (const char *h; d && (h = g_dir_read_name(d));) {
     g_autofree char *dir = g_build_filename("/sys/fs/cgroup", h, name, NULL);
     if (g_file_test(dir, G_FILE_TEST_IS_DIR))
-      g_assert_cmpint(g_rmdir(dir), ==, 0);
+      g_assert_true(wait_for(removed, dir));
   }
 }
 

@@ -32,7 +32,7 @@ Guest b3 = { .space = "space-b", .id = "i-b3", .name = "three", .address = "10.8
 char *
 in(int ns, const char *command)
 {
-  const char *argv[] = { "timeout", "10", "sh", "-c", command, NULL };
+  const char *argv[] = { "timeout", "300", "sh", "-c", command, NULL };
   g_autoptr(GError) error = NULL;
   char *out = NULL;
   int back = pt_netns_enter(ns, &error);
@@ -163,6 +163,11 @@ close_net(PtNet *net)
   g_autofree char *tables = in(node_ns, "nft list tables");
   g_assert_null(strstr(tables, "portena"));
   g_autofree char *links = in(node_ns, "ip -o link");
+  for (guint i = 0; i < 6000 && strstr(links, " pt"); i++) { /* the kernel takes a namespace apart when it has time */
+    g_usleep(10000);
+    g_free(links);
+    links = in(node_ns, "ip -o link");
+  }
   g_assert_null(strstr(links, " pt"));
 }
 

@@ -47,7 +47,7 @@ def saved(d, name):
 
 def launch(d, name, *more):
     d.cli("launch", "debian", name, "--init", "app", *more, "--", "/bin/sh", "-c", TELLER)
-    return wait_for("it talks", lambda: last(d, name), 60)[0]
+    return wait_for("it talks", lambda: last(d, name))[0]
 
 
 def hibernate(d, name):
@@ -75,7 +75,7 @@ def confined(d, name):
 
 
 def goes_on(d, name, word, since):
-    wait_for("it goes on", lambda: last(d, name)[1] > since, 60)
+    wait_for("it goes on", lambda: last(d, name)[1] > since)
     assert last(d, name)[0] == word, "another memory"
     assert saved(d, name) == [], "it could go on twice"
     assert d.instance(name)["state"] == "running" and not d.instance(name)["durable"]
@@ -123,10 +123,10 @@ def test_an_app_goes_on(d):
 
     # Its end is told as ever, and stopping a hibernated one gives up what it held.
     os.kill(d.instance("a")["pid"], 9)
-    wait_for("its end is seen", lambda: d.instance("a")["state"] == "stopped", 60)
+    wait_for("its end is seen", lambda: d.instance("a")["state"] == "stopped")
     assert d.instance("a")["exit_signal"] == 9
     d.cli("start", "a")
-    wait_for("it talks anew", lambda: last(d, "a")[0] != word, 60)
+    wait_for("it talks anew", lambda: last(d, "a")[0] != word)
     hibernate(d, "a")
     d.cli("stop", "a")
     assert d.instance("a")["state"] == "stopped" and saved(d, "a") == []
@@ -142,7 +142,7 @@ def test_a_system_goes_on(d):
 
     def count():
         return int(d.cli("exec", "s", "--", "cat", "/run/count", check=False).stdout or 0)
-    wait_for("it counts", lambda: count() > 2, 60)
+    wait_for("it counts", lambda: count() > 2)
     since = count()
     d.cli("hibernate", "s", "--durable")
     asleep(d, "s")
@@ -151,10 +151,10 @@ def test_a_system_goes_on(d):
     asleep(d, "s")
     d.cli("resume", "s", "--wait")
     assert d.instance("s")["ready"] and saved(d, "s") == []
-    wait_for("it counts on", lambda: count() > since, 60)
+    wait_for("it counts on", lambda: count() > since)
     assert d.cli("exec", "s", "--", "systemctl", "is-active", "counter").stdout == "active\n"
     d.cli("exec", "s", "--", "systemctl", "start", "systemd-tmpfiles-clean.service")  # it still makes processes and groups
-    d.cli("stop", "s")
+    d.cli("stop", "s", "--deadline", "600s")
     assert (d.instance("s")["state"], d.instance("s")["exit_code"]) == ("stopped", 0)
 
 
@@ -176,7 +176,7 @@ def test_what_was_damaged_is_refused(d):
     assert "damaged" in d.cli("resume", "b", check=False).stderr
     d.cli("stop", "b")
     d.cli("start", "b")  # its disk is whole
-    wait_for("it talks anew", lambda: last(d, "b")[0] != word, 60)
+    wait_for("it talks anew", lambda: last(d, "b")[0] != word)
     hibernate(d, "b")
     d.cli("delete", "b", "--force")
     d.is_clean()
@@ -190,25 +190,25 @@ def test_what_cannot_be_saved_runs_on(d):
         answer = d.cli("hibernate", "c", "--durable", check=False)
         assert answer.returncode == 1 and words in answer.stderr, answer.stderr
         assert d.instance("c")["state"] == "running" and saved(d, "c") == []
-        wait_for("it runs on", lambda: last(d, "c")[1] > count, 60)
+        wait_for("it runs on", lambda: last(d, "c")[1] > count)
         assert last(d, "c")[0] == word
 
     command = subprocess.Popen([BUILD / "src/cli/portena", "exec", "c", "--", "sleep", "1000"], env=d.env, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        pid = wait_for("the command runs", lambda: next((p for p, text in d.processes().items() if text == "sleep 1000 "), None), 60)
+        pid = wait_for("the command runs", lambda: next((p for p, text in d.processes().items() if text == "sleep 1000 "), None))
         refused("a command or a terminal is open in it")
     finally:
         command.kill()
         command.wait()
-    wait_for("the command has ended", lambda: not pathlib.Path(f"/proc/{pid}").exists(), 60)
+    wait_for("the command has ended", lambda: not pathlib.Path(f"/proc/{pid}").exists())
     # A descriptor of a kind that CRIU does not know: of a Landlock ruleset (landlock_create_ruleset).
     perl = "$a = pack(q(Q), 1); syscall(444, $a, 8, 0) >= 0 or die; open(F, q(>/root/has)); close F; sleep 1000 while 1"
     d.cli("exec", "c", "--", "sh", "-c", f"setsid perl -e '{perl}' >/dev/null 2>&1 &")
-    wait_for("it has it", lambda: d.cli("exec", "c", "--", "test", "-f", "/root/has", check=False).returncode == 0, 60)
+    wait_for("it has it", lambda: d.cli("exec", "c", "--", "test", "-f", "/root/has", check=False).returncode == 0)
     refused("CRIU cannot save it")
     d.cli("exec", "c", "--", "sh", "-c", "for p in /proc/[0-9]*; do grep -q ^perl $p/comm && kill ${p#/proc/}; done; exit 0")
-    wait_for("that has ended", lambda: not any(text.startswith("perl ") for text in d.processes().values()), 60)
+    wait_for("that has ended", lambda: not any(text.startswith("perl ") for text in d.processes().values()))
     hibernate(d, "c")  # nothing was left in its way
     d.cli("resume", "c")
     goes_on(d, "c", word, 0)

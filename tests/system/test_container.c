@@ -354,7 +354,7 @@ life(Bed *bed, void *data)
   int watch = pt_container_watch(bed->c, g->spec->id, &error);
   struct pollfd p = { .fd = watch, .events = POLLIN };
   g_assert_cmpint(poll(&p, 1, 0), ==, 0);
-  g_assert_true(pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 20 * G_USEC_PER_SEC, NULL, &error));
+  g_assert_true(pt_container_stop(bed->c, g->spec->id, g->spec, g->image, 300 * G_USEC_PER_SEC, NULL, &error));
   g_assert_cmpint(poll(&p, 1, 120000), ==, 1);
   close(watch);
   s = state_of(bed, g);

@@ -21,7 +21,7 @@ def test_launch_list_delete(shared, name):
     assert i["state"] == "running" and i["ready"] and i["address"]
     shared.cli("delete", name, "--force")
     assert shared.api("GET", f"/v1/spaces/home/instances/{name}").status == 404
-    assert not [x for x in shared.leftovers() if i["id"] in x]
+    wait_for("nothing of it is left", lambda: not [x for x in shared.leftovers() if i["id"] in x])
 
 
 def test_launch_refuses_a_namesake(shared, name):
@@ -252,6 +252,8 @@ def test_killed_at_random_points(own):
     items = wait_for(unsettled, settled, 300, 0.2)
     for name in items:
         own.cli("delete", name, "--force")
-    ops = [o for o in own.api("GET", "/v1/operations").json["items"] if o["state"] in ("pending", "running")]
-    assert not ops, json.dumps(ops, indent=1)
+
+    def under_way():
+        return [o for o in own.api("GET", "/v1/operations").json["items"] if o["state"] in ("pending", "running")]
+    wait_for(lambda: json.dumps(under_way(), indent=1), lambda: not under_way())
     own.is_clean()

@@ -21,8 +21,13 @@ def desk(shared):
     shared.cli("launch", "desktop", "desk-image")
     pid = wait_for("it runs", lambda: shared.instance("desk-image").get("pid"))
     socket = pathlib.Path(f"/proc/{pid}/root/run/portena/rfb.sock")
-    wait_for("the X server listens", socket.exists)
-    screen = Rfb(socket)
+
+    def connected():  # between its name and its ear there is a moment
+        try:
+            return Rfb(socket)
+        except OSError:
+            return None
+    screen = wait_for("the X server listens", connected)
     screen.shared, screen.began = shared, began
     yield screen
     shared.cli("delete", "desk-image", "--force")

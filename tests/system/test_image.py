@@ -264,9 +264,9 @@ def test_larger_than_the_disk(driver, tmp_path):
         rc, out, err = driver.call("make", f"rootfs:{tmp_path}/r.gz")
         assert rc == 1 and err.startswith("no-space:"), err
         driver.clean()
-        assert os.statvfs(driver.state).f_bavail * 4096 > 1000 << 20
+        wait_for("its blocks are free again", lambda: os.statvfs(driver.state).f_bavail * 4096 > 1000 << 20)
     finally:
-        subprocess.run(["umount", driver.state], check=True)
+        wait_for("the disk is let go", lambda: subprocess.run(["umount", driver.state]).returncode == 0)
 
 
 def test_wrong_architecture(driver, tmp_path):
@@ -362,6 +362,7 @@ def test_killed_at_any_moment(driver, tmp_path):
         time.sleep(0.03 * i)
         p.kill()
         p.communicate()
+        wait_for("the jail ends with its maker", lambda: not jails_of(driver))
         assert driver.call("list")[0] == 0
         driver.clean()
         assert len(driver.images()) <= 1

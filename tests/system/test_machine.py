@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines with real guests under emulation: the same volume as a container's, the jail around QEMU, ends of every kind, and unmodified
 systems' disks. Few guests, many things looked at in each."""
+import contextlib
 import json
 import os
 import pathlib
@@ -37,10 +38,14 @@ def ready(d, name):
 def of_jail(d, name, program):
     """Pid of a program that runs in the jail of an instance, on the node."""
     group = f"/{d.cgroup}/{d.instance(name)['id']}"
-    for pid, argv in d.processes().items():
-        if argv.split(" ")[0].endswith(program) and group in pathlib.Path(f"/proc/{pid}/cgroup").read_text():
-            return pid
-    raise AssertionError(f"{program} does not run: {d.processes()}")
+
+    def found():
+        for pid, argv in d.processes().items():
+            with contextlib.suppress(OSError):  # it has just ended
+                if argv.split(" ")[0].endswith(program) and group in pathlib.Path(f"/proc/{pid}/cgroup").read_text():
+                    return pid
+        return None
+    return wait_for(lambda: f"{program} runs: {d.processes()}", found)
 
 
 def test_one_volume_as_container_and_as_machine(d):
@@ -60,7 +65,7 @@ def test_one_volume_as_container_and_as_machine(d):
     assert d.cli("exec", "v", "--", "sh", "-c", "exit 7", check=False).returncode == 7
     assert "/sbin/init" in d.cli("ps", "v").stdout
     # Its network is the container's: the same rules at the same wire. Who takes another's address is not heard.
-    sh(d, "v", "ping -c1 -w20 10.83.0.1; ip addr add 10.83.0.99/24 dev eth0; ! ping -c1 -W2 -I 10.83.0.99 10.83.0.1")
+    sh(d, "v", "ping -c1 -w120 10.83.0.1; ip addr add 10.83.0.99/24 dev eth0; ! ping -c1 -W2 -I 10.83.0.99 10.83.0.1")
     # A daemon that is killed takes nothing along.
     d.kill()
     d.start()
@@ -188,7 +193,8 @@ def ask(d, instance, command):
         for c in ({"execute": "qmp_capabilities"}, command):
             lines.write(json.dumps(c) + "\n")
             lines.flush()
-            answer = json.loads(lines.readline())
+            while "event" in (answer := json.loads(lines.readline())):
+                pass
     return answer["return"]
 
 

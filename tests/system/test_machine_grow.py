@@ -66,7 +66,8 @@ def test_a_machine_grows_and_shrinks(d):
     # Less than it was started with is for the balloon; more than there is room for waits for a start.
     change("m", "cpu=1", "memory=200M")
     wait_for("it gives back", lambda: d.instance("m")["guest_memory"] == 200 * MIB, 600, 0.2)
-    assert d.instance("m")["guest_cpus"] == 1 and limit("m") == (200 + 384) * MIB
+    wait_for("one processor is left", lambda: d.instance("m")["guest_cpus"] == 1, 600, 0.2)
+    wait_for("the group's limit follows", lambda: limit("m") == (200 + 384) * MIB, 600)
     said = d.api("PATCH", "/v1/spaces/home/instances/m", {"memory": 16 << 30, "cpu": 40}).json
     assert said["applies"] == {"memory": "at the next start", "cpu": "at the next start"}
     assert d.instance("m")["guest_memory"] == 200 * MIB and d.instance("m")["guest_cpus"] == 1

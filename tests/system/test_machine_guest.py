@@ -29,7 +29,7 @@ def run(shared, *words, check=True, **more):
 def test_who_it_is(shared, machine):
     i = shared.instance("guest")
     said = run(shared, "--", "sh", "-c", "hostname; cat /etc/hostname /etc/machine-id; ip -4 -br a show eth0; ip -6 -br a show eth0; "
-               "cat /sys/class/net/eth0/address; cat /etc/resolv.conf /etc/hosts; stat -f -c %T /; systemctl is-system-running; date +%s").stdout
+               "cat /sys/class/net/eth0/address; cat /etc/resolv.conf /etc/hosts; stat -f -c %T /; systemctl is-system-running --wait; date +%s").stdout
     assert said.splitlines()[:2] == ["guest", "guest"] and re.fullmatch("[0-9a-f]{32}", said.splitlines()[2])
     for word in (i["address"], i["address6"], i["mac"], "search home.internal", f"{i['address']} guest.home.internal guest", "overlayfs", "running"):
         assert word in said, word
@@ -155,7 +155,7 @@ def test_outlives_the_daemon_and_changes_kind(shared, machine):
     shared.start()
     assert p.communicate(b"word\n")[0] == b"got word\n" and p.returncode == 5
     run(shared, "--", "sh", "-c", "rm -rf /srv/*; echo kept > /srv/k; chown 1000:33 /srv/k; ln /srv/k /srv/hard; rm /etc/issue")
-    shared.cli("stop", "guest")
+    shared.cli("stop", "guest", "--deadline", "600s")
     i = shared.instance("guest")
     assert (i["state"], i["exit_code"]) == ("stopped", 0)
     shared.cli("set", "guest", "kind=container")

@@ -13,13 +13,13 @@ PUMP = """
 import socket, sys, time
 address, seconds, most = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 if address:
-    s = socket.create_connection((address, 5001), 60)
+    s = socket.create_connection((address, 5001), 300)
     try:
         while True: s.send(bytes(65536))
     except OSError: sys.exit()
 l = socket.create_server(("", 5001)); print("listens", flush=True); s = l.accept()[0]; s.settimeout(0.2)
 begun, got = time.monotonic(), 0
-while got < most and time.monotonic() - begun < seconds:
+while got < most and (time.monotonic() - begun < seconds or not got):
     try: got += len(s.recv(1 << 20))
     except TimeoutError: pass
 print(got, time.monotonic() - begun)
@@ -96,7 +96,7 @@ def pings(d, name, address, *more):
 
 
 def reaches(d, name, address, *more):
-    wait_for(f"{name} reaches {address}", lambda: pings(d, name, address, *more), 60)
+    wait_for(f"{name} reaches {address}", lambda: pings(d, name, address, *more))
 
 
 def cards(d, name):
@@ -190,7 +190,7 @@ def test_what_a_card_cannot_be(own):
     assert d.api("POST", path, {}).status == 409
     d.cli("resume", "a")
     for _ in range(6):
-        assert d.api("POST", path + "?wait=60", {}).status == 202
+        assert d.api("POST", path + "?wait=300", {}).status == 202
     full = d.api("POST", path, {})
     assert full.status >= 400 and "7 further" in full.body.decode()
 
@@ -209,11 +209,10 @@ def test_killed_while_cards_come_and_go(own):
         time.sleep(random.uniform(0, 0.05))
         d.kill()
         d.start()
-        wanted = ["eth0"] + sorted(cards(d, "a")) + ["lo"]
-        wait_for("it is as its record says", lambda: links(d, "a") == wanted, 60)
-        if len(wanted) == 3:
+        wait_for("nobody waits any more", lambda: all(o["state"] not in ("pending", "running") for o in d.api("GET", "/v1/operations").json["items"]))
+        wait_for("it is as its record says", lambda: links(d, "a") == ["eth0"] + sorted(cards(d, "a")) + ["lo"])
+        if "eth1" in cards(d, "a"):
             reaches(d, "lab/bench", cards(d, "a")["eth1"]["address"])
-        wait_for("nobody waits any more", lambda: all(o["state"] != "running" for o in d.api("GET", "/v1/operations").json["items"]), 60)
     d.cli("delete", "a", "--force")
 
 
@@ -251,5 +250,5 @@ def test_cards_of_a_machine(own):
     reaches(d, "b", cards(d, "m")["eth4"]["address"])
     d.cli("network", "detach", "m", "eth4")
     assert in_guest(d, "m") == ["eth0", "lo"]
-    assert sorted(links(d, "m")) == ["eth0", "lo", "tap0", "wire"]
+    wait_for("its jail is as it was", lambda: links(d, "m") == ["eth0", "lo", "tap0", "wire"])
     assert bench

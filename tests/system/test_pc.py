@@ -73,8 +73,8 @@ def commands(d):
     long = subprocess.Popen([BUILD / "src/cli/portena", "exec", "theirs", "--", "sh", "-c", "echo $$ > /run/long; exec sleep 1000"], env=d.env, stdin=subprocess.DEVNULL)
     wait_for("it runs", lambda: sh(d, "cat /run/long", check=False).stdout.strip(), 600)
     long.send_signal(signal.SIGTERM)
-    assert long.wait(120) in (128 + signal.SIGTERM, -signal.SIGTERM)
-    assert sh(d, "kill -0 $(cat /run/long)", check=False).returncode
+    assert long.wait(600) in (128 + signal.SIGTERM, -signal.SIGTERM)
+    wait_for("it has ended too", lambda: sh(d, "kill -0 $(cat /run/long)", check=False).returncode, 600, 0.2)
 
 
 def files(d, tmp_path):
@@ -150,7 +150,7 @@ def test_an_unmodified_system(d, tmp_path):
     # Its agent is asked to end it, and its disk has all on it.
     sh(d, "echo stopped > /srv/kept; mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nHandlePowerKey=ignore\\n' > /etc/systemd/logind.conf.d/no.conf; "
           "systemctl restart systemd-logind 2>/dev/null; true")
-    d.cli("stop", "theirs", timeout=900)
+    d.cli("stop", "theirs", "--deadline", "800s", timeout=900)
     i = d.instance("theirs")
     assert (i["state"], i["exit_signal"], i["exit_code"]) == ("stopped", 0, 0), i
     exported(d, tmp_path, "stopped")

@@ -161,7 +161,7 @@ def test_console_exec_and_files(shared, programs, name, tmp_path):
     assert (tmp_path / "program").read_bytes() == (programs / "probe").read_bytes()
     refused = shared.cli("cp", tmp_path / "f", f"{name}:/app/f", check=False)
     assert refused.returncode == 1
-    shared.cli("stop", name)
+    shared.cli("stop", name, "--deadline", "600s")
     i = shared.instance(name)
     assert i["exit_code"] == 128 + signal.SIGTERM
     shared.cli("cp", f"{name}:/data/f", tmp_path / "g")
@@ -215,8 +215,7 @@ def test_limits(shared, programs, name):
 def test_restart(shared, programs, name):
     shared.cli("launch", programs / "probe", name, "--disk", "64MiB", "--restart", "on-failure", "--", "again", "2")
     wait_for("it is started again", lambda: "at last" in shared.cli("logs", name).stdout)
-    i = shared.instance(name)
-    assert i["state"] == "running" and i["restarts"] == 1
+    wait_for(lambda: f"that is said: {shared.instance(name)}", lambda: shared.instance(name)["state"] == "running" and shared.instance(name)["restarts"] == 1)
 
 
 def test_survives_the_daemon(own, programs):
@@ -230,7 +229,7 @@ def test_survives_the_daemon(own, programs):
     assert (after["pid"], after["restarts"]) == (before["pid"], 0)
     assert "here I stay" in own.cli("logs", "one").stdout
     own.cli("delete", "one", "--force")
-    assert not own.leftovers()
+    own.is_clean()
 
 
 def archive(path, *members):

@@ -27,7 +27,7 @@ def space(shared):
         return name
     yield make
     for name in made:
-        shared.api("DELETE", f"/v1/spaces/{name}?force=true&wait=60")
+        shared.api("DELETE", f"/v1/spaces/{name}?force=true&wait=300")
         wait_for("the space is gone", lambda n=name: shared.api("GET", f"/v1/spaces/{n}").status == 404)
 
 
@@ -37,7 +37,7 @@ def test_roles(shared, space):
     assert shared.api("GET", "/v1/spaces/lab", headers=anna).status == 404
     shared.api("PUT", "/v1/spaces/lab/members/anna", {"role": "owner"})
     shared.api("PUT", "/v1/spaces/lab/members/ben", {"role": "viewer"})
-    launch = shared.api("POST", "/v1/spaces/lab/instances?wait=60", {"name": "pc", "image": "debian"}, headers=anna)
+    launch = shared.api("POST", "/v1/spaces/lab/instances?wait=300", {"name": "pc", "image": "debian"}, headers=anna)
     assert launch.status in (200, 201, 202), launch.body
     assert shared.api("GET", "/v1/spaces/lab/instances/pc", headers=ben).json["state"] == "running"
     assert shared.api("POST", "/v1/spaces/lab/instances/pc/actions", {"action": "stop"}, headers=ben).status == 403
@@ -55,10 +55,10 @@ def test_roles(shared, space):
 def test_quota(shared, space):
     space("small", instances=2, memory=1 << 30)
     url = "/v1/spaces/small/instances"
-    assert shared.api("POST", url + "?wait=60", {"name": "a", "image": "debian", "memory": 600 << 20}).status < 300
+    assert shared.api("POST", url + "?wait=300", {"name": "a", "image": "debian", "memory": 600 << 20}).status < 300
     over = shared.api("POST", url, {"name": "b", "image": "debian", "memory": 600 << 20})
     assert over.status == 422 and "quota" in over.json["detail"], over.body
-    assert shared.api("POST", url + "?wait=60", {"name": "b", "image": "debian", "memory": 100 << 20}).status < 300
+    assert shared.api("POST", url + "?wait=300", {"name": "b", "image": "debian", "memory": 100 << 20}).status < 300
     assert shared.api("POST", url, {"name": "c", "image": "debian", "memory": 1 << 24}).status == 422
     assert shared.api("PATCH", url + "/b", {"memory": 900 << 20}).status == 422
     assert [i["name"] for i in shared.api("GET", url).json["items"]] == ["a", "b"]
@@ -75,7 +75,7 @@ def test_names_and_isolation(shared, space):
     west = shared.api("GET", "/v1/spaces/west/instances/two").json["address"]
     assert east == west
     for host in ("two", "two.east.internal", east):
-        shared.cli("exec", "one", "--space", "east", "--", "ping", "-c1", "-W60", host)
+        wait_for(f"{host} answers", lambda: shared.cli("exec", "one", "--space", "east", "--", "ping", "-c1", "-W60", host, check=False).returncode == 0)
     foreign = shared.cli("exec", "one", "--space", "east", "--", "getent", "hosts", "two.west.internal", check=False)
     assert foreign.returncode != 0
     shared.cli("stop", "two", "--space", "east", "--force")
@@ -101,8 +101,10 @@ def test_events_tell_of_a_launch(shared, name):
     s.connect(str(shared.socket))
     s.sendall(b"GET /v1/events?space=home HTTP/1.1\r\nHost: x\r\n\r\n")
     s.settimeout(300)
-    shared.cli("launch", "debian", name)
     text = b""
+    while b"\r\n\r\n" not in text:  # from here on it is told of everything
+        text += s.recv(65536)
+    shared.cli("launch", "debian", name)
     while b'"running"' not in text or f"instances/{name}".encode() not in text:
         text += s.recv(65536)
     s.close()

@@ -117,7 +117,7 @@ def test_machine(d):
     busy = "cd /mnt/data && exec sleep 3333"
     sh(d, "m", f"nohup sh -c '{busy}' > /dev/null 2>&1 &")
     wait_for("it is in the way", lambda: sh(d, "m", "grep -l sleep /proc/[0-9]*/comm | while read p; do readlink $(dirname $p)/cwd; done").stdout.count("/mnt/data"),
-             60, 0.2)
+             600, 0.2)
     assert "by sleep (" in refused(d, "volume", "detach", "m", "data")
     d.cli("volume", "detach", "m", "data", "--force")
     assert disks(d, "m") == [("more", "/srv/my more", "none")]
