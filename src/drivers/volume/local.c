@@ -20,7 +20,6 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -34,21 +33,10 @@
 #include "sys/mounts.h"
 
 #define ALIGN ((gint64)1 << 20)
-#define RESERVE ((gint64)64 << 20)    /* no new volume once the pool has less than this */
-#define BUSY_WAIT (5 * G_USEC_PER_SEC) /* how long we wait for the last user of a volume */
+#define RESERVE ((gint64)64 << 20) /* no new volume once the pool has less than this */
 
-/* A descriptor that closes itself. */
-typedef int Fd;
-static void
-fd_clear(Fd *fd)
-{
-  if (*fd >= 0)
-    close(*fd);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fd, fd_clear)
-
-static bool
-id_ok(const char *id, GError **error)
+bool
+pt_local_id_ok(const char *id, GError **error)
 {
   gsize n = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
@@ -58,32 +46,31 @@ id_ok(const char *id, GError **error)
   return false;
 }
 
-static char *
-path_of(PtPool *pool, const char *id)
+char *
+pt_local_path(PtPool *pool, const char *id)
 {
   return g_build_filename(pool->dir, "volumes", id, NULL);
 }
 
-static char *
-mount_of(PtPool *pool, const char *id)
+char *
+pt_local_mount(PtPool *pool, const char *id)
 {
   return g_build_filename(pool->mounts, id, NULL);
 }
 
-static int
-open_volume(PtPool *pool, const char *id, int flags, GError **error)
+int
+pt_local_open(PtPool *pool, const char *id, int flags, GError **error)
 {
-  g_autofree char *path = path_of(pool, id);
-  int fd = id_ok(id, error) ? open(path, flags | O_CLOEXEC | O_NOFOLLOW) : -1;
+  g_autofree char *path = pt_local_path(pool, id);
+  int fd = pt_local_id_ok(id, error) ? open(path, flags | O_CLOEXEC | O_NOFOLLOW) : -1;
 
   if (fd < 0 && !(error && *error))
     pt_error_errno(error, errno, "volume %s", id);
   return fd;
 }
 
-/* The size of the file, and how far its file system reaches. */
-static bool
-sizes(const char *id, int fd, gint64 *ret_file, gint64 *ret_fs, GError **error)
+bool
+pt_local_sizes(const char *id, int fd, gint64 *ret_file, gint64 *ret_fs, GError **error)
 {
   struct stat st;
 
@@ -190,7 +177,7 @@ static bool
 publish(PtPool *pool, int fd, const char *id, GError **error)
 {
   g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", fd);
-  g_autofree char *path = path_of(pool, id);
+  g_autofree char *path = pt_local_path(pool, id);
 
   if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST)
     return true;
@@ -212,7 +199,7 @@ nameless(PtPool *pool, GError **error)
 static bool
 copy(PtPool *pool, int from, const char *id, bool durable, GError **error)
 {
-  g_auto(Fd) fd = nameless(pool, error);
+  g_auto(PtLocalFd) fd = nameless(pool, error);
 
   if (fd < 0)
     return false;
@@ -239,9 +226,9 @@ size_ok(const char *id, gint64 bytes, GError **error)
 static bool
 volume_create(PtPool *pool, const char *id, gint64 bytes, GError **error)
 {
-  g_autofree char *path = path_of(pool, id);
+  g_autofree char *path = pt_local_path(pool, id);
 
-  if (!id_ok(id, error))
+  if (!pt_local_id_ok(id, error))
     return false;
   if (!size_ok(id, bytes, error))
     return false;
@@ -251,7 +238,7 @@ volume_create(PtPool *pool, const char *id, gint64 bytes, GError **error)
     g_prefix_error(error, "volume %s: ", id);
     return false;
   }
-  g_auto(Fd) from = pt_local_template(pool, (bytes + ALIGN - 1) / ALIGN * ALIGN, error);
+  g_auto(PtLocalFd) from = pt_local_template(pool, (bytes + ALIGN - 1) / ALIGN * ALIGN, error);
   if (from < 0) {
     g_prefix_error(error, "volume %s: ", id);
     return false;
@@ -262,13 +249,13 @@ volume_create(PtPool *pool, const char *id, gint64 bytes, GError **error)
 static bool
 volume_create_from(PtPool *pool, const char *id, const PtVolumeSource *source, gint64 bytes, GError **error)
 {
-  g_autofree char *path = path_of(pool, id);
+  g_autofree char *path = pt_local_path(pool, id);
 
-  if (!id_ok(id, error) || !size_ok(id, bytes, error))
+  if (!pt_local_id_ok(id, error) || !size_ok(id, bytes, error))
     return false;
   if (g_file_test(path, G_FILE_TEST_EXISTS))
     return true;
-  g_auto(Fd) fd = room(pool, error) ? nameless(pool, error) : -1;
+  g_auto(PtLocalFd) fd = room(pool, error) ? nameless(pool, error) : -1;
   if (fd < 0 || !pt_local_fill(pool, fd, source, (bytes + ALIGN - 1) / ALIGN * ALIGN, error)) {
     g_prefix_error(error, "volume %s: ", id);
     return false;
@@ -281,8 +268,8 @@ static char *
 volume_hold(PtPool *pool, const char *id, GError **error)
 {
   g_autofree char *tag = pt_random_hex(8), *path = g_strdup_printf("%s/tmp/held-%s", pool->dir, tag);
-  g_auto(Fd) from = open_volume(pool, id, O_RDONLY, error);
-  g_auto(Fd) to = from < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  g_auto(PtLocalFd) from = pt_local_open(pool, id, O_RDONLY, error);
+  g_auto(PtLocalFd) to = from < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
   if (to >= 0 && pt_local_reflink(from, to))
     return g_steal_pointer(&path);
@@ -296,15 +283,15 @@ volume_hold(PtPool *pool, const char *id, GError **error)
 static bool
 volume_clone(PtPool *pool, const char *from, const char *id, GError **error)
 {
-  g_autofree char *where = mount_of(pool, from);
+  g_autofree char *where = pt_local_mount(pool, from);
 
-  if (!id_ok(id, error) || !room(pool, error))
+  if (!pt_local_id_ok(id, error) || !room(pool, error))
     return false;
-  g_auto(Fd) fd = open_volume(pool, from, O_RDONLY, error);
+  g_auto(PtLocalFd) fd = pt_local_open(pool, from, O_RDONLY, error);
   if (fd < 0)
     return false;
   if (pt_is_mounted(where)) {
-    g_auto(Fd) root = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_auto(PtLocalFd) root = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0 || syncfs(root) < 0) {
       pt_error_errno(error, errno, "volume %s", from);
       return false;
@@ -321,12 +308,12 @@ volume_clone(PtPool *pool, const char *from, const char *id, GError **error)
 static bool
 volume_remove(PtPool *pool, const char *id, GError **error)
 {
-  g_autofree char *path = path_of(pool, id);
-  g_autofree char *where = mount_of(pool, id);
+  g_autofree char *path = pt_local_path(pool, id);
+  g_autofree char *where = pt_local_mount(pool, id);
 
-  if (!id_ok(id, error))
+  if (!pt_local_id_ok(id, error))
     return false;
-  g_auto(Fd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  g_auto(PtLocalFd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0 && errno == ENOENT)
     return true;
   if (fd >= 0 && (pt_is_mounted(where) || (!pt_local_lock(fd, 0) && errno == EWOULDBLOCK))) {
@@ -346,14 +333,12 @@ volume_remove(PtPool *pool, const char *id, GError **error)
 
 /* ---- growing ---- */
 
-/* Grows a volume that nobody uses, on a clone that takes its place when it is whole: a crash half way leaves
- * the old one. `fd` is the volume. *ret_damaged: it failed because the file system needs a repair by hand. */
-static bool
-grow_offline(PtPool *pool, const char *id, int fd, bool *ret_damaged, GError **error)
+bool
+pt_local_grow_offline(PtPool *pool, const char *id, int fd, bool *ret_damaged, GError **error)
 {
-  g_autofree char *path = path_of(pool, id);
+  g_autofree char *path = pt_local_path(pool, id);
   g_autofree char *tmp = g_build_filename(pool->dir, "tmp", id, NULL);
-  g_auto(Fd) to = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  g_auto(PtLocalFd) to = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   bool ok = to >= 0 && pt_local_reflink(fd, to);
   PtExt4Guard room;
 
@@ -387,7 +372,7 @@ grow_attached(PtPool *pool, const char *where, gint64 bytes, GError **error)
     pt_error_errno(error, errno, "%s", where);
     return false;
   }
-  g_auto(Fd) loop = pt_loop_open(st.st_dev, error);
+  g_auto(PtLocalFd) loop = pt_loop_open(st.st_dev, error);
   if (loop < 0 || !pt_loop_resized(loop, error))
     return false;
   if (!pool->cap_sys_resource) {
@@ -400,13 +385,13 @@ grow_attached(PtPool *pool, const char *where, gint64 bytes, GError **error)
 static bool
 volume_resize(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GError **error)
 {
-  g_autofree char *where = mount_of(pool, id);
+  g_autofree char *where = pt_local_mount(pool, id);
   g_autoptr(GError) why = NULL;
   gint64 size = 0, fs = 0;
-  g_auto(Fd) fd = open_volume(pool, id, O_RDWR, error);
+  g_auto(PtLocalFd) fd = pt_local_open(pool, id, O_RDWR, error);
   bool damaged;
 
-  if (fd < 0 || !size_ok(id, bytes, error) || !sizes(id, fd, &size, &fs, error))
+  if (fd < 0 || !size_ok(id, bytes, error) || !pt_local_sizes(id, fd, &size, &fs, error))
     return false;
   bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
   if (bytes < size) {
@@ -427,7 +412,7 @@ volume_resize(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GE
   if (fs < bytes && pt_local_foreign(fd, &owner)) {
     /* A machine may have it: its file is long enough from its next start on. */
   } else if (fs < bytes && !pt_is_mounted(where)) {
-    if (!grow_offline(pool, id, fd, &damaged, error)) {
+    if (!pt_local_grow_offline(pool, id, fd, &damaged, error)) {
       if (ftruncate(fd, size) < 0)
         pt_error_hint(error, "its file has grown all the same (%s)", g_strerror(errno));
       return false;
@@ -445,211 +430,18 @@ volume_resize(PtPool *pool, const char *id, gint64 bytes, gint64 *ret_actual, GE
   return true;
 }
 
-/* ---- attaching ---- */
-
-/* Locks the volume's file for the loop device to come; grown first where that had to wait. */
-static int
-open_for_attach(PtPool *pool, const char *id, GError **error)
-{
-  gint64 size = 0, fs = 0;
-  bool damaged = false;
-  g_autoptr(GError) why = NULL;
-  g_auto(Fd) fd = open_volume(pool, id, O_RDWR, error);
-
-  if (fd < 0)
-    return -1;
-  if (pt_local_is_raw(fd)) {
-    PT_SET(error, PT_ERR_UNSUPPORTED, "volume %s: the disk of an unmodified system, which is not mounted on the node", id);
-    return -1;
-  }
-  if (!pt_local_lock(fd, BUSY_WAIT)) {
-    pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
-    pt_error_hint(error, "something on this node still has it open: an instance that is being stopped, or a daemon "
-                         "that was killed; try again when it is gone");
-    return -1;
-  }
-  g_autofree char *path = path_of(pool, id);
-  if (!pt_local_reclaim(pool, id, path, fd, error) || !sizes(id, fd, &size, &fs, error))
-    return -1;
-  if (fs >= size || pool->cap_sys_resource)
-    return g_steal_fd(&fd);
-  if (!grow_offline(pool, id, fd, &damaged, &why)) {
-    /* A full pool, say. Its owner would rather have it as it was than not at all; usage() tells the size. */
-    if (!damaged)
-      return g_steal_fd(&fd);
-    g_propagate_error(error, g_steal_pointer(&why));
-    return -1;
-  }
-  g_auto(Fd) grown = open_volume(pool, id, O_RDWR, error); /* another file has the name now */
-  if (grown >= 0 && !pt_local_lock(grown, 0)) {
-    pt_error_errno(error, errno, "volume %s", id);
-    return -1;
-  }
-  return g_steal_fd(&grown);
-}
-
-/* With the capability, a growth that waited is made up for after the mount, while it is in use. */
-static bool
-catch_up(PtPool *pool, const char *id, int fd, const char *where, GError **error)
-{
-  gint64 size = 0, fs = 0;
-
-  if (!pool->cap_sys_resource)
-    return true;
-  if (!sizes(id, fd, &size, &fs, error))
-    return false;
-  return fs >= size || pt_ext4_grow_mounted(where, size, error);
-}
-
-static char *
-attach(PtPool *pool, const char *id, unsigned long flags, GError **error)
-{
-  g_autofree char *where = mount_of(pool, id);
-  g_autofree char *device = NULL;
-
-  if (!id_ok(id, error))
-    return NULL;
-  if (pt_is_mounted(where))
-    return g_steal_pointer(&where);
-  g_auto(Fd) fd = open_for_attach(pool, id, error);
-  if (fd < 0)
-    return NULL;
-  if (mkdir(where, 0700) < 0 && errno != EEXIST) {
-    pt_error_errno(error, errno, "%s", where);
-    return NULL;
-  }
-  g_auto(Fd) loop = pt_loop_bind(fd, &device, error);
-  if (loop < 0) {
-    g_prefix_error(error, "volume %s: ", id);
-    rmdir(where);
-    return NULL;
-  }
-  /* discard: what a guest deletes goes back to the pool. nodev, nosuid: the overlay above has its own say; nobody
-   * should run or open anything through this mount. */
-  if (mount(device, where, "ext4", MS_NODEV | MS_NOSUID | MS_NOATIME | flags, "discard,noinit_itable") < 0) {
-    pt_error_errno(error, errno, "volume %s: mounting it", id);
-    pt_error_hint(error, "the kernel log says more; e2fsck -f on %s/volumes/%s mends a damaged one", pool->dir, id);
-    rmdir(where);
-    return NULL;
-  }
-  if (!(flags & MS_RDONLY) && !catch_up(pool, id, fd, where, error)) {
-    umount2(where, MNT_DETACH);
-    rmdir(where);
-    return NULL;
-  }
-  return g_steal_pointer(&where);
-}
-
-static char *
-volume_attach(PtPool *pool, const char *id, GError **error)
-{
-  return attach(pool, id, 0, error);
-}
-
-static char *
-volume_attach_readonly(PtPool *pool, const char *id, GError **error)
-{
-  return attach(pool, id, MS_RDONLY, error);
-}
-
-static bool
-volume_detach(PtPool *pool, const char *id, GError **error)
-{
-  g_autofree char *where = mount_of(pool, id);
-  g_autofree char *path = path_of(pool, id);
-
-  if (!id_ok(id, error))
-    return false;
-  if (!pt_is_mounted(where)) {
-    rmdir(where);
-    return true;
-  }
-  if (umount2(where, 0) < 0 && (errno != EBUSY || umount2(where, MNT_DETACH) < 0)) {
-    pt_error_errno(error, errno, "volume %s: unmounting it", id);
-    return false;
-  }
-  rmdir(where);
-  /* The kernel releases the loop device with the last user; its file's lock tells when that was. */
-  g_auto(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd >= 0 && !pt_local_lock(fd, BUSY_WAIT)) {
-    pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
-    pt_error_hint(error, "it is detached, but a process still has a file of it open; it can be used again when that ends");
-    return false;
-  }
-  return true;
-}
-
-/* Its file, opened, that nobody has in use. -1 on error. */
-static int
-open_idle(PtPool *pool, const char *id, GError **error)
-{
-  if (!volume_detach(pool, id, error))
-    return -1;
-  g_auto(Fd) fd = open_volume(pool, id, O_RDWR, error);
-  if (fd < 0 || !pt_local_idle(id, fd, error))
-    return -1;
-  if (!pt_local_lock(fd, BUSY_WAIT)) {
-    pt_error_errno(error, errno == EWOULDBLOCK ? EBUSY : errno, "volume %s", id);
-    return -1;
-  }
-  return g_steal_fd(&fd);
-}
-
-static char *
-volume_show(PtPool *pool, const char *id, bool as_is, GError **error)
-{
-  g_auto(Fd) look = open_idle(pool, id, error);
-  bool ext4 = look >= 0 && pt_ext4_size(look, NULL) >= 0;
-
-  if (look < 0)
-    return NULL;
-  if (ext4 && !as_is) {
-    close(g_steal_fd(&look)); /* with the lock */
-    g_autofree char *where = volume_attach(pool, id, error);
-    if (!where)
-      return NULL;
-  }
-  g_auto(Fd) fd = look >= 0 ? g_steal_fd(&look) : open_idle(pool, id, error);
-  if (fd < 0)
-    return NULL;
-  if (fchmod(fd, 0644) == 0) /* in a directory that is root's alone */
-    return path_of(pool, id);
-  pt_error_errno(error, errno, "volume %s", id);
-  return NULL;
-}
-
-static char *
-volume_expose(PtPool *pool, const char *id, uid_t uid, bool as_is, GError **error)
-{
-  gint64 size = 0, fs = 0;
-  bool damaged = false;
-  g_auto(Fd) fd = open_idle(pool, id, error);
-
-  if (fd < 0 || !sizes(id, fd, &size, &fs, error))
-    return NULL;
-  bool grow = fs < size && !as_is;
-  if (grow && !grow_offline(pool, id, fd, &damaged, error))
-    return NULL;
-  g_auto(Fd) now = grow ? open_volume(pool, id, O_RDWR, error) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  if (now >= 0 && fchown(now, uid, uid) == 0)
-    return path_of(pool, id);
-  if (now >= 0)
-    pt_error_errno(error, errno, "volume %s", id);
-  return NULL;
-}
-
 /* ---- looking ---- */
 
 static bool
 volume_usage(PtPool *pool, const char *id, gint64 *ret_used, gint64 *ret_size, GError **error)
 {
-  g_autofree char *where = mount_of(pool, id);
+  g_autofree char *where = pt_local_mount(pool, id);
   struct statvfs vfs;
   struct stat st;
   gint64 size = 0;
-  g_auto(Fd) fd = open_volume(pool, id, O_RDONLY, error);
+  g_auto(PtLocalFd) fd = pt_local_open(pool, id, O_RDONLY, error);
 
-  if (fd < 0 || !sizes(id, fd, &size, ret_size, error))
+  if (fd < 0 || !pt_local_sizes(id, fd, &size, ret_size, error))
     return false;
   if (pt_is_mounted(where) && statvfs(where, &vfs) == 0) {
     *ret_used = (gint64)(vfs.f_blocks - vfs.f_bfree) * (gint64)vfs.f_frsize;
@@ -689,11 +481,11 @@ const PtPoolDriver pt_pool_local = {
   .hold = volume_hold,
   .clone = volume_clone,
   .remove = volume_remove,
-  .attach = volume_attach,
-  .attach_readonly = volume_attach_readonly,
-  .detach = volume_detach,
-  .expose = volume_expose,
-  .show = volume_show,
+  .attach = pt_local_attach,
+  .attach_readonly = pt_local_attach_readonly,
+  .detach = pt_local_detach,
+  .expose = pt_local_expose,
+  .show = pt_local_show,
   .resize = volume_resize,
   .usage = volume_usage,
   .list = volume_list,
