@@ -113,6 +113,27 @@ struct qga_command {
 enum qga_result qga_start(struct qga *q, struct qga_command *c);
 enum qga_result qga_look(struct qga *q, struct qga_command *c); /* `exited` says whether it has ended; then its output is there */
 
+/* ---- qga_entries.c: what a script in the guest says of files ---- */
+
+/* For sh -c. Both take a path as $1: the list of a directory, and one file; a link is followed where $2 is not empty. */
+extern const char qga_list_script[], qga_stat_script[];
+
+struct qga_entry {
+  unsigned mode;
+  long long uid, gid, size, mtime;
+  char *name;
+  const char *target;       /* of a symbolic link; else NULL */
+};
+struct qga_entries {
+  char *links, *at, *end;
+  char stop;
+};
+/* Goes over what was said, `size` bytes, which stay the caller's and are changed. False: it is not understood. */
+bool qga_entries_begin(struct qga_entries *s, unsigned char *said, size_t size);
+bool qga_entries_next(struct qga_entries *s, struct qga_entry *e);
+/* Writes it as base/guest.h's lines, without a name where it is NULL: how many bytes; `max` where there is no room. */
+size_t qga_entry_lines(char *to, size_t max, const struct qga_entry *e, const char *name);
+
 /* ---- qga_modes.c ---- */
 /* portena-guestctl qga exec|ping|time|shutdown; argv[0] is the verb. The exit status. */
 int qga_main(int argc, char **argv);

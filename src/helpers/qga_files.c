@@ -169,141 +169,6 @@ run_or_say(const struct req *r, size_t *ret, const char *script, const char *one
   return s == SCRIPT_OK;
 }
 
-/* ---- entries ----
- * Both scripts say "@NAME\0TARGET\0" of each symbolic link, in the order of the globs, then Z or N: what ends each of the
- * records "MODE UID GID SIZE MTIME NAME" that follow in the same order, a zero byte (GNU's stat) or a line break. */
-
-#define FORMAT "'%f %u %g %s %Y %n"
-#define STAT_TOOL "stat --printf= / 2>/dev/null && z=1 || z=; [ \"$z\" ] && printf Z || printf N; "
-#define STAT(what)                                                                                                          \
-  "if [ \"$z\" ]; then stat $l --printf=" FORMAT "\\0' -- " what "; else stat $l -c " FORMAT "' -- " what "; fi"
-
-static const char list_script[] =
-  "[ -e \"$1\" ] || exit 202; [ -d \"$1\" ] || exit 220; cd -- \"$1\" || exit 213; l=; "
-  "for n in ..?* .[!.]* *; do [ ! -L \"$n\" ] || printf '@%s\\0%s\\0' \"$n\" \"$(readlink -- \"$n\")\"; done; " STAT_TOOL
-    STAT("..?* .[!.]* *") " 2>/dev/null; exit 0";
-
-static const char stat_script[] =
-  "[ -e \"$1\" ] || { [ -L \"$1\" ] && [ ! \"$2\" ]; } || exit 202; [ \"$2\" ] && l=-L || l=; "
-  "[ \"$l\" ] || [ ! -L \"$1\" ] || printf '@%s\\0%s\\0' \"$1\" \"$(readlink -- \"$1\")\"; " STAT_TOOL STAT("\"$1\"");
-
-struct entry {
-  unsigned mode;
-  long long uid, gid, size, mtime;
-  char *name;
-  const char *target;
-};
-
-static bool
-parse_entry(char *at, struct entry *e)
-{
-  char *next = at;
-
-  e->mode = (unsigned)strtoul(at, &next, 16);
-  long long *const numbers[] = { &e->uid, &e->gid, &e->size, &e->mtime };
-  for (int i = 0; i < 4; i++) {
-    at = next;
-    if (*at != ' ' || at[1] < '-' || at[1] > '9')
-      return false;
-    *numbers[i] = strtoll(at + 1, &next, 10);
-  }
-  if (*next != ' ' || !next[1] || next == at)
-    return false;
-  e->name = next + 1;
-  return true;
-}
-
-/* The records of a listing, one after the other. */
-struct entries {
-  char *links, *at, *end;
-  char stop;
-};
-
-static bool
-entries_begin(struct entries *s, size_t size)
-{
-  char *p = (char *)listing, *end = p + size;
-
-  *s = (struct entries){ .links = p, .end = end };
-  while (p < end && *p == '@')
-    for (int i = 0; i < 2 && p < end; i++) {
-      char *zero = memchr(p, '\0', (size_t)(end - p));
-      p = zero ? zero + 1 : end;
-    }
-  if (p >= end || (*p != 'Z' && *p != 'N'))
-    return false;
-  s->stop = *p == 'Z' ? '\0' : '\n';
-  s->at = p + 1;
-  return true;
-}
-
-/* Both parts are in the same order, so that the next link's target is found from where the last was. */
-static const char *
-target_of(struct entries *s, const char *name)
-{
-  while (*s->links == '@') {
-    char *link = s->links + 1, *target = link + strlen(link) + 1;
-
-    s->links = target + strlen(target) + 1;
-    if (strcmp(link, name) == 0)
-      return target;
-  }
-  return "";
-}
-
-static bool
-entries_next(struct entries *s, struct entry *e)
-{
-  while (s->at < s->end) {
-    char *line = s->at, *stop = memchr(line, s->stop, (size_t)(s->end - line));
-
-    if (!stop)
-      return false;
-    *stop = '\0';
-    s->at = stop + 1;
-    if (!parse_entry(line, e))
-      continue; /* a name with a line break in it, where there is no better stat */
-    e->target = S_ISLNK(e->mode) ? target_of(s, e->name) : NULL;
-    return true;
-  }
-  return false;
-}
-
-static size_t
-put_line(char *to, size_t n, size_t max, const char *key, const char *value)
-{
-  for (; *key && n < max; key++)
-    to[n++] = *key;
-  if (n < max)
-    to[n++] = '=';
-  for (; *value && n + 2 < max; value++) {
-    if (*value == '\\' || *value == '\n')
-      to[n++] = '\\';
-    to[n++] = *value == '\n' ? 'n' : *value;
-  }
-  if (n < max)
-    to[n++] = '\n';
-  return n;
-}
-
-/* As base/guest.h's lines, without a name where it is NULL. */
-static size_t
-entry_lines(char *to, size_t max, const struct entry *e, const char *name)
-{
-  const char *type = S_ISREG(e->mode) ? "file" : S_ISDIR(e->mode) ? "directory" : S_ISLNK(e->mode) ? "symlink" : "special";
-  char text[160];
-  size_t n = name ? put_line(to, 0, max, "name", name) : 0;
-  int more =
-    snprintf(text, sizeof text, "type=%s\nmode=%04o\nuid=%lld\ngid=%lld\nsize=%lld\nmtime=%lld\n", type, e->mode & 07777,
-             e->uid, e->gid, e->size, e->mtime > 0 && e->mtime < 1LL << 40 ? e->mtime * 1000000 : 0);
-
-  if (n + (size_t)more > max)
-    return max;
-  memcpy(to + n, text, (size_t)more);
-  n += (size_t)more;
-  return e->target ? put_line(to, n, max, "target", e->target) : n;
-}
-
 /* ---- without a shell ---- */
 
 static bool
@@ -330,7 +195,7 @@ file_close(long long handle)
 
 /* Its size is all that can be found out of a file. */
 static bool
-plain_stat(const struct req *r, struct entry *e)
+plain_stat(const struct req *r, struct qga_entry *e)
 {
   struct qga_want want[] = { { .name = "position" }, { .name = NULL } };
   long long handle;
@@ -346,21 +211,21 @@ plain_stat(const struct req *r, struct entry *e)
     agent_refuses(r);
   if (!q->lost)
     file_close(handle);
-  *e = (struct entry){ .mode = S_IFREG | 0644, .size = want[0].number > 0 ? want[0].number : 0 };
+  *e = (struct qga_entry){ .mode = S_IFREG | 0644, .size = want[0].number > 0 ? want[0].number : 0 };
   return ok;
 }
 
 /* ---- the requests ---- */
 
 static bool
-find(const struct req *r, bool follow, struct entry *e)
+find(const struct req *r, bool follow, struct qga_entry *e)
 {
-  struct entries s;
+  struct qga_entries s;
   size_t size = 0;
 
-  switch (run(r, &size, stat_script, follow ? "1" : "", "", "", "")) {
+  switch (run(r, &size, qga_stat_script, follow ? "1" : "", "", "", "")) {
   case SCRIPT_OK:
-    if (entries_begin(&s, size) && entries_next(&s, e))
+    if (qga_entries_begin(&s, listing, size) && qga_entries_next(&s, e))
       return true;
     return answer_error(0, PT_WIRE_ERR_UNSUPPORTED, "the guest's stat(1) is not understood");
   case NO_SHELL:
@@ -374,10 +239,10 @@ static void
 do_stat(const struct req *r)
 {
   char lines[2 * PT_GUEST_TEXT_MAX];
-  struct entry e;
+  struct qga_entry e;
 
   if (find(r, r->follow, &e)) {
-    lines[entry_lines(lines, sizeof lines - 1, &e, NULL)] = '\0';
+    lines[qga_entry_lines(lines, sizeof lines - 1, &e, NULL)] = '\0';
     answer_ok(lines);
   }
 }
@@ -386,18 +251,18 @@ static void
 do_list(const struct req *r)
 {
   char lines[3 * PT_GUEST_TEXT_MAX];
-  struct entries s;
-  struct entry e;
+  struct qga_entries s;
+  struct qga_entry e;
   size_t size = 0;
 
-  if (!run_or_say(r, &size, list_script, "", "", "", ""))
+  if (!run_or_say(r, &size, qga_list_script, "", "", "", ""))
     return;
-  if (!entries_begin(&s, size)) {
+  if (!qga_entries_begin(&s, listing, size)) {
     answer_error(0, PT_WIRE_ERR_UNSUPPORTED, "the guest's stat(1) is not understood");
     return;
   }
-  while (entries_next(&s, &e)) {
-    size_t n = entry_lines(lines, sizeof lines, &e, e.name);
+  while (qga_entries_next(&s, &e)) {
+    size_t n = qga_entry_lines(lines, sizeof lines, &e, e.name);
     if (n < sizeof lines && !write_all(io.out, lines, n))
       return;
   }
@@ -437,7 +302,7 @@ static void
 do_get(const struct req *r)
 {
   char lines[2 * PT_GUEST_TEXT_MAX];
-  struct entry e;
+  struct qga_entry e;
   long long handle, left;
 
   if (!find(r, true, &e))
@@ -450,7 +315,7 @@ do_get(const struct req *r)
     agent_refuses(r);
     return;
   }
-  lines[entry_lines(lines, sizeof lines - 1, &e, NULL)] = '\0';
+  lines[qga_entry_lines(lines, sizeof lines - 1, &e, NULL)] = '\0';
   bool ok = answer_ok(lines);
   for (left = e.size; ok && left > 0 && read_chunk(handle); left -= (long long)chunk_n) {
     chunk_n = (long long)chunk_n < left ? chunk_n : (size_t)left;
