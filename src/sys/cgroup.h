@@ -36,6 +36,10 @@ bool pt_cgroup_freeze(const PtHost *host, const char *id, bool frozen, GError **
 bool pt_cgroup_frozen(const PtHost *host, const char *id);
 /* Whether swap has room for what only swap can take of it: UNSUPPORTED where there is none at all, CONFLICT where it is too small. */
 bool pt_cgroup_swappable(const PtHost *host, const char *id, GError **error);
+/* Whether STATE has room for a file of all that it holds, in memory and in swap, and for PT_CGROUP_SPARE beside: NO_SPACE with `way_out`
+ * as the hint. *ret_memory: what of it is in memory. */
+#define PT_CGROUP_SPARE ((gint64)64 << 20)
+bool pt_cgroup_storable(const PtHost *host, const char *id, const char *way_out, gint64 *ret_memory, GError **error);
 /* Takes from a frozen one all memory that the kernel can put elsewhere; blocks while that takes. Tells the bytes charged to it
  * before and after. */
 bool pt_cgroup_reclaim(const PtHost *host, const char *id, gint64 *ret_before, gint64 *ret_after, GError **error);

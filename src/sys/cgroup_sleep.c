@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/uio.h>
@@ -54,6 +55,28 @@ pt_cgroup_swappable(const PtHost *host, const char *id, GError **error)
     PT_SET(error, PT_ERR_UNSUPPORTED, "memory: this node has no swap that %s could go to", want);
   else
     PT_SET(error, PT_ERR_CONFLICT, "memory: %s would have to go to swap, where %s are free", want, have);
+  return false;
+}
+
+bool
+pt_cgroup_storable(const PtHost *host, const char *id, const char *way_out, gint64 *ret_memory, GError **error)
+{
+  struct statvfs vfs;
+  PtCgroupUse use = { 0 };
+
+  if (!pt_cgroup_use(host, id, &use, error))
+    return false;
+  *ret_memory = use.memory;
+  if (statvfs(host->state, &vfs) < 0) {
+    pt_error_errno(error, errno, "%s", host->state);
+    return false;
+  }
+  gint64 need = use.memory + use.swap + PT_CGROUP_SPARE;
+  if ((gint64)(vfs.f_bavail * vfs.f_frsize) >= need)
+    return true;
+  g_autofree char *size = pt_size_format(need);
+  PT_SET(error, PT_ERR_NO_SPACE, "%s has no room for what it holds in memory, up to %s", host->state, size);
+  pt_error_hint(error, "%s", way_out);
   return false;
 }
 

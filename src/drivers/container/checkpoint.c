@@ -17,7 +17,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,7 +30,6 @@
 #include "sys/path.h"
 #include "sys/process.h"
 
-#define SPARE ((gint64)64 << 20)           /* of the disk stays free */
 #define DUMP_MAX (10 * 60 * G_USEC_PER_SEC) /* a disk that takes longer is none to hibernate on */
 #define LOCK_LOOK (20 * 1000)
 #define TRIES 3 /* a message on its way to a process cannot be saved; a moment later it has arrived */
@@ -185,28 +183,6 @@ pt_container_durable(const PtHost *host, const PtInstance *spec, GError **error)
     return (criu = pt_container_criu(error)) != NULL;
   PT_SET(error, PT_ERR_UNSUPPORTED, "%s", why);
   pt_error_hint(error, "nothing was changed; hibernate it in memory, without --durable");
-  return false;
-}
-
-static bool
-room(const PtHost *host, const char *id, gint64 *ret_memory, GError **error)
-{
-  struct statvfs vfs;
-  PtCgroupUse use = { 0 };
-
-  if (!pt_cgroup_use(host, id, &use, error))
-    return false;
-  *ret_memory = use.memory;
-  gint64 need = use.memory + use.swap + SPARE;
-  if (statvfs(host->state, &vfs) < 0) {
-    pt_error_errno(error, errno, "%s", host->state);
-    return false;
-  }
-  if ((gint64)(vfs.f_bavail * vfs.f_frsize) >= need)
-    return true;
-  g_autofree char *size = pt_size_format(need);
-  PT_SET(error, PT_ERR_NO_SPACE, "%s has no room for what it holds in memory, up to %s", host->state, size);
-  pt_error_hint(error, "it runs on; free space there, or hibernate it without --durable");
   return false;
 }
 
@@ -442,8 +418,8 @@ pt_ct_checkpoint(PtContainers *c, const char *id, const PtInstance *spec, const 
   *ret = (PtSleep){ .durable = true };
   int lock = take_lock(c, id, error), fd = lock < 0 ? -1 : pt_ct_init(c, id, &init, error);
   bool ok = fd >= 0 && pt_container_durable(c->host, spec, error) && no_commands(c, id, init, error) && no_fuse(init, error) &&
-            room(c->host, id, &ret->freed, error) && save_somehow(c, id, init, lock, error) &&
-            pt_container_stop(c, id, spec, image, 0, NULL, error);
+            pt_cgroup_storable(c->host, id, "it runs on; free space there, or hibernate it without --durable", &ret->freed, error) &&
+            save_somehow(c, id, init, lock, error) && pt_container_stop(c, id, spec, image, 0, NULL, error);
   if (!ok) {
     pt_container_forget(c, id, NULL);
     if (fd >= 0)

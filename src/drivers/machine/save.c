@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,7 +26,7 @@
 #include "drivers/machine/qmp.h"
 #include "sys/cgroup.h"
 
-#define SPARE ((gint64)64 << 20) /* of the disk stays free; and what a file may have beside the memory: devices, a map of its pages */
+#define BESIDE PT_CGROUP_SPARE /* what a file may have beside the memory: devices, a map of its pages */
 #define LET_GO 250               /* looks, 20 ms apart, until QEMU has closed a file that it does not need any more */
 #define IN_PEACE (G_USEC_PER_SEC / 2) /* what is said of an instance is flushed too, and would wait behind its memory's blocks */
 
@@ -172,27 +171,6 @@ keep_plan(const PtHost *host, const char *id, PtQmp *q, GError **error)
 }
 
 /* ---- hibernate ---- */
-
-static bool
-room(const PtHost *host, const char *id, gint64 *ret_memory, GError **error)
-{
-  struct statvfs vfs;
-  PtCgroupUse use = { 0 };
-
-  if (!pt_cgroup_use(host, id, &use, error))
-    return false;
-  *ret_memory = use.memory;
-  if (statvfs(host->state, &vfs) < 0) {
-    pt_error_errno(error, errno, "%s", host->state);
-    return false;
-  }
-  if ((gint64)(vfs.f_bavail * vfs.f_frsize) >= use.memory + SPARE)
-    return true;
-  g_autofree char *need = pt_size_format(use.memory + SPARE);
-  PT_SET(error, PT_ERR_NO_SPACE, "%s has no room for what it holds in memory, up to %s", host->state, need);
-  pt_error_hint(error, "it runs on; free space there, or pause it");
-  return false;
-}
 
 /* One memory.new on its way to the disk. */
 typedef struct Writing {
@@ -372,11 +350,11 @@ pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, co
   bool was = pt_cgroup_frozen(host, id);
 
   *ret = (PtSleep){ .durable = true };
-  if (!room(host, id, &ret->freed, error) || (was && !pt_container_pause(c, id, false, error)))
+  if (!pt_cgroup_storable(host, id, "it runs on; free space there, or pause it", &ret->freed, error) || (was && !pt_container_pause(c, id, false, error)))
     return false;
   g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
   struct stat file = { 0 };
-  gint64 most = MAX(MAX(planned_memory(host, id), spec->memory), ret->freed) + SPARE;
+  gint64 most = MAX(MAX(planned_memory(host, id), spec->memory), ret->freed) + BESIDE;
   bool asked = q && can_be_saved(q, error), ok = asked && save(host, id, q, most, &file, error);
   if (!ok) {
     pt_machine_forget(c, id, NULL);
