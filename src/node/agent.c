@@ -377,12 +377,13 @@ failed:
 }
 
 void
-pt_agent_job_begin(PtAgent *a, const char *op)
+pt_agent_job_start(PtAgent *a, const char *op, const char *thread, GThreadFunc run, gpointer job)
 {
   g_mutex_lock(&a->lock);
   a->busy++;
   g_hash_table_add(a->jobs, g_strdup(op));
   g_mutex_unlock(&a->lock);
+  g_thread_unref(g_thread_new(thread, run, job));
 }
 
 void

@@ -146,8 +146,9 @@ bool pt_agent_kernel(PtAgent *a, const char *arch, char **ret_path, char **ret_d
 gint64 pt_agent_take_ids(PtAgent *a); /* the first of a range; 0 where none is left */
 void pt_agent_release_ids(PtAgent *a, gint64 base);
 
-/* Work in a thread of its own for operation `op`: counted, so that the agent's end waits for it and cancels it. */
-void pt_agent_job_begin(PtAgent *a, const char *op);
+/* Work for operation `op` in a thread of its own: counted, so that the agent's end waits for it and cancels it. The last that run(job)
+ * does with the agent is to say that it has ended. */
+void pt_agent_job_start(PtAgent *a, const char *op, const char *thread, GThreadFunc run, gpointer job);
 void pt_agent_job_end(PtAgent *a, const char *op);
 
 /* template.c */

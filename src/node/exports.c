@@ -202,6 +202,5 @@ pt_agent_export(PtAgent *a, const char *op, const char *format, const char *dige
   j->digest = g_strdup(digest);
   j->space = g_strdup(space);
   j->name = g_strdup(name);
-  pt_agent_job_begin(a, op);
-  g_thread_unref(g_thread_new("export", job_run, j));
+  pt_agent_job_start(a, op, "export", job_run, j);
 }

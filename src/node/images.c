@@ -166,8 +166,7 @@ pt_agent_image_make(PtAgent *a, const char *op, const char *source, const char *
   j->name = g_strdup(name);
   j->arch = g_strdup(arch);
   j->unlink = g_strdup(unlink_path);
-  pt_agent_job_begin(a, op);
-  g_thread_unref(g_thread_new("image", job_run, j));
+  pt_agent_job_start(a, op, "image", job_run, j);
 }
 
 /* Who uses an image: "home/web, home/db"; empty where nobody does. NULL with an error. */
