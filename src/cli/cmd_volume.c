@@ -171,7 +171,7 @@ run_volume_create(PtCli *cli, const PtArgs *args, GError **error)
 static int
 run_volume_delete(PtCli *cli, const PtArgs *args, GError **error)
 {
-  bool ask = !pt_args_has(args, "yes") && cli->in_tty && cli->err_tty && !cli->json;
+  bool sure = pt_args_has(args, "yes"), ask = !sure && cli->in_tty && cli->err_tty && !cli->json;
   const char *space = pt_cli_space(cli, error);
   g_autoptr(json_t) v = space ? find_volume(cli, space, pt_args_nth(args, 0), error) : NULL;
 
@@ -182,6 +182,11 @@ run_volume_delete(PtCli *cli, const PtArgs *args, GError **error)
   if (ask && !pt_cli_confirm(cli, question)) {
     pt_note(cli, "Nothing was deleted.");
     return PT_EXIT_FAILED;
+  }
+  if (!ask && !sure) { /* a computer that runs is refused by the server; nothing stands up for a volume */
+    PT_SET(error, PT_ERR_INVALID, "volume %s: deleted with all that is on it (%s), and nobody is here to be asked", name, used);
+    pt_error_hint(error, "nothing was changed; if it shall go:  portena volume delete %s --yes", name);
+    return -1;
   }
   g_autofree char *path = pt_client_path("/v1/spaces/%s/volumes/%s", space, pt_json_str(v, "id", ""));
   if (!pt_cli_call(cli, "DELETE", path, NULL, NULL, error))
@@ -358,6 +363,6 @@ const PtCommand pt_cmds_volume[] = {
     .options = delete_options,
     .run = run_volume_delete,
     .examples = { { "portena volume delete data", "refused while a computer has it" },
-                  { "portena volume delete data --yes", "without a question" } } },
+                  { "portena volume delete data --yes", "without a question; in scripts" } } },
   { NULL },
 };

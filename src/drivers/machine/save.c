@@ -350,7 +350,8 @@ pt_machine_hibernate(PtContainers *c, const char *id, const PtInstance *spec, co
   bool was = pt_cgroup_frozen(host, id);
 
   *ret = (PtSleep){ .durable = true };
-  if (!pt_cgroup_storable(host, id, "it runs on; free space there, or pause it", &ret->freed, error) || (was && !pt_container_pause(c, id, false, error)))
+  if (!pt_cgroup_storable(host, id, "it runs on; free space there, or pause it", &ret->freed, error) ||
+      (was && !pt_container_pause(c, id, false, error)))
     return false;
   g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
   struct stat file = { 0 };

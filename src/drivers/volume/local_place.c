@@ -29,7 +29,7 @@
 #define POOL_MIN (4 * GIB)       /* of the file system: sparse, so it need not be there yet */
 #define FREE_MIN (GIB / 2)       /* of the host's disk: below this a pool would be of no use */
 #define POOL_SHARE 80            /* per cent of what is free */
-#define RELEASE_WAIT (15 * G_USEC_PER_SEC) /* a dead predecessor's mount namespace takes a moment to go, and what was not written yet its time */
+#define RELEASE_WAIT (15 * G_USEC_PER_SEC) /* a dead predecessor's mount namespace goes when all of it is written */
 
 bool
 pt_local_lock(int fd, gint64 timeout)
