@@ -69,7 +69,7 @@ export async function startMock({ port = 0, samples = 2000 } = {}) {
       const found = compiled.find((r) => r.method === req.method && r.match.test(path));
       if (!found) throw refuse(404, 'not-found', `there is no ${req.method} ${path}`, '');
       if (!found.open && !user) throw refuse(401, 'unauthenticated', 'Sign in first.', '');
-      if (req.method !== 'GET' && req.headers['x-portena'] !== '1') throw refuse(403, 'denied', 'X-Portena is missing', '');
+      if (req.method !== 'GET' && req.headers['x-portena'] !== '1') throw refuse(403, 'forbidden', 'X-Portena is missing', '');
       const json = /json/.test(req.headers['content-type'] ?? '') && raw.length ? JSON.parse(raw) : {};
       const values = found.match.exec(path).slice(1).map(decodeURIComponent);
       const answer = found.handler({ req, res, world, sessions, token, user, body: json, raw, query: url.searchParams, args: Object.fromEntries(found.keys.map((k, n) => [k, values[n]])), event, screen });

@@ -16,7 +16,7 @@ const spaceOf = (c, needed = 'viewer') => {
   const role = roleOf(c.world, c.user, s);
   if (!s || !role) throw notFound(`there is no space called ${c.args.S}`);
   const rank = { viewer: 1, member: 2, owner: 3, admin: 4 };
-  if (rank[role] < rank[needed]) throw refuse(403, 'denied', `you are a ${role} of space ${s.name}; this needs ${needed}`, 'Ask an owner of the space.');
+  if (rank[role] < rank[needed]) throw refuse(403, 'forbidden', `you are a ${role} of space ${s.name}; this needs ${needed}`, 'Ask an owner of the space.');
   return s;
 };
 const instanceOf = (c, needed) => {
@@ -28,7 +28,8 @@ const instanceOf = (c, needed) => {
 const spaceView = (c, s) => ({ ...s, used: c.world.used(s), role: roleOf(c.world, c.user, s) });
 const list = (items, c) => ({ items, revision: c.world.revision() });
 const mine = (c) => [...c.world.spaces.values()].filter((s) => roleOf(c.world, c.user, s));
-const admin = (c) => { if (!c.user.admin) throw refuse(403, 'denied', 'this is for administrators', 'Ask the administrator of this server.'); };
+const none = (c) => { if (c.raw.length) throw refuse(400, 'invalid', 'body: this request takes none', ''); return true; };
+const admin = (c) => { if (!c.user.admin) throw refuse(403, 'forbidden', 'this is for administrators', 'Ask the administrator of this server.'); };
 const byRef = (c) => {
   const ref = c.args.R;
   const m = [...c.world.images.values()].find((x) => x.names.includes(ref) || x.digest.startsWith(ref) || x.digest.slice(7).startsWith(ref));
@@ -127,21 +128,21 @@ export const routes = [
   }],
   ['PATCH', '/v1/users/:U', (c) => {
     const u = c.world.users.get(c.args.U);
-    if (c.body.password && c.user.name === u.name && c.body.current_password !== (u.password ?? PASSWORD)) throw refuse(403, 'denied', 'the present password is not right', 'Type the password you signed in with.');
+    if (c.body.password && c.user.name === u.name && c.body.current_password !== (u.password ?? PASSWORD)) throw refuse(403, 'forbidden', 'the present password is not right', 'Type the password you signed in with.');
     const { current_password: _, ...rest } = c.body;
     Object.assign(u, rest, c.body.password ? { must_change: c.user.name !== u.name } : {}, { revision: c.world.revision() });
     c.event('user', null, `users/${u.name}`, 'changed');
     return u;
   }],
   ['DELETE', '/v1/users/:U', (c) => { admin(c); c.world.users.delete(c.args.U); c.event('user', null, `users/${c.args.U}`, 'deleted'); return [204]; }],
-  ['POST', '/v1/users/:U/totp', (c) => ({ secret: 'JBSWY3DPEHPK3PXP', uri: `otpauth://totp/Portena:${c.args.U}?secret=JBSWY3DPEHPK3PXP&issuer=Portena` })],
+  ['POST', '/v1/users/:U/totp', (c) => none(c) && ({ secret: 'JBSWY3DPEHPK3PXP', uri: `otpauth://totp/Portena:${c.args.U}?secret=JBSWY3DPEHPK3PXP&issuer=Portena` })],
   ['PUT', '/v1/users/:U/totp', (c) => {
     if (c.body.code !== '123456') throw refuse(400, 'invalid', 'that code is not right', 'Check that the clock of your phone is right, then type the newest code.');
     c.world.users.get(c.args.U).totp = true;
     return [204];
   }],
   ['DELETE', '/v1/users/:U/totp', (c) => {
-    if (c.body?.password !== (c.user.password ?? PASSWORD)) throw refuse(403, 'denied', 'that is not your password', 'Type the password you signed in with.');
+    if (c.body?.password !== (c.user.password ?? PASSWORD)) throw refuse(403, 'forbidden', 'that is not your password', 'Type the password you signed in with.');
     c.world.users.get(c.args.U).totp = false;
     return [204];
   }],
@@ -253,7 +254,7 @@ export const routes = [
     const path = c.query.get('path').replace(/(.)\/$/, '$1');
     const dir = c.world.files?.[path] ?? FILES[path];
     if (dir) return [200, { items: dir.map(([name, type, size, target]) => ({ name, type, size, mode: type === 'directory' ? '0755' : '0644', uid: 1000, gid: 1000, mtime: new Date(Date.now() - 86400e3 * 3).toISOString(), target: target ?? null })) }, { 'X-Portena-Type': 'directory', 'X-Portena-Uid': '1000', 'X-Portena-Gid': '1000' }];
-    if (/denied/.test(path)) throw refuse(403, 'denied', `${path} may not be read`, 'Choose another file.');
+    if (/denied/.test(path)) throw refuse(403, 'forbidden', `${path} may not be read`, 'Choose another file.');
     if (/^\/(home|etc|root)\/.*\./.test(path)) return [200, Buffer.from('# Notes\n\nBuy bread.\n'), { 'Content-Type': 'application/octet-stream', 'X-Portena-Type': 'file' }];
     return [200, { items: [] }, { 'X-Portena-Type': 'directory' }];
   }],
@@ -292,7 +293,7 @@ export const routes = [
     }) }];
   }],
   ['GET', '/v1/images/recipes', (c) => ({ items: c.world.recipes })],
-  ['POST', '/v1/images/prune', (c) => { admin(c); return { removed: [], freed: 0 }; }],
+  ['POST', '/v1/images/prune', (c) => { admin(c); none(c); return { removed: [], freed: 0 }; }],
   ['PATCH', '/v1/images/:R', (c) => { admin(c); const m = byRef(c); m.names = c.body.names; c.event('image', null, `images/${m.digest}`, 'changed'); return imageView(c, m); }],
   ['DELETE', '/v1/images/:R', (c) => {
     admin(c);

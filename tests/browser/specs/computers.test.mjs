@@ -51,6 +51,7 @@ spec('a refusal is shown in place, and the form stays as it was', { mock: true }
   await page.getByLabel('Name', { exact: true }).fill('studio');
   await page.getByRole('button', { name: 'Start and open' }).click();
   await page.getByRole('alert').filter({ hasText: /studio already.*Choose another name/ }).waitFor();
+  await page.getByLabel('Name', { exact: true }).waitFor({ state: 'visible' });
   await until(async () => await page.getByLabel('Name', { exact: true }).inputValue() === 'studio', 'the name is still there');
   await page.getByRole('slider', { name: 'Size' }).fill('6');
   await page.getByText(/more cpu than is left/).waitFor();

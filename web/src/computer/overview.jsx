@@ -70,7 +70,7 @@ export function Overview({ i }) {
               <dt>Name in the space</dt><dd>{i.name}.{i.space}.internal</dd></>}
             {i.state === 'hibernated' && i.freed > 0 && <><dt>Gave back</dt><dd class="num">{bytes(i.freed)} of memory{i.durable && '; outlives a restart of the server'}</dd></>}
             {i.ports?.length > 0 && <><dt>Published</dt><dd>{i.ports.map((p) => `${p.listen} → ${p.to}${p.protocol === 'udp' ? ' udp' : ''}`).join(', ')}</dd></>}
-            <dt>{i.state === 'running' ? 'Started' : 'Stopped'}</dt><dd><Ago time={i.state === 'running' ? i.started : i.stopped} />{i.restarts > 0 && `, restarted by itself ${i.restarts} ×`}</dd>
+            {i.state !== 'hibernated' && <><dt>{i.state === 'running' ? 'Started' : 'Stopped'}</dt><dd><Ago time={i.state === 'running' ? i.started : i.stopped} />{i.restarts > 0 && `, restarted by itself ${i.restarts} ×`}</dd></>}
             {i.state !== 'running' && (i.exit_code >= 0 && i.exit_code != null || i.exit_signal > 0) && <><dt>Ended with</dt><dd>{i.exit_signal ? `signal ${i.exit_signal}` : `exit code ${i.exit_code}`}</dd></>}
             <dt>Created</dt><dd><Ago time={i.created} />{i.created_by && ` by ${i.created_by}`}</dd>
           </dl>

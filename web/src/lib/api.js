@@ -62,7 +62,8 @@ async function problemOf(res, path) {
 }
 
 export const get = (path, opts) => request('GET', path, opts);
-export const post = (path, body, opts) => request('POST', path, { ...opts, body: body ?? {} });
+/** Without `body` there is none: the server refuses one that it does not know what to do with, even an empty one. */
+export const post = (path, body, opts) => request('POST', path, { ...opts, body });
 export const put = (path, body, opts) => request('PUT', path, { ...opts, body });
 export const patch = (path, body, opts) => request('PATCH', path, { ...opts, body });
 /** `opts.body`: where an act of deletion takes one. */

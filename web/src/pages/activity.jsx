@@ -10,7 +10,7 @@ import { saveText } from '../lib/save.js';
 
 export function Outcome({ of: a }) {
   return a.outcome === 'ok' ? <span class="state good"><i aria-hidden="true" />done</span>
-    : <span class="state bad" title={a.detail ?? ''}><i aria-hidden="true" />{a.outcome === 'unauthenticated' ? 'not let in' : a.outcome === 'denied' ? 'not allowed' : `refused (${a.outcome})`}</span>;
+    : <span class="state bad" title={a.detail ?? ''}><i aria-hidden="true" />{a.outcome === 'unauthenticated' ? 'not let in' : a.outcome === 'forbidden' ? 'not allowed' : `refused (${a.outcome})`}</span>;
 }
 
 const PAGE = 100;
@@ -32,7 +32,7 @@ export const deed = (a) => a.action || DEEDS[a.method] || a.method || '–';
 function objectText(object) {
   const m = /^spaces\/([^/]+)(?:\/instances\/([^/]+))?$/.exec(object ?? '');
   if (m) return m[2] ? `${m[2]} in ${m[1]}` : `space ${m[1]}`;
-  return (object ?? '').replace(/^(user|image|operation)s\//, '$1 ') || '–';
+  return (object ?? '').replace(/^(user|image|operation)s\//, '$1 ').replace(/sha256:([0-9a-f]{12})[0-9a-f]{52}/, '$1…') || '–';
 }
 
 export default function Activity() {

@@ -100,7 +100,7 @@ function ImageActs({ m }) {
 
 function prune() {
   confirm({
-    title: 'Clean up unused images?', lost: ['images that no computer uses and that are not built in'], submitText: 'Clean up',
+    title: 'Clean up unused images?', lost: ['older builds of images: those that have lost their name to a newer one, and that no computer uses'], submitText: 'Clean up',
     act: async () => {
       const r = await post('/v1/images/prune');
       await readImages();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From an image to a desktop in two clicks: a picture, a size, done. All else is under "More".
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { images, isAdmin, recipes, homeSpace, spaceNames, spaces, operations, loaded, serverArch } from '../lib/live.js';
 import { del } from '../lib/api.js';
 import { go, replace } from '../lib/route.js';
@@ -25,6 +25,10 @@ export function NewComputer({ query }) {
   const [more, setMore] = useState(FRESH);
   const [hw, setHw] = useState(HARDWARE);
   const [error, setError] = useState(null);
+  const trouble = useRef(null);
+  useEffect(() => {
+    if (error) trouble.current?.scrollIntoView({ block: 'center' });
+  }, [error]);
   useEffect(() => {
     if (!space && homeSpace.value) setSpace(homeSpace.value);
   }, [homeSpace.value]);
@@ -43,7 +47,6 @@ export function NewComputer({ query }) {
   }, [choice?.screen]);
 
   if (!loaded.value) return null;
-  if (launching.value) return <Launching />;
   const finalName = name ?? (choice ? suggestName(choice.name, space) : '');
   const actual = sizeFor(SIZES[size], choice);
   const over = space ? overQuota(actual, spaces.value.get(space)) : [];
@@ -62,42 +65,46 @@ export function NewComputer({ query }) {
     }
   }
 
+  /* The form is there while it starts: refused, it is as it was, down to what is folded open. */
   return (
     <>
-      <PageHead title="New computer" sub="Choose what it starts from. You can change the rest later." />
-      {!list.length && <Note icon="image">There is no image yet. {<a href="#/images">Build or import one</a>}, then come back.</Note>}
-      <form class="new" onSubmit={(e) => { e.preventDefault(); start(); }}>
-        <fieldset class="plain-set">
-          <legend class="sr">Image</legend>
-          <div class="choices">
-            {list.map((c) => (
-              <label class="choice" key={c.ref}>
-                <input type="radio" name="image" value={c.ref} checked={choice === c} onChange={() => setRef(c.ref)} />
-                <ImagePicture name={c.name} desktop={c.desktop} app={c.init === 'app'} format={c.format} />
-                <span class="choice-text"><b>{c.name} <Badges of={{ arch: c.arch }} /></b><span>{c.description}</span>
-                  {c.recipe && <small>Built on first use; takes a few minutes once.</small>}</span>
-              </label>
-            ))}
+      {launching.value && <Launching />}
+      <div hidden={!!launching.value}>
+        <PageHead title="New computer" sub="Choose what it starts from. You can change the rest later." />
+        {!list.length && <Note icon="image">There is no image yet. {<a href="#/images">Build or import one</a>}, then come back.</Note>}
+        <form class="new" onSubmit={(e) => { e.preventDefault(); start(); }}>
+          <fieldset class="plain-set">
+            <legend class="sr">Image</legend>
+            <div class="choices">
+              {list.map((c) => (
+                <label class="choice" key={c.ref}>
+                  <input type="radio" name="image" value={c.ref} checked={choice === c} onChange={() => setRef(c.ref)} />
+                  <ImagePicture name={c.name} desktop={c.desktop} app={c.init === 'app'} format={c.format} />
+                  <span class="choice-text"><b>{c.name} <Badges of={{ arch: c.arch }} /></b><span>{c.description}</span>
+                    {c.recipe && <small>Built on first use; takes a few minutes once.</small>}</span>
+                </label>
+              ))}
+            </div>
+          </fieldset>
+          {choice && isForeign(choice.arch, serverArch.value) && <Note tone="busy" icon="chip">{foreignText(choice.arch, serverArch.value)}</Note>}
+          {choice && <KindPicker {...{ choice, kinds, kind: as, setKind }} />}
+          {choice && lacksKernel(images.value, choice, as) && <Note icon="chip">{isAdmin.value
+            ? 'Machines start from a kernel of Portena’s own. It is built now, once, before this one starts; that takes a minute or two.'
+            : 'Machines start from a kernel that is not on this server yet. Ask an administrator to build it, under Images.'}</Note>}
+          <SizePicker size={size} setSize={setSize} actual={actual} />
+          {over.length > 0 && <Note tone="busy" icon="warn">{quotaText(over, space)}</Note>}
+          {as === 'machine' && choice && <MachineMore {...{ choice, hw, setHw, size: actual }} />}
+          <details class="more">
+            <summary>More: name, space, command, network</summary>
+            <More {...{ space, setSpace, name: finalName, setName, more, setMore, choice, kind: as }} />
+          </details>
+          <div ref={trouble}><Trouble error={error} /></div>
+          <div class="new-foot">
+            <p class="soft">{KINDS[as].badge ? `A ${KINDS[as].badge}` : 'It will be'} called <b>{finalName || '…'}</b>{spaceNames.value.length > 1 && <> in {space}</>}.</p>
+            <Button type="submit" kind="primary big" icon="play" disabled={!choice || !space}>{choice?.screen ? 'Start and open' : 'Start'}</Button>
           </div>
-        </fieldset>
-        {choice && isForeign(choice.arch, serverArch.value) && <Note tone="busy" icon="chip">{foreignText(choice.arch, serverArch.value)}</Note>}
-        {choice && <KindPicker {...{ choice, kinds, kind: as, setKind }} />}
-        {choice && lacksKernel(images.value, choice, as) && <Note icon="chip">{isAdmin.value
-          ? 'Machines start from a kernel of Portena’s own. It is built now, once, before this one starts; that takes a minute or two.'
-          : 'Machines start from a kernel that is not on this server yet. Ask an administrator to build it, under Images.'}</Note>}
-        <SizePicker size={size} setSize={setSize} actual={actual} />
-        {over.length > 0 && <Note tone="busy" icon="warn">{quotaText(over, space)}</Note>}
-        {as === 'machine' && choice && <MachineMore {...{ choice, hw, setHw, size: actual }} />}
-        <details class="more">
-          <summary>More: name, space, command, network</summary>
-          <More {...{ space, setSpace, name: finalName, setName, more, setMore, choice, kind: as }} />
-        </details>
-        <Trouble error={error} />
-        <div class="new-foot">
-          <p class="soft">{KINDS[as].badge ? `A ${KINDS[as].badge}` : 'It will be'} called <b>{finalName || '…'}</b>{spaceNames.value.length > 1 && <> in {space}</>}.</p>
-          <Button type="submit" kind="primary big" icon="play" disabled={!choice || !space}>{choice?.screen ? 'Start and open' : 'Start'}</Button>
-        </div>
-      </form>
+        </form>
+      </div>
     </>
   );
 }
