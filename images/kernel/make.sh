@@ -38,10 +38,10 @@ pick() { # MODULE MARK
     printf '%s%s\n' "$2" "$plain" >> initrd/modules/order
   done
 }
-for module in virtio_mmio virtio_pci virtio_blk erofs overlay virtio_console virtio_net; do pick $module ''; done
+for module in virtio_mmio virtio_pci virtio_blk erofs ext4 overlay virtio_console virtio_net; do pick $module ''; done
 # Nothing waits for these: the agent loads them when the system is on its way.
 for module in virtio_rng virtio_balloon virtio_mem fuse autofs4 tun; do pick $module +; done
-for module in virtio_blk virtio_console erofs overlay; do
+for module in virtio_blk virtio_console erofs ext4 overlay; do
   grep -q "/$module\.ko" "kernel/lib/modules/$version/modules.builtin" || [ -e initrd/modules/$module.ko ] ||
     { echo "$package has no $module" >&2; exit 1; }
 done

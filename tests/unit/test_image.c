@@ -83,7 +83,7 @@ test_apt(void)
     "deb [signed-by=/etc/apt/keyrings/vendor.gpg] https://vendor.example/apt trixie main\ndeb https://vendor.example/apt stable main\n",
   };
   g_autoptr(GError) err = NULL;
-  g_autoptr(PtApt) a = pt_apt_parse(names, texts, "trixie", &err);
+  g_autoptr(PtApt) a = pt_apt_parse(names, texts, "trixie", NULL, &err);
 
   g_assert_no_error(err);
   g_assert_cmpstr(a->suite, ==, "trixie");
@@ -94,14 +94,10 @@ test_apt(void)
                   "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://two.example/debian trixie main\n"
                   "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://one.example/debian trixie-updates main\n"
                   "deb http://sec.example/debian-security trixie-security main");
-  g_autoptr(PtApt) none = pt_apt_parse(names, texts, "sid", &err);
+  g_autoptr(PtApt) none = pt_apt_parse(names, texts, "sid", NULL, &err);
   g_assert_null(none);
   g_assert_error(err, PT_ERROR, PT_ERR_INVALID);
   g_clear_error(&err);
-  g_assert_true(pt_apt_carries("trixie", "riscv64", &err) && pt_apt_carries("bookworm", "arm64", &err) && pt_apt_carries("sid", "alpha", &err));
-  g_assert_no_error(err);
-  g_assert_false(pt_apt_carries("bookworm", "riscv64", &err));
-  g_assert_error(err, PT_ERROR, PT_ERR_UNSUPPORTED);
 
   g_autoptr(GPtrArray) options = pt_apt_options("APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p.example:3142\";\n"
                                                 "Acquire::https::Proxy \"http://me:pw@p.example\";\nAcquire::http::Proxy-Auto-Detect \"/bin/x\";\n"
@@ -109,6 +105,60 @@ test_apt(void)
   g_assert_cmpuint(options->len, ==, 2);
   g_assert_cmpstr(g_ptr_array_index(options, 0), ==, "Acquire::http::Proxy \"http://p.example:3142\"");
   g_assert_cmpstr(g_ptr_array_index(options, 1), ==, "Acquire::Check-Valid-Until \"false\"");
+}
+
+/* A suite that was not released for an architecture gives way to the next that was, of the same mirrors. */
+static void
+test_apt_choose(void)
+{
+  static const char *const names[] = { "/etc/apt/sources.list", NULL };
+  static const struct { const char *suite, *arch, *want; } cases[] = {
+    { "bookworm", "arm64", "bookworm" }, { "bookworm", "riscv64", "trixie" }, { "trixie", "riscv64", "trixie" },
+    { "trixie", "mipsel", NULL }, { "sid", "alpha", "sid" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+    const char *suite = cases[i].suite, *want = cases[i].want;
+    g_autofree char *text = g_strdup_printf("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://one.example/debian-%s %s main\n"
+                                            "deb http://one.example/debian %s-updates main\ndeb http://two.example/%s-security %s-security main\n",
+                                            suite, suite, suite, suite, suite);
+    const char *texts[] = { text, NULL };
+    g_autoptr(GError) err = NULL;
+    g_autoptr(PtApt) a = pt_apt_parse(names, texts, suite, cases[i].arch, &err);
+
+    g_assert_true((a == NULL) == (err != NULL));
+    if (!want) {
+      g_assert_error(err, PT_ERROR, PT_ERR_UNSUPPORTED);
+      continue;
+    }
+    g_assert_no_error(err);
+    g_ptr_array_add(a->lines, NULL);
+    g_autofree char *all = g_strjoinv("\n", (char **)a->lines->pdata);
+    g_autofree char *expect = g_strdup_printf("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://one.example/debian-%s %s main\n"
+                                              "deb http://one.example/debian %s-updates main\ndeb http://two.example/%s-security %s-security main",
+                                              suite, want, want, suite, want);
+    g_assert_cmpstr(all, ==, expect);
+    g_assert_cmpstr(a->suite, ==, want);
+  }
+}
+
+/* What the machine names of that suite itself goes before. */
+static void
+test_apt_named(void)
+{
+  static const char *const names[] = { "/etc/apt/sources.list", "d/riscv.sources", NULL };
+  static const char *const texts[] = {
+    "deb http://one.example/debian bookworm main\ndeb http://one.example/debian bookworm-updates main\n",
+    "Types: deb\nURIs: http://two.example/debian\nSuites: trixie\nComponents: main\nArchitectures: riscv64\n",
+  };
+  g_autoptr(GError) err = NULL;
+  g_autoptr(PtApt) a = pt_apt_parse(names, texts, "bookworm", "riscv64", &err), own = pt_apt_parse(names, texts, "bookworm", "arm64", &err);
+
+  g_assert_no_error(err);
+  g_assert_cmpuint(a->lines->len, ==, 1);
+  g_assert_cmpstr(a->lines->pdata[0], ==, "deb http://two.example/debian trixie main");
+  g_assert_cmpstr(own->suite, ==, "bookworm");
+  g_assert_cmpuint(own->lines->len, ==, 2);
 }
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -188,6 +238,8 @@ main(int argc, char **argv)
   g_test_add_func("/image/source/good", test_source_good);
   g_test_add_func("/image/source/bad", test_source_bad);
   g_test_add_func("/image/apt", test_apt);
+  g_test_add_func("/image/apt-choose", test_apt_choose);
+  g_test_add_func("/image/apt-named", test_apt_named);
   g_test_add_func("/image/oci/manifest", test_manifest);
   g_test_add_func("/image/oci/config", test_config);
   return g_test_run();

@@ -131,8 +131,9 @@ parse_deb822(PtApt *a, const char *text, const char *codename)
   }
 }
 
-PtApt *
-pt_apt_parse(const char *const *names, const char *const *texts, const char *codename, GError **error)
+/* What the files name of one suite; NULL where it is not named itself. */
+static PtApt *
+parse_suite(const char *const *names, const char *const *texts, const char *codename)
 {
   g_autoptr(PtApt) a = g_new0(PtApt, 1);
 
@@ -148,10 +149,76 @@ pt_apt_parse(const char *const *names, const char *const *texts, const char *cod
       parse_line(a, *l, codename);
   }
   g_autofree char *mark = g_strdup_printf(" %s main", codename);
-  if (a->lines->len == 0 || !g_str_has_suffix(g_ptr_array_index(a->lines, 0), mark)) {
+  if (a->lines->len == 0 || !g_str_has_suffix(g_ptr_array_index(a->lines, 0), mark))
+    return NULL;
+  return g_steal_pointer(&a);
+}
+
+/* The architectures that are released with it, oldest first: https://www.debian.org/releases/. What is in no release (ports), or has been
+ * left out of a newer one, its mirrors do not carry. An unknown suite is apt's to judge. */
+static const struct {
+  const char *suite, *number, *archs;
+} suites[] = {
+  { "bookworm", "12", "amd64 arm64 armel armhf i386 mips64el mipsel ppc64el s390x" },
+  { "trixie", "13", "amd64 arm64 armel armhf i386 ppc64el riscv64 s390x" },
+};
+
+static bool
+carries(guint suite, const char *arch)
+{
+  g_auto(GStrv) archs = words(suites[suite].archs);
+
+  return has_word(archs, arch);
+}
+
+/* The oldest from the machine's own on. */
+static const char *
+choose_suite(const char *own, const char *arch, GError **error)
+{
+  guint first = 0, i;
+
+  while (first < G_N_ELEMENTS(suites) && strcmp(own, suites[first].suite) != 0)
+    first++;
+  for (i = first; i < G_N_ELEMENTS(suites) && !carries(i, arch); i++)
+    ;
+  if (i == first)
+    return own;
+  if (i < G_N_ELEMENTS(suites))
+    return suites[i].suite;
+  PT_SET(error, PT_ERR_UNSUPPORTED, "this node is Debian %s, and neither that nor a newer one has packages for %s", suites[first].number,
+         arch);
+  pt_error_hint(error, "import an image instead: portena image import docker://… --arch %s", arch);
+  return NULL;
+}
+
+/* The same mirrors, with another suite. A line ends in "SUITE main", where SUITE begins with the old name. */
+static void
+turn_to(PtApt *a, const char *suite)
+{
+  g_autofree char *word = g_strconcat(" ", a->suite, NULL);
+
+  for (guint i = 0; i < a->lines->len; i++) {
+    g_autofree char *line = a->lines->pdata[i];
+    const char *at = g_strrstr(line, word);
+    a->lines->pdata[i] = g_strdup_printf("%.*s %s%s", (int)(at - line), line, suite, at + strlen(word));
+  }
+  g_free(a->suite);
+  a->suite = g_strdup(suite);
+}
+
+PtApt *
+pt_apt_parse(const char *const *names, const char *const *texts, const char *codename, const char *arch, GError **error)
+{
+  const char *suite = arch ? choose_suite(codename, arch, error) : codename;
+  g_autoptr(PtApt) a = suite ? parse_suite(names, texts, suite) : NULL;
+
+  if (!suite)
+    return NULL;
+  if (!a && suite != codename && (a = parse_suite(names, texts, codename)))
+    turn_to(a, suite);
+  if (!a) {
     PT_SET(error, PT_ERR_INVALID, "the apt sources of this machine name no mirror of Debian %s", codename);
     pt_error_hint(error, "add one to /etc/apt/sources.list.d and try again");
-    return NULL;
   }
   return g_steal_pointer(&a);
 }
@@ -180,7 +247,7 @@ by_name(gconstpointer a, gconstpointer b)
 }
 
 PtApt *
-pt_apt_read(const char *root, GError **error)
+pt_apt_read(const char *root, const char *arch, GError **error)
 {
   g_autofree char *codename = os_release(root, "VERSION_CODENAME");
   g_autofree char *id = os_release(root, "ID");
@@ -208,30 +275,7 @@ pt_apt_read(const char *root, GError **error)
   }
   g_ptr_array_add(names, NULL);
   g_ptr_array_add(texts, NULL);
-  return pt_apt_parse((const char *const *)names->pdata, (const char *const *)texts->pdata, codename, error);
-}
-
-bool
-pt_apt_carries(const char *suite, const char *arch, GError **error)
-{
-  /* The architectures that are released with it: https://www.debian.org/releases/. What is in no release (ports), or has been left out
-   * of a newer one, its mirrors do not carry. An unknown suite is apt's to judge. */
-  static const struct {
-    const char *suite, *number, *archs;
-  } suites[] = {
-    { "bookworm", "12", "amd64 arm64 armel armhf i386 mips64el mipsel ppc64el s390x" },
-    { "trixie", "13", "amd64 arm64 armel armhf i386 ppc64el riscv64 s390x" },
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS(suites); i++) {
-    g_auto(GStrv) archs = words(suites[i].archs);
-    if (strcmp(suite, suites[i].suite) != 0 || has_word(archs, arch))
-      continue;
-    PT_SET(error, PT_ERR_UNSUPPORTED, "this node is Debian %s, which has no packages for %s", suites[i].number, arch);
-    pt_error_hint(error, "import an image instead: portena image import docker://… --arch %s", arch);
-    return false;
-  }
-  return true;
+  return pt_apt_parse((const char *const *)names->pdata, (const char *const *)texts->pdata, codename, arch, error);
 }
 
 GPtrArray *

@@ -10,13 +10,14 @@ typedef struct PtApt {
   GPtrArray *lines;   /* one-line entries (char *) of the distribution itself: "deb [signed-by=…] URI SUITE main" */
 } PtApt;
 
-/* Of the entries in `files` (text of them, with their names: ".sources" is deb822) those that belong to the distribution with
- * the code name `codename`: its suite, -updates, -security; component main. INVALID where none gives the suite itself. Pure. */
-PtApt *pt_apt_parse(const char *const *names, const char *const *texts, const char *codename, GError **error);
+/* Of the entries in `files` (text of them, with their names: ".sources" is deb822) those that belong to one suite of the distribution,
+ * itself, -updates and -security; component main. The suite is the one with the code name `codename`, this machine's own, or, where
+ * Debian did not release that for `arch` ("riscv64"; NULL: it did), the next that it did; then it takes what the entries name of
+ * that, or else their mirrors of the own one. INVALID where none gives the suite itself, UNSUPPORTED where there is none, with what
+ * helps. Pure. */
+PtApt *pt_apt_parse(const char *const *names, const char *const *texts, const char *codename, const char *arch, GError **error);
 /* Reads /etc/apt and /etc/os-release below `root` ("/"). UNSUPPORTED where this is no Debian. */
-PtApt *pt_apt_read(const char *root, GError **error);
-/* Whether Debian's `suite` has packages for `arch` ("arm64"); UNSUPPORTED, with what helps. */
-bool pt_apt_carries(const char *suite, const char *arch, GError **error);
+PtApt *pt_apt_read(const char *root, const char *arch, GError **error);
 /* The parts of `apt-config dump` that reach a mirror (proxies, timeouts, validity checks) as "NAME \"VALUE\"". */
 GPtrArray *pt_apt_options(const char *dump);
 void pt_apt_free(PtApt *a);

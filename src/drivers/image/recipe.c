@@ -306,9 +306,8 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
   }
   bool kernel = pt_images_recipe_format(recipe) == PT_FORMAT_KERNEL;
   const PtArch *known = pt_arch_find(image->arch), *arch = known ? known : pt_arch_host();
-  g_autoptr(PtApt) apt = pt_apt_read("/", error);
-  if (!apt || (arch != pt_arch_host() && !pt_apt_carries(apt->suite, arch->debian, error)) ||
-      (!kernel && !pt_foreign_rule(image->arch, &rule, error)) || !load(recipe, chain, packages, image, error) ||
+  g_autoptr(PtApt) apt = pt_apt_read("/", arch == pt_arch_host() ? NULL : arch->debian, error);
+  if (!apt || (!kernel && !pt_foreign_rule(image->arch, &rule, error)) || !load(recipe, chain, packages, image, error) ||
       (kernel && !(guest = pt_kernel_guest(w->host, arch, error))))
     return false;
   g_autoptr(GPtrArray) argv =
