@@ -15,6 +15,7 @@ typedef struct PtMachineBoard {
   const char *bios;    /* what starts the kernel; NULL: QEMU itself */
   const char *append;  /* the kernel's arguments */
   bool grows;          /* it can be given processors and memory while it runs */
+  bool firmware_talks; /* on the board's own serial line, so the guest's console is another one */
 } PtMachineBoard;
 
 /* A further network card. */
