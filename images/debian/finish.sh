@@ -10,7 +10,8 @@ for unit in \
   systemd-ask-password-console.path systemd-ask-password-wall.path systemd-logind.service systemd-hwdb-update.service \
   systemd-journal-catalog-update.service systemd-update-done.service systemd-sysusers.service ldconfig.service systemd-rfkill.socket \
   systemd-initctl.socket systemd-network-generator.service systemd-journald-audit.socket systemd-journal-flush.service \
-  systemd-networkd-wait-online.service getty-static.service getty@tty1.service \
+  systemd-networkd-wait-online.service systemd-networkd-persistent-storage.service systemd-tmpfiles-setup-dev-early.service \
+  getty-static.service getty@tty1.service \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
   systemd-tmpfiles-clean.timer systemd-tmpfiles-setup-dev.service cryptsetup.target integritysetup.target veritysetup.target
 do
@@ -28,6 +29,13 @@ systemctl disable remote-fs.target
 rm -f /lib/systemd/system/multi-user.target.wants/dbus.service
 # /etc and /var are as new as /usr: no update jobs at the first start.
 printf 'TIMESTAMP_NSEC=4000000000000000000\n' | tee /etc/.updated > /var/.updated
+
+# Credentials: nobody hands any over, and the mount namespace that they are put in place from is one that QEMU's user emulator does not
+# make (images for another architecture). systemd has these lines from release 254 on.
+for unit in $(grep -l '^ImportCredential=' /lib/systemd/system/*.service); do
+  mkdir -p "/etc/systemd/system/${unit##*/}.d"
+  printf '[Service]\nImportCredential=\n' > "/etc/systemd/system/${unit##*/}.d/50-portena-credentials.conf"
+done
 
 # Kernel settings are the host's, unless somebody writes some down here.
 rm -f /etc/sysctl.d/99-sysctl.conf
