@@ -15,7 +15,8 @@
 
 /* Boards of the model micro. A kernel's last arguments on x86 are for a guest without a clock source that it trusts under
  * emulation. Pointer authentication is emulated in software, and an aarch64 guest that uses it takes seven times as long to boot.
- * The profile RVA23 is what newer distributions ask of a riscv64 processor; "max" takes twice as long to boot. */
+ * The profile RVA23 is what newer distributions ask of a riscv64 processor; "max" takes twice as long to boot. Debian builds its kernel for
+ * riscv64 without CONFIG_HOTPLUG_PCI. */
 #define KERNEL_ARGS "loglevel=4 panic=-1"
 /* Memory that comes later is used as it comes, and as much of it as is sound for what can be taken away again. That there may once be
  * memory above 4 GiB is no reason to set 64 MiB aside for devices that cannot reach it: there are none. Devices come and go by ACPI, so
@@ -23,9 +24,9 @@
 #define GROW_ARGS "pcie_ports=compat memhp_default_state=online memory_hotplug.online_policy=auto-movable swiotlb=noforce"
 static const PtMachineBoard boards[] = {
   { "x86_64", "q35,usb=off,sata=off,smbus=off,vmport=off", "Haswell-noTSX,-invpcid,-tsc-deadline,-pcid", "qboot.rom",
-    "console=ttyS0 " KERNEL_ARGS " edd=off tsc=reliable no_timer_check " GROW_ARGS, true, false },
-  { "aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS, false, false },
-  { "riscv64", "virt,usb=off,acpi=off", "rva23s64", "default", "console=ttyS1 " KERNEL_ARGS, false, true },
+    "console=ttyS0 " KERNEL_ARGS " edd=off tsc=reliable no_timer_check " GROW_ARGS, true, true, false },
+  { "aarch64", "virt,gic-version=3,usb=off,acpi=off", "max,pauth=off", NULL, "console=ttyAMA0 " KERNEL_ARGS, false, true, false },
+  { "riscv64", "virt,usb=off,acpi=off", "rva23s64", "default", "console=ttyS1 " KERNEL_ARGS, false, false, true },
 };
 
 const PtMachineBoard *

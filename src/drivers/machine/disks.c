@@ -257,7 +257,7 @@ unmount_in_guest(PtContainers *c, const PtInstance *spec, const PtDisk *d, GErro
 bool
 pt_machine_attach(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *d, const char *source, GError **error)
 {
-  if (!put_file(c, id, d, source, error))
+  if (!pt_machine_plugs(spec, error) || !put_file(c, id, d, source, error))
     return false;
   {
     g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error); /* it serves one at a time, and a guest takes its time */
@@ -269,11 +269,24 @@ pt_machine_attach(PtContainers *c, const char *id, const PtInstance *spec, const
   return !d->path || mount_in_guest(c, spec, d, error);
 }
 
+/* Before anything is touched: whether the guest could let go of it, unless it has none. */
+static bool
+may_go(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *d, GError **error)
+{
+  g_autofree char *name = g_strdup_printf("disk%u", (guint)d->slot);
+  bool there = true;
+
+  if (pt_machine_plugs(spec, NULL))
+    return true;
+  g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
+  return q && pt_machine_plugged(q, name, &there, error) && (!there || pt_machine_plugs(spec, error));
+}
+
 bool
 pt_machine_detach(PtContainers *c, const char *id, const PtInstance *spec, const PtDisk *d, const char *source, GError **error)
 {
   (void)source;
-  if (d->path && !unmount_in_guest(c, spec, d, error))
+  if (!may_go(c, id, spec, d, error) || (d->path && !unmount_in_guest(c, spec, d, error)))
     return false;
   g_autoptr(PtQmp) q = pt_machine_qmp(c, id, PT_QEMU_ANSWER, error);
   if (!q || !remove_device(q, d, error)) {

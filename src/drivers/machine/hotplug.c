@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "drivers/machine/internal.h"
+#include "sys/arch.h"
 
 #define LOOK_MIN 2000 /* µs */
 #define LOOK_MAX 100000
@@ -27,6 +28,19 @@ has_member(PtQmp *q, const char *path, const char *prefix, bool whole, bool *ret
     *ret = *ret || (whole ? strcmp(name, prefix) == 0 : g_str_has_prefix(name, prefix));
   }
   return list != NULL;
+}
+
+bool
+pt_machine_plugs(const PtInstance *spec, GError **error)
+{
+  const char *arch = spec->arch ? spec->arch : pt_arch_host()->name;
+  const PtMachineBoard *board = pt_machine_board(arch);
+
+  if (!board || board->plugs)
+    return true;
+  PT_SET(error, PT_ERR_CONFLICT, "no device can come to a machine of %s, or leave it, while it runs: its kernel cannot", arch);
+  pt_error_hint(error, "stop it first:  portena stop %s", spec->name);
+  return false;
 }
 
 bool

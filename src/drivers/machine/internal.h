@@ -15,6 +15,7 @@ typedef struct PtMachineBoard {
   const char *bios;    /* what starts the kernel; NULL: QEMU itself */
   const char *append;  /* the kernel's arguments */
   bool grows;          /* it can be given processors and memory while it runs */
+  bool plugs;          /* its kernel finds devices that come while it runs */
   bool firmware_talks; /* on the board's own serial line, so the guest's console is another one */
 } PtMachineBoard;
 
@@ -177,6 +178,8 @@ bool pt_machine_plug(PtQmp *q, json_t *device, guint *ret_slot, GError **error);
 /* Takes the device with this id away, and waits until the guest has let go of it; absent is success. TIMEOUT, also where the guest refuses:
  * it is still there then, and may go later. */
 bool pt_machine_unplug(PtQmp *q, const char *id, gint64 timeout, GError **error);
+/* Whether devices can come and go at all; CONFLICT, with what helps. */
+bool pt_machine_plugs(const PtInstance *spec, GError **error);
 /* Whether a device with this id is there. */
 bool pt_machine_plugged(PtQmp *q, const char *id, bool *ret, GError **error);
 

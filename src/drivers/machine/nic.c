@@ -135,6 +135,8 @@ plug(PtQmp *q, const PtInstance *spec, const PtNic *nic, GError **error)
   char tap[8];
 
   pt_engine_tap(nic->name, tap);
+  if (!pt_machine_plugs(spec, error))
+    return false;
   unwire(q, nic->name); /* of one that was cut off in between */
   if (!pt_qmp_do(q, "netdev_add", json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "type", "tap", "id", nic->name, "ifname", tap, "script", "no",
                                             "downscript", "no", "vhost", 0), PT_QEMU_ANSWER, error))
