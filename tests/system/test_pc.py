@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An unmodified system, as somebody would bring it along (tests/lib/pcdisk.py): started by UEFI with secure boot from its own disk, told who it is by its seed
 disc, reached through QEMU's guest agent, hibernated and resumed, stopped and taken away. One guest: a boot takes a while."""
+import json
 import os
 import signal
 import subprocess
@@ -111,6 +112,58 @@ def exported(d, tmp_path, word):
     assert subprocess.run(["debugfs", "-R", "cat /srv/kept", root], capture_output=True, text=True).stdout == word + "\n"
 
 
+def disks(d):
+    """Serial number → its device in the guest and its size there."""
+    return {x[1]: (x[0], int(x[2])) for x in (line.split() for line in sh(d, "lsblk -bdnpo NAME,SERIAL,SIZE").stdout.splitlines()) if len(x) == 3}
+
+
+def addresses(d):
+    """MAC → the guest's name of the card, and its IPv4 address."""
+    said = json.loads(sh(d, "ip -j addr").stdout)
+    return {c["address"]: (c["ifname"], next((a["local"] for a in c["addr_info"] if a["family"] == "inet"), None)) for c in said}
+
+
+def devices_come(d):
+    """A disk and a card, in the system as it runs: by their serial number, MAC and address. The disk has grown meanwhile."""
+    d.cli("volume", "create", "data", "--size", "64M")
+    d.cli("volume", "create", "more", "--size", "32M")
+    d.cli("volume", "attach", "theirs", "data")
+    d.cli("volume", "attach", "theirs", "more", "--read-only")
+    wait_for(lambda: f"both are there: {disks(d)}", lambda: {k: v[1] >> 20 for k, v in disks(d).items() if "portena" in k} ==
+             {"portena-disk-0": 64, "portena-disk-1": 32}, 600, 0.5)
+    device = disks(d)["portena-disk-0"][0]
+    sh(d, f"udevadm settle; mount /dev/disk/by-id/virtio-portena-disk-0 /mnt; echo kept > /mnt/file; sync -f /mnt; grep -q '^{device} /mnt ext4 rw' /proc/mounts")
+    assert sh(d, f"dd if=/dev/zero of={disks(d)['portena-disk-1'][0]} count=1 conv=fsync", check=False).returncode, "read-only"
+    d.cli("volume", "grow", "data", "128M")
+    wait_for(lambda: f"it has grown: {disks(d)}", lambda: disks(d)["portena-disk-0"] == (device, 128 << 20), 600, 0.5)
+    d.cli("space", "create", "lab", "--subnet", "10.84.0.0/24")
+    d.cli("network", "attach", "theirs", "lab")
+    [card] = d.instance("theirs")["nics"]
+    assert card["address"].startswith("10.84.0.")
+    wait_for(lambda: f"it has the card {card}: {addresses(d)}", lambda: addresses(d).get(card["mac"], ("", None))[1] == card["address"], 600, 0.5)
+    return card
+
+
+def devices_go(d, card):
+    """What they were lasted while it slept; taken away, they are gone from the system, and what was written is on the volume."""
+    assert sh(d, "cat /mnt/file").stdout == "kept\n"
+    assert addresses(d)[card["mac"]][1] == card["address"]
+    sh(d, "echo more >> /mnt/file; umount /mnt")
+    d.cli("network", "detach", "theirs", card["name"])
+    for name in ("data", "more"):
+        d.cli("volume", "detach", "theirs", name)
+    wait_for(lambda: f"they are gone: {disks(d)} {addresses(d)}", lambda: not any("portena" in k for k in disks(d)) and card["mac"] not in addresses(d), 600, 0.5)
+    i = d.instance("theirs")
+    assert (i["disks"], i["nics"], i["state"]) == ([], [], "running")
+    d.cli("launch", "debian", "mine", "--init", "app", "--", "sleep", "100000")
+    d.cli("volume", "attach", "mine", "data")
+    assert d.cli("exec", "mine", "--", "cat", "/mnt/data/file").stdout == "kept\nmore\n"
+    d.cli("delete", "mine", "--force")
+    for name in ("data", "more"):
+        d.cli("volume", "delete", name, "--yes")
+    d.cli("space", "delete", "lab", "--yes")
+
+
 def sleep_and_wake(d, wake):
     """What it holds in memory is there again, and its clock is right, though the world has gone on without it."""
     sh(d, "sysctl -w kernel.domainname=remembered >/dev/null; cat /dev/sr0 > /dev/null 2>&1; true")
@@ -137,7 +190,9 @@ def test_an_unmodified_system(d, tmp_path):
     d.kill()
     d.start()
     answers(d)
+    card = devices_come(d)
     sleep_and_wake(d, lambda: d.cli("resume", "theirs", timeout=900))
+    devices_go(d, card)
 
     def after_a_power_cut():
         memory = d.state / "instances" / d.instance("theirs")["id"] / "memory"
