@@ -79,11 +79,8 @@ pt_disks_fit(PtApi *api, PtInstance *spec, const PtImage *image, const json_t *g
     spec->cpu = image->cpu;
   if (!json_object_get(given, "memory"))
     spec->memory = image->memory;
-  if (image->format == PT_FORMAT_ISO && !json_object_get(given, "iso_name")) {
+  if (image->format == PT_FORMAT_ISO && !json_object_get(given, "iso_name"))
     spec->iso_name = g_strdup(spec->image_name);
-    if (!json_object_get(given, "boot_iso"))
-      spec->boot_iso = true;
-  }
   spec->init = PT_INIT_SYSTEM;
   return model_ok(spec, image, error) && find_disc(api, spec, error) &&
          fit_size(spec, image, json_object_get(given, "disk") != NULL, error);

@@ -29,7 +29,7 @@ const PtOption pt_launch_options[] = {
   { "tpm", 0, NULL, "Of a pc: with a TPM 2.0", false },
   { "hardware", 0, "HARDWARE", "Of a pc: virtio, or emulated for systems without its drivers", false },
   { "iso", 0, "IMAGE", "Of a pc: the disc in its drive", false },
-  { "boot-iso", 0, NULL, "Start from that disc before the disk", false },
+  { "boot-iso", 0, NULL, "Start from that disc also when the disk has a system", false },
   { "user-data", 0, "FILE", "Of a pc: what cloud-init in it is told; - is standard input", false },
   { "ssh-key", 0, "FILE", "Of a pc: public keys that cloud-init lets in", true },
   { "accel", 0, "ACCEL", "Of a machine: auto, kvm or tcg (emulation)", false },

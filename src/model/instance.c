@@ -163,7 +163,7 @@ static const PtField fields[] = {
           "A pc's disk and network card: virtio, or emulated (AHCI, e1000e) for systems without virtio drivers."),
   PT_STR(PtInstance, iso, 0, 71, pt_check_digest, "The digest of the ISO image in a pc's drive."),
   PT_STR(PtInstance, iso_name, PT_STOPPED, 255, NULL, "The ISO image in a pc's drive; null is none."),
-  PT_BOOL(PtInstance, boot_iso, PT_STOPPED, "Whether a pc starts from that drive before its disk."),
+  PT_BOOL(PtInstance, boot_iso, PT_STOPPED, "Whether a pc starts from that drive also when its disk has a system."),
   PT_TEXT(PtInstance, user_data, PT_STOPPED | PT_F_SECRET, MAX_USER_DATA,
           "What cloud-init in a pc is told: its user data, never shown again."),
   PT_STRINGS(PtInstance, ssh_keys, PT_STOPPED, MAX_SSH_KEYS, pt_check_ssh_key, "Public SSH keys that cloud-init in a pc lets in."),

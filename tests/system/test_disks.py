@@ -291,7 +291,7 @@ def test_as_a_user(stream, disk, tmp_path):
         assert d.api("POST", "/v1/spaces/home/instances", {"name": "micro", "image": "office", "start": False, "model": "micro"}).status == 400
         d.api("POST", "/v1/spaces/home/instances?wait=60", {"name": "new", "image": "setup", "start": False, "disk": 80 * MIB})
         new = d.instance("new")
-        assert new["iso_name"] == "setup" and new["boot_iso"] and new["model"] == "pc"
+        assert new["iso_name"] == "setup" and not new["boot_iso"] and new["model"] == "pc"
         assert d.api("DELETE", "/v1/images/setup").status == 409
         assert d.api("PATCH", "/v1/spaces/home/instances/new", {"iso_name": "office"}).status == 400
         assert d.api("PATCH", "/v1/spaces/home/instances/new", {"iso_name": None}).status in (200, 202)

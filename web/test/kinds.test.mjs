@@ -81,8 +81,9 @@ test('what the form for a new computer asks for', () => {
   assert.deepEqual(ask({ format: 'rootfs' }, 'machine', { init: 'app' }, { cpu: '1,5', memory: '3 GiB', accel: 'tcg', tpm: true }), { cpu: 1.5, memory: 3 * GiB, disk: size.disk, kind: 'machine', model: 'micro', accel: 'tcg', init: 'app' });
   assert.deepEqual(ask({ format: 'program' }, 'process'), { ...size, kind: 'process', offline: true });
   assert.deepEqual(ask({ format: 'program' }, 'process', { network: true }), { ...size, kind: 'process', offline: false });
-  assert.deepEqual(ask({ format: 'iso' }, 'machine', { command: 'not for a pc', env: 'A=1' }, { tpm: true, secure: true, hardware: 'emulated' }), { ...size, kind: 'machine', model: 'pc', hardware: 'emulated', tpm: true, secure_boot: true, boot_iso: true });
-  assert.deepEqual(ask({ format: 'disk', disk: 32 * GiB, firmware: 'bios' }, 'machine', {}, { secure: true, iso: 'drivers' }), { ...size, disk: 32 * GiB, kind: 'machine', model: 'pc', iso_name: 'drivers', boot_iso: false });
+  assert.deepEqual(ask({ format: 'iso' }, 'machine', { command: 'not for a pc', env: 'A=1' }, { tpm: true, secure: true, hardware: 'emulated' }), { ...size, kind: 'machine', model: 'pc', hardware: 'emulated', tpm: true, secure_boot: true });
+  assert.deepEqual(ask({ format: 'disk', disk: 32 * GiB, firmware: 'bios' }, 'machine', {}, { secure: true, iso: 'drivers', boot: true }), { ...size, disk: 32 * GiB, kind: 'machine', model: 'pc', iso_name: 'drivers', boot_iso: true });
+  assert.deepEqual(ask({ format: 'iso', hardware: 'emulated' }, 'machine', {}, { hardware: 'virtio' }), { ...size, kind: 'machine', model: 'pc', hardware: 'virtio' });
   assert.throws(() => ask({}, 'machine', {}, { cpu: 'many' }), /Processors: write a number/);
   assert.throws(() => ask({}, 'machine', {}, { memory: 'lots' }), /Memory: write a size/);
   assert.throws(() => ask({}, 'container', { command: '"open' }), /quotation mark/);

@@ -80,7 +80,7 @@ function machineGroup(i, images) {
   const inDrive = discs(images, i);
   return { title: 'Machine', items: [
     { id: 'iso_name', label: 'Disc in the drive', text: inDrive.length ? 'An installation disc, or one with drivers.' : 'There is no disc on this server yet; an administrator can upload one under Images.', when: NEXT, kind: 'select', options: [['', 'none'], ...inDrive], show: (v) => v ?? '', read: (v) => v || null },
-    { id: 'boot_iso', label: 'Start from the disc', text: 'Before its disk. Turn it off once the system is installed.', when: NEXT, kind: 'check' },
+    { id: 'boot_iso', label: 'Start from the disc', text: 'Also when there is a system on its disk, to repair it or to install another.', when: NEXT, kind: 'check' },
     { id: 'firmware', label: 'Firmware', text: 'A system that is installed starts with the one it was installed with.', when: NEXT, kind: 'select', options: FIRMWARES },
     { id: 'secure_boot', label: 'Secure boot', text: 'UEFI starts signed systems only.', when: NEXT, kind: 'check' },
     { id: 'tpm', label: 'TPM 2.0', text: 'A chip that keeps keys. Windows 11 asks for one.', when: NEXT, kind: 'check' },

@@ -23,7 +23,7 @@ export function choices() {
     built.add(m.digest);
     if (isPart(m)) continue;
     list.push({ ref: m.names?.[0] ?? m.digest, name, description: m.description || describe(m), desktop: m.desktop, init: m.init, kinds: m.kinds, size: m.size, recipe: null,
-      screen: m.desktop || ['disk', 'iso'].includes(m.format), format: m.format, runtime: m.runtime, arch: m.arch, firmware: m.firmware, disk: m.disk });
+      screen: m.desktop || ['disk', 'iso'].includes(m.format), format: m.format, runtime: m.runtime, arch: m.arch, firmware: m.firmware, hardware: m.hardware, disk: m.disk });
   }
   for (const r of isAdmin.value ? recipes.value : []) {
     if (r.image && built.has(r.image) || /^kernel\b/.test(r.name)) continue;

@@ -3,9 +3,9 @@
 import { parseCommand, parseEnv, parsePorts, parseSize } from './format.js';
 import { modelOf } from './kinds.js';
 
-/** The form as it is before anything is touched. `boot` null: as the image has it. */
+/** The form as it is before anything is touched. Empty is as the image has it. */
 export const FRESH = { init: '', command: '', env: '', ports: '', autostart: true, network: null };
-export const HARDWARE = { cpu: '', memory: '', firmware: '', hardware: 'virtio', accel: 'auto', tpm: false, secure: false, iso: '', boot: null };
+export const HARDWARE = { cpu: '', memory: '', firmware: '', hardware: '', accel: 'auto', tpm: false, secure: false, iso: '', boot: false };
 
 /** A disk that comes with a size of its own is never smaller. */
 export const sizeFor = (size, choice) => ({ ...size, disk: Math.max(size.disk, choice?.disk ?? 0) });
@@ -48,10 +48,10 @@ function hardwareOf(choice, hw, pc) {
   if (!pc) return spec;
   const firmware = hw.firmware || choice.firmware;
   if (hw.firmware) spec.firmware = hw.firmware;
-  if (hw.hardware !== 'virtio') spec.hardware = hw.hardware;
+  if (hw.hardware) spec.hardware = hw.hardware;
   if (hw.tpm) spec.tpm = true;
   if (hw.secure && firmware !== 'bios') spec.secure_boot = true;
   if (choice.format !== 'iso' && hw.iso) spec.iso_name = hw.iso;
-  if (choice.format === 'iso' || hw.iso) spec.boot_iso = hw.boot ?? choice.format === 'iso';
+  if ((choice.format === 'iso' || hw.iso) && hw.boot) spec.boot_iso = true;
   return spec;
 }

@@ -54,12 +54,12 @@ function Pc({ choice, hw, set, firmware, disc }) {
     <>
       <div class="two">
         <Select label="Firmware" value={firmware} onChange={set('firmware')} options={FIRMWARES} hint={choice.format === 'disk' ? 'A system starts with the firmware it was installed with.' : 'Systems of the last ten years know UEFI.'} />
-        <Select label="Disk and network card" value={hw.hardware} onChange={set('hardware')} options={HARDWARES} hint="Windows without added drivers needs the emulated ones." />
+        <Select label="Disk and network card" value={hw.hardware || choice.hardware || 'virtio'} onChange={set('hardware')} options={HARDWARES} hint="Windows without added drivers needs the emulated ones." />
       </div>
       <Check label="TPM 2.0" hint="A chip that keeps keys. Windows 11 asks for one." checked={hw.tpm} onChange={set('tpm')} />
       <Check label="Secure boot" hint={firmware === 'bios' ? 'Only with UEFI.' : 'Starts only systems that are signed.'} disabled={firmware === 'bios'} checked={hw.secure && firmware !== 'bios'} onChange={set('secure')} />
       {!disc && discs.length > 0 && <Select label="Disc in the drive" value={hw.iso} onChange={set('iso')} options={[['', 'none'], ...discs.map((m) => [m.names?.[0] ?? m.digest, m.names?.[0] ?? m.digest.slice(7, 19)])]} />}
-      {inDrive && <Check label="Start from the disc" hint="Before its disk. Turn it off in the settings once the system is installed." checked={hw.boot ?? disc} onChange={set('boot')} />}
+      {inDrive && <Check label="Start from the disc" hint="Also when there is a system on its disk. From an empty disk it starts the disc anyway." checked={hw.boot} onChange={set('boot')} />}
     </>
   );
 }
