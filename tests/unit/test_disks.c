@@ -41,7 +41,7 @@ static void
 test_seed(void)
 {
   g_autofree char *tool = g_find_program_in_path("xorriso"), *dir = g_dir_make_tmp("seeds-XXXXXX", NULL);
-  g_autoptr(PtInstance) spec = pc("{" ID ",\"user_data\":\"#cloud-config\\npassword: \\\"x\\\"\\n\","
+  g_autoptr(PtInstance) spec = pc("{" ID ",\"address6\":\"fd83::7\",\"user_data\":\"#cloud-config\\npassword: \\\"x\\\"\\n\","
                                   "\"ssh_keys\":[\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDk1AAAAAAAAAAAAAAAA a: b\"]}");
   g_autoptr(PtInstance) plain = pc("{" ID ",\"offline\":true}");
   g_autoptr(GError) err = NULL;
@@ -52,7 +52,7 @@ test_seed(void)
     g_rmdir(dir);
     return;
   }
-  g_autofree char *iso = pt_seed_make(spec, dir, &err);
+  g_autofree char *iso = pt_seed_make(spec, "fd83::/64", dir, &err);
   g_assert_no_error(err);
   g_assert_cmpint(stat(iso, &st), ==, 0);
   g_assert_cmpint(st.st_mode & 0777, ==, 0600);
@@ -61,8 +61,9 @@ test_seed(void)
   g_assert_nonnull(strstr(meta, "\"local-hostname\":\"box\""));
   g_assert_nonnull(strstr(meta, "AAAAAAAA a: b\"]"));
   g_assert_nonnull(strstr(network, "\"macaddress\":\"02:00:5e:10:00:01\""));
+  g_assert_nonnull(strstr(network, "\"addresses\":[\"fd83::7/64\"]"));
 
-  g_autofree char *again = pt_seed_make(plain, dir, &err);
+  g_autofree char *again = pt_seed_make(plain, NULL, dir, &err);
   g_assert_no_error(err);
   g_assert_cmpstr(again, ==, iso);
   g_autofree char *bare = extract(iso, "meta-data"), *none = extract(iso, "network-config");

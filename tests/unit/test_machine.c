@@ -159,6 +159,13 @@ test_pc(void)
   g_autofree char *bios = line_of(&p);
   g_assert_null(strstr(bios, "pflash"));
   g_assert_nonnull(strstr(bios, "virtio-blk-pci,num-queues=3,id=volume"));
+  /* cloud-init's disc is where the disk is: what its kernel finds late comes too late. */
+  p.seed = true;
+  g_autofree char *told = line_of(&p);
+  g_assert_nonnull(strstr(told, "virtio-blk-pci,num-queues=1,id=disc1,drive=disc1,serial=cidata"));
+  p.emulated = true;
+  g_autofree char *emulated = line_of(&p);
+  g_assert_nonnull(strstr(emulated, "ide-cd,id=disc1,bus=ide.2,drive=disc1"));
 }
 
 static bool

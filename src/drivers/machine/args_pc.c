@@ -39,12 +39,11 @@ disks(GPtrArray *a, const PtMachinePlan *p)
         "{\"driver\":\"raw\",\"node-name\":\"disc%u\",\"read-only\":true,"
         "\"file\":{\"driver\":\"file\",\"filename\":\"%s\",\"locking\":\"off\"}}",
         i, discs[i]);
-    /* An installer has a driver for the drive that every PC has; a kernel made for clouds may have none but virtio's. */
-    if (i == 1 && !p->emulated)
-      add(a, "-device", "virtio-scsi-pci,id=scsi");
     g_autofree char *index = i == 0 ? g_strdup_printf(",bootindex=%d", disc) : g_strdup("");
+    /* cloud-init decides before anything else has started whether it is wanted: a drive that its kernel finds later, or has no
+     * driver for, as those made for clouds, tells it nothing. It is seen as early as the disk that the system starts from. */
     if (i == 1 && !p->emulated)
-      add(a, "-device", "scsi-cd,id=disc%u,bus=scsi.0,drive=disc%u", i, i);
+      add(a, "-device", "virtio-blk-pci,num-queues=1,id=disc%u,drive=disc%u,serial=" PT_MACHINE_SEED_SERIAL, i, i);
     else
       add(a, "-device", "ide-cd,id=disc%u,bus=ide.%u,drive=disc%u%s", i, i + 1, i, index);
   }

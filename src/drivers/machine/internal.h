@@ -68,6 +68,7 @@ typedef struct PtMachinePlan {
 #define PT_MACHINE_HELPERS "/helpers"
 #define PT_MACHINE_ISO "/iso"
 #define PT_MACHINE_SEED "/seed"
+#define PT_MACHINE_SEED_SERIAL "cidata" /* of the disk that it is to the guest */
 #define PT_MACHINE_KEPT "/kept" /* STATE/instances/<id>/machine: the firmware's variables, the TPM's state */
 
 /* ---- plan.c ---- */

@@ -184,7 +184,7 @@ kept_tree(const Tree *t, const PtMachinePlan *plan, GError **error)
 static bool
 seed_tree(const Tree *t, GError **error)
 {
-  g_autofree char *dir = g_path_get_dirname(t->jail->notify), *seed = pt_seed_make(t->start->spec, dir, error);
+  g_autofree char *dir = g_path_get_dirname(t->jail->notify), *seed = pt_seed_make(t->start->spec, t->start->prefix6, dir, error);
 
   if (!seed)
     return false;

@@ -49,7 +49,7 @@ static char *
 devices_of(const PtMachinePlan *p)
 {
   return g_strdup_printf("%s%s%s%s%s %s", p->code ? "uefi" : "bios", p->secure ? " secure" : "", p->tpm ? " tpm" : "",
-                         p->emulated ? " emulated" : "", p->seed ? " seed" : "", p->iso ? p->spec->iso : "");
+                         p->emulated ? " emulated" : "", !p->seed ? "" : p->emulated ? " seed" : " seed-disk", p->iso ? p->spec->iso : "");
 }
 
 bool

@@ -49,23 +49,29 @@ meta_data(const PtInstance *spec)
   return pt_json_dump(meta);
 }
 
-/* The card is told by its MAC: its name is the system's choice. */
+/* The card is told by its MAC: its name is the system's choice. DHCP gives it its IPv4 address; nothing gives it the other, which
+ * leads nowhere beyond its space, so there is no route with it. */
 static char *
-network_config(const PtInstance *spec)
+network_config(const PtInstance *spec, const char *prefix6)
 {
+  const char *slash = prefix6 ? strchr(prefix6, '/') : NULL;
   g_autoptr(json_t) config = json_pack("{s:i, s:{}}", "version", 2, "ethernets");
 
   if (!spec->offline && spec->mac) {
     g_autoptr(json_t) card = json_pack("{s:{s:s}, s:b}", "match", "macaddress", spec->mac, "dhcp4", 1);
+    if (spec->address6 && slash) {
+      g_autofree char *address = g_strconcat(spec->address6, slash, NULL);
+      json_object_set_new(card, "addresses", json_pack("[s]", address));
+    }
     json_object_set(json_object_get(config, "ethernets"), "portena0", card);
   }
   return pt_json_dump(config);
 }
 
 static bool
-write_files(int dir, const PtInstance *spec, GError **error)
+write_files(int dir, const PtInstance *spec, const char *prefix6, GError **error)
 {
-  g_autofree char *meta = meta_data(spec), *network = network_config(spec);
+  g_autofree char *meta = meta_data(spec), *network = network_config(spec, prefix6);
   const char *user = spec->user_data ? spec->user_data : EMPTY;
   const struct { const char *name, *text; } files[] = { { "user-data", user }, { "meta-data", meta }, { "network-config", network } };
 
@@ -90,7 +96,7 @@ pack(const char *files, const char *iso, GError **error)
 }
 
 char *
-pt_seed_make(const PtInstance *spec, const char *dir, GError **error)
+pt_seed_make(const PtInstance *spec, const char *prefix6, const char *dir, GError **error)
 {
   g_autofree char *tag = pt_random_hex(6), *name = g_strconcat(".seed-", tag, NULL), *files = g_build_filename(dir, name, NULL),
                   *fresh = g_strconcat(files, ".iso", NULL), *iso = g_build_filename(dir, "seed.iso", NULL);
@@ -100,7 +106,7 @@ pt_seed_make(const PtInstance *spec, const char *dir, GError **error)
 
   if (!ok)
     pt_error_errno(error, errno, "%s", files);
-  ok = ok && write_files(below, spec, error) && pack(files, fresh, error);
+  ok = ok && write_files(below, spec, prefix6, error) && pack(files, fresh, error);
   if (ok && rename(fresh, iso) != 0) {
     pt_error_errno(error, errno, "%s", iso);
     ok = false;
