@@ -63,6 +63,18 @@ def boot_sector(text):
     return (bytes(code) + text + b"\0").ljust(510, b"\0") + b"\x55\xaa"
 
 
+def installer(text, system):
+    """For a BIOS, on a disc: says `text` on the first serial port, writes the sector `system` to the start of the first disk, and resets the machine."""
+    say, write = bytes.fromhex("be0000baf803ac84c07403eeebf8"), bytes.fromhex("be0000b80043b280cd137204b0fee664f4ebfd")
+    start = bytes.fromhex("fafc31c08ed88ed0bc007cfb")
+    packet = bytes.fromhex("10000100007e0000") + bytes(8)  # one sector at 0x7e00, to the disk's sector 0
+    code = bytearray(start + say + write + packet + text + b"\0")
+    at = 0x7C00 + len(start + say + write)
+    code[len(start) + 1:len(start) + 3] = (at + len(packet)).to_bytes(2, "little")
+    code[len(start + say) + 1:len(start + say) + 3] = at.to_bytes(2, "little")
+    return bytes(code).ljust(512, b"\0") + system
+
+
 def painter():
     """For a BIOS: paints the screen in bands of all colours (320 by 200, VGA's mode 13h), then says each key on the first serial port."""
     code = "fbfc31c08ed8b81300cd10b800a08ec031ff" "89f888e0aa81ff00fa75f5" "30e4cd16baf803eeebf6"
@@ -77,6 +89,18 @@ def counting_sector(text):
     code[8:10] = at.to_bytes(2, "little")
     code[22:24] = (at + len(text) + 3).to_bytes(2, "little")
     return (bytes(code) + text + b"0000\r\n\0").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def fat(path, mib, files, *options):
+    """A file system as UEFI reads it: path in it → file."""
+    with open(path, "wb") as f:
+        f.truncate(mib << 20)
+    subprocess.run(["mkfs.vfat", *options, path], check=True, capture_output=True)
+    above = sorted({str(p) for name in files for p in pathlib.PurePath(name).parents if p.name})
+    subprocess.run(["mmd", "-i", path, *(f"::{a}" for a in above)], check=True)
+    for to, file in files.items():
+        subprocess.run(["mcopy", "-i", path, file, f"::{to}"], check=True)
+    return path
 
 
 def disc(path, boot=None):

@@ -11,7 +11,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from daemon import BUILD  # noqa: E402
-from disks import ESP as ESP_TYPE, LINUX, gpt_parts  # noqa: E402
+from disks import ESP as ESP_TYPE, LINUX, fat, gpt_parts  # noqa: E402
 
 PLACE = BUILD / "check" / "pc"
 DISK = PLACE / "disk.qcow2"
@@ -109,17 +109,11 @@ def tree_of(work):
 
 def esp_of(work, tree):
     """What the firmware looks into: Debian's signed loaders, its kernel and initramfs."""
-    esp, loader = work / "esp", work / "loader"
+    loader = work / "loader"
     (work / "grub.cfg").write_text(GRUB)
-    with open(esp, "wb") as f:
-        f.truncate(ESP * MIB)
-    run("mkfs.vfat", "-n", "ESP", esp)
-    run("mmd", "-i", esp, "::EFI", "::EFI/BOOT", "::EFI/debian")
-    files = {loader / "usr/lib/shim/shimx64.efi.signed": "EFI/BOOT/BOOTX64.EFI", loader / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": "EFI/BOOT/grubx64.efi",
-             work / "grub.cfg": "EFI/debian/grub.cfg", next(tree.glob("boot/vmlinuz-*")): "vmlinuz", next(tree.glob("boot/initrd.img-*")): "initrd"}
-    for source, to in files.items():
-        run("mcopy", "-i", esp, source, f"::{to}")
-    return esp
+    files = {"EFI/BOOT/BOOTX64.EFI": loader / "usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/grubx64.efi": loader / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+             "EFI/debian/grub.cfg": work / "grub.cfg", "vmlinuz": next(tree.glob("boot/vmlinuz-*")), "initrd": next(tree.glob("boot/initrd.img-*"))}
+    return fat(work / "esp", ESP, files, "-n", "ESP")
 
 
 def make(work):
