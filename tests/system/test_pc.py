@@ -166,7 +166,7 @@ def devices_go(d, card):
 
 def sleep_and_wake(d, wake):
     """What it holds in memory is there again, and its clock is right, though the world has gone on without it."""
-    sh(d, "sysctl -w kernel.domainname=remembered >/dev/null; cat /dev/sr0 > /dev/null 2>&1; true")
+    sh(d, "sysctl -w kernel.domainname=remembered >/dev/null; cat /dev/disk/by-label/CIDATA > /dev/null")
     up = float(sh(d, "cut -d ' ' -f 1 /proc/uptime").stdout)
     d.cli("hibernate", "theirs", timeout=900)
     i = d.instance("theirs")
