@@ -82,7 +82,7 @@ test('what the form for a new computer asks for', () => {
   assert.deepEqual(ask({ format: 'program' }, 'process'), { ...size, kind: 'process', offline: true });
   assert.deepEqual(ask({ format: 'program' }, 'process', { network: true }), { ...size, kind: 'process', offline: false });
   assert.deepEqual(ask({ format: 'iso' }, 'machine', { command: 'not for a pc', env: 'A=1' }, { tpm: true, secure: true, hardware: 'emulated' }), { ...size, kind: 'machine', model: 'pc', hardware: 'emulated', tpm: true, secure_boot: true });
-  assert.deepEqual(ask({ format: 'disk', disk: 32 * GiB, firmware: 'bios' }, 'machine', {}, { secure: true, iso: 'drivers', boot: true }), { ...size, disk: 32 * GiB, kind: 'machine', model: 'pc', iso_name: 'drivers', boot_iso: true });
+  assert.deepEqual(ask({ format: 'disk', disk: 32 * GiB, firmware: 'bios' }, 'machine', {}, { secure: true, iso: 'drivers', boot: true, keys: 'ssh-ed25519 AAAA anna\n\n ssh-rsa BBBB ben \n', told: '#cloud-config\n{}\n' }), { ...size, disk: 32 * GiB, kind: 'machine', model: 'pc', iso_name: 'drivers', boot_iso: true, ssh_keys: ['ssh-ed25519 AAAA anna', 'ssh-rsa BBBB ben'], user_data: '#cloud-config\n{}\n' });
   assert.deepEqual(ask({ format: 'iso', hardware: 'emulated' }, 'machine', {}, { hardware: 'virtio' }), { ...size, kind: 'machine', model: 'pc', hardware: 'virtio' });
   assert.throws(() => ask({}, 'machine', {}, { cpu: 'many' }), /Processors: write a number/);
   assert.throws(() => ask({}, 'machine', {}, { memory: 'lots' }), /Memory: write a size/);

@@ -76,9 +76,13 @@ spec('a disk keeps its size and may have a disc in the drive', { mock: true }, a
   await page.getByText('Machine: processors, memory, firmware, disc').click();
   await gives(() => page.getByLabel('Firmware').inputValue(), 'bios', 'as the image was made');
   await page.getByLabel('Disc in the drive').selectOption('fedora-42');
+  await page.getByLabel('SSH keys').fill('ssh-ed25519 AAAA anna\nssh-rsa BBBB ben');
+  await page.getByLabel('For cloud-init').fill('#cloud-config\n{}');
+  await gives(() => flaws(page), [], 'all of the form is for everyone');
   await page.getByRole('button', { name: 'Start and open' }).click();
   const i = await made('freebsd');
   assert.deepEqual([i.disk, i.iso_name, i.boot_iso], [32 * 1024 ** 3, 'fedora-42', false]);
+  assert.deepEqual([i.ssh_keys, i.user_data], [['ssh-ed25519 AAAA anna', 'ssh-rsa BBBB ben'], '#cloud-config\n{}']);
 });
 
 spec('a program has no network unless it is allowed', { mock: true }, async (page) => {

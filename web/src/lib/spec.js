@@ -5,7 +5,7 @@ import { modelOf } from './kinds.js';
 
 /** The form as it is before anything is touched. Empty is as the image has it. */
 export const FRESH = { init: '', command: '', env: '', ports: '', autostart: true, network: null };
-export const HARDWARE = { cpu: '', memory: '', firmware: '', hardware: '', accel: 'auto', tpm: false, secure: false, iso: '', boot: false };
+export const HARDWARE = { cpu: '', memory: '', firmware: '', hardware: '', accel: 'auto', tpm: false, secure: false, iso: '', boot: false, keys: '', told: '' };
 
 /** A disk that comes with a size of its own is never smaller. */
 export const sizeFor = (size, choice) => ({ ...size, disk: Math.max(size.disk, choice?.disk ?? 0) });
@@ -53,5 +53,9 @@ function hardwareOf(choice, hw, pc) {
   if (hw.secure && firmware !== 'bios') spec.secure_boot = true;
   if (choice.format !== 'iso' && hw.iso) spec.iso_name = hw.iso;
   if ((choice.format === 'iso' || hw.iso) && hw.boot) spec.boot_iso = true;
+  if (choice.format === 'iso') return spec; // its installer asks for all that
+  const keys = hw.keys.split('\n').map((l) => l.trim()).filter(Boolean);
+  if (keys.length) spec.ssh_keys = keys;
+  if (hw.told.trim()) spec.user_data = hw.told;
   return spec;
 }

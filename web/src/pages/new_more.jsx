@@ -60,6 +60,8 @@ function Pc({ choice, hw, set, firmware, disc }) {
       <Check label="Secure boot" hint={firmware === 'bios' ? 'Only with UEFI.' : 'Starts only systems that are signed.'} disabled={firmware === 'bios'} checked={hw.secure && firmware !== 'bios'} onChange={set('secure')} />
       {!disc && discs.length > 0 && <Select label="Disc in the drive" value={hw.iso} onChange={set('iso')} options={[['', 'none'], ...discs.map((m) => [m.names?.[0] ?? m.digest, m.names?.[0] ?? m.digest.slice(7, 19)])]} />}
       {inDrive && <Check label="Start from the disc" hint="Also when there is a system on its disk. From an empty disk it starts the disc anyway." checked={hw.boot} onChange={set('boot')} />}
+      {!disc && <Field label="SSH keys" hint="Public ones, one a line: cloud-init in its system lets them in.">{(ids) => <textarea {...ids} rows="2" spellcheck={false} value={hw.keys} onInput={set('keys')} />}</Field>}
+      {!disc && <Field label="For cloud-init" hint="User data for its system’s first start, like #cloud-config. It is never shown again.">{(ids) => <textarea {...ids} rows="4" spellcheck={false} value={hw.told} onInput={set('told')} />}</Field>}
     </>
   );
 }
