@@ -216,8 +216,8 @@ static bool
 takes_value(const PtOption *options, const char *option)
 {
   for (const PtOption *o = options; o && o->name; o++)
-    if (o->value && (g_str_has_prefix(option, "--") ? strcmp(option + 2, o->name) == 0
-                                                    : o->letter && option[0] == '-' && option[1] == o->letter && !option[2]))
+    if (o->value && (strncmp(option, "--", 2) == 0 ? strcmp(option + 2, o->name) == 0
+                                                   : o->letter && option[0] == '-' && option[1] == o->letter && !option[2]))
       return true;
   return false;
 }
