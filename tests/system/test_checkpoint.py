@@ -27,6 +27,15 @@ pytestmark = pytest.mark.skipif(not criu(), reason="no CRIU 4 here (packaging/cr
 TELLER = ("exec 3>/root/kept; w=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \\n'); i=0; "
           "while :; do i=$((i+1)); echo \"word $w $i\"; echo $i >&3; sleep 0.1; done")
 
+# Waits for pressure upon its memory, as systemd and its services do since 254, and says how often it has looked and what poll(2) told it.
+# Beside it runs a program that it has open by O_PATH, as since 255 whatever systemd starts does for a moment.
+WATCHER = """use strict; open(my $g, "<", "/proc/self/cgroup"); my ($path) = map { /^0::(.*)/ } <$g>;
+open(my $f, "+<", "/sys/fs/cgroup$path/memory.pressure") or die; syswrite($f, "some 150000 2000000\\0") or die;
+sysopen(my $held, "/usr/bin/sleep", 010000000) or die; if (!fork) { exec "/usr/bin/sleep", "100000" }
+for (my $n = 1; ; $n++) { my $p = pack("iss", fileno($f), 2, 0); syscall(7, $p, 1, 100); my $told = (unpack("iss", $p))[2];
+open(my $o, ">", "/run/seen.new"); print $o "$n $told"; close $o; rename "/run/seen.new", "/run/seen" }"""
+POLLERR = 8  # nothing is waited for, and so each poll(2) is over at once
+
 
 @pytest.fixture
 def d():
@@ -139,11 +148,17 @@ def test_a_system_goes_on(d):
     d.cli("launch", "debian", "s", "--wait")
     d.cli("exec", "s", "--", "systemd-run", "--unit=counter", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/run/count.new; "
           "mv /run/count.new /run/count; sleep 0.1; done")
+    d.cli("exec", "s", "--", "systemd-run", "--unit=watcher", "perl", "-e", WATCHER)
 
     def count():
         return int(d.cli("exec", "s", "--", "cat", "/run/count", check=False).stdout or 0)
+
+    def seen():
+        return [int(n) for n in d.cli("exec", "s", "--", "cat", "/run/seen", check=False).stdout.split()] or [0, 0]
     wait_for("it counts", lambda: count() > 2)
-    since = count()
+    wait_for("it watches", lambda: seen()[0] > 2)
+    assert not seen()[1] & POLLERR
+    since, looks = count(), seen()[0]
     d.cli("hibernate", "s", "--durable")
     asleep(d, "s")
     power_cut(d)
@@ -152,6 +167,8 @@ def test_a_system_goes_on(d):
     d.cli("resume", "s", "--wait")
     assert d.instance("s")["ready"] and saved(d, "s") == []
     wait_for("it counts on", lambda: count() > since)
+    wait_for("it watches on", lambda: seen()[0] > looks + 2)
+    assert not seen()[1] & POLLERR, "it is told nothing any more"
     assert d.cli("exec", "s", "--", "systemctl", "is-active", "counter").stdout == "active\n"
     d.cli("exec", "s", "--", "systemctl", "start", "systemd-tmpfiles-clean.service")  # it still makes processes and groups
     d.cli("stop", "s", "--deadline", "600s")

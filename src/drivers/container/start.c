@@ -231,13 +231,21 @@ give_groups(const PtContainers *c, const PtContainerStart *start, GError **error
   return start->spec->init != PT_INIT_SYSTEM || pt_cgroup_own_below(c->host, start->spec->id, (uid_t)start->idbase, error);
 }
 
+/* CRIU has made its namespaces and groups, and goes on to open what its processes had open, by the guest's ids: its init has files of
+ * its groups open (memory.pressure). */
+static bool
+give_back(const PtContainers *c, const PtContainerStart *start, pid_t pid, GError **error)
+{
+  return pt_ct_resume_made(c, start, pid, error) && give_groups(c, start, error);
+}
+
 /* All of one that goes on is there, and nothing of it runs: what was saved of it is used up by that. */
 static bool
 let_go_on(PtContainers *c, const PtContainerStart *start, int sock, GError **error)
 {
   guint32 pid = 0;
 
-  return expect(sock, PT_WIRE_RESTORED, RESTORE_MSEC, &pid, error) && give_groups(c, start, error) &&
+  return expect(sock, PT_WIRE_RESTORED, RESTORE_MSEC, &pid, error) &&
          pt_ct_saved_remove(c, start->spec->id, PT_CK_USED, error) &&
          pt_ct_saved_rename(c, start->spec->id, PT_CK_WHOLE, PT_CK_USED, error) &&
          pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error);
@@ -258,7 +266,7 @@ bring_up(PtContainers *c, const PtContainerStart *start, const char *rule, const
   const PtInstance *limits = start->limits ? start->limits : start->spec;
   bool ok = expect(sock, PT_WIRE_CREATED, ANSWER_MSEC, &pid, error) && pt_container_limits(c, start->spec->id, limits, error) &&
             (!rule || pt_foreign_enter((pid_t)pid, rule, error)) && mount_disks(c, start, (pid_t)pid, error) &&
-            (!r || pt_ct_resume_made(c, start, (pid_t)pid, error)) &&
+            (!r || give_back(c, start, (pid_t)pid, error)) &&
             (!start->plug || start->plug((pid_t)pid, start->plug_data, error)) &&
             pt_wire_send(sock, PT_WIRE_START, 0, 0, NULL, NULL, 0, error) && (!r || let_go_on(c, start, sock, error)) &&
             expect(sock, PT_WIRE_OK, ANSWER_MSEC, &pid, error);
