@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""packaging/packages names what brings each program that our code starts, and each library that Meson asks pkg-config for.
+"""packaging/packages names what brings each program that our code starts, each library that Meson asks pkg-config for, and each that our
+own programs were linked to.
 
 What starts a program is read from the sources: argument vectors in C, subprocess calls in Python, shell scripts, also those that
 stand in C strings. The packages are asked of dpkg on this machine, so that nothing here has to be kept by hand: a file's owner
 has to be listed, or to be what a listed package depends on. What every Debian has (Essential, Priority: required, apt itself)
 needs no line."""
+import os
 import pathlib
 import re
 import shutil
@@ -128,6 +130,17 @@ class Dpkg:
         return any(o in self.everywhere or o in names or any(o in self.depends.get(n, ()) for n in names) for o in owners)
 
 
+def linked():
+    """Where the shared libraries are that our programs, built in the working directory, themselves want -> one of these programs."""
+    found = {}
+    for path in sorted(p for p in pathlib.Path("src").glob("**/*") if p.is_file() and os.access(p, os.X_OK)):
+        wanted = re.findall(r"^\s*NEEDED\s+(\S+)$", ask("objdump", "-p", str(path)), flags=re.M)
+        for name, at in re.findall(r"^\s*(\S+) => (/\S+) ", ask("ldd", str(path)) if wanted else "", flags=re.M):
+            if name in wanted:
+                found.setdefault(at, str(path))
+    return found
+
+
 def main():
     if not shutil.which("dpkg-query"):
         print("no Debian: dpkg cannot be asked")
@@ -180,7 +193,8 @@ def main():
     places = ask("pkg-config", "--variable", "pc_path", "pkg-config").strip().split(":")
     described = {name: next((f"{p}/{name}.pc" for p in places if (pathlib.Path(p) / f"{name}.pc").exists()), "") for name in asked}
     programs = {program: shutil.which(program, path=PATH) or "" for _, program in wanted}
-    dpkg.ask_owners({p for p in [*programs.values(), *origins.values(), *described.values()] if p})
+    libraries = linked()
+    dpkg.ask_owners({p for p in [*libraries, *programs.values(), *origins.values(), *described.values()] if p})
 
     for (kind, program), where in sorted(wanted.items()):
         path = programs[program]
@@ -200,9 +214,13 @@ def main():
     for name, where in asked.items():
         check(dpkg.brought(dpkg.owners.get(described[name], ()), names["build"]),
               f"{where}: wants {name}.pc, for which packaging/packages has no 'build' line")
+    for path, where in libraries.items():
+        # That another package of ours brings it along today is no promise.
+        check(dpkg.owners[path] & names["run"] or dpkg.brought(dpkg.owners[path], dpkg.everywhere),
+              f"{where}: is linked to {path} of {'|'.join(sorted(dpkg.owners[path]))}, for which packaging/packages has no 'run' line")
     check(len(asked) > 5 and len(wanted) > 30,
           f"found only {len(asked)} libraries and {len(wanted)} programs: does this test still read the sources?")
-    print(f"{len(wanted)} programs, {len(asked)} libraries")
+    print(f"{len(wanted)} programs, {len(asked)} libraries to build with, {len(libraries)} to run with")
     return 1 if failed else 0
 
 
