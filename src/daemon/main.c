@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -20,6 +22,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 #include "sys/cgroup.h"
+#include "sys/process.h"
 #include "sys/zram.h"
 
 typedef struct {
@@ -72,7 +75,29 @@ tune(void)
   }
 }
 
+/* sd_notify(3), where a service manager listens. Nothing depends on it here: a failure is its to notice. */
+static void
+tell_manager(const char *what)
+{
+  const char *path = g_getenv("NOTIFY_SOCKET");
+  struct sockaddr_un to = { .sun_family = AF_UNIX };
+  gsize n = path ? strlen(path) : 0;
+
+  if (n < 2 || n >= sizeof to.sun_path || (path[0] != '/' && path[0] != '@'))
+    return;
+  memcpy(to.sun_path, path, n);
+  if (path[0] == '@')
+    to.sun_path[0] = '\0';
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+  if (fd < 0 || sendto(fd, what, strlen(what), MSG_NOSIGNAL, (struct sockaddr *)&to, size) < 0)
+    pt_log_warn("portenad", "%s: %s", path, g_strerror(errno));
+  if (fd >= 0)
+    close(fd);
+}
+
 typedef struct {
+  int home; /* of what outlives us, -1 = none */
   PtHost *host;
   PtStore *store;
   PtBus *bus;
@@ -80,6 +105,19 @@ typedef struct {
   PtAgent *agent;
   PtApi *api;
 } Daemon;
+
+static bool
+make_home(Daemon *d, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  d->home = pt_cgroup_home(d->host, &local);
+  pt_process_home(d->home);
+  if (!local)
+    return true;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return false;
+}
 
 static bool
 daemon_up(Daemon *d, const PtConfig *c, GError **error)
@@ -100,7 +138,7 @@ daemon_up(Daemon *d, const PtConfig *c, GError **error)
     d->host->tune = true;
     pt_host_favour_moves(d->host);
   }
-  if (!d->host || !(d->store = pt_store_open_sqlite(db, error)) || !(d->bus = pt_bus_new(d->store, error)))
+  if (!d->host || !make_home(d, error) || !(d->store = pt_store_open_sqlite(db, error)) || !(d->bus = pt_bus_new(d->store, error)))
     return false;
   d->ops = pt_ops_new(d->store, d->bus);
   if (!pt_ops_recover(d->ops, error) || !(d->agent = pt_agent_new(d->host, d->store, d->bus, d->ops, error)))
@@ -140,7 +178,7 @@ main(int argc, char **argv)
 {
   g_autoptr(GError) err = NULL;
   g_autoptr(PtConfig) c = NULL;
-  Daemon d = { NULL };
+  Daemon d = { .home = -1 };
   End end = { NULL, false };
 
   umask(0022);
@@ -165,8 +203,10 @@ main(int argc, char **argv)
   g_unix_signal_add(SIGTERM, c->drain ? on_int : on_term, &end);
   g_unix_signal_add(SIGINT, on_int, &end);
   pt_log_info("portenad", "ready: %s/api.sock", c->run);
+  tell_manager("READY=1");
   g_main_loop_run(end.loop);
   g_main_loop_unref(end.loop);
+  tell_manager("STOPPING=1");
   if (!daemon_down(&d, end.drain, &err))
     goto failed_down;
   return 0;

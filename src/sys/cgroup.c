@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "sys/cgroup_file.h"
 
+#define HOME "monitors" /* no instance's id is like that */
 #define GUEST_GROUPS "4096"
 #define GUEST_DEPTH "16"
 #define FREEZE_WAIT (5 * G_USEC_PER_SEC)
@@ -330,12 +331,27 @@ pt_cgroup_remove(const PtHost *host, const char *id, GError **error)
   return ok;
 }
 
+int
+pt_cgroup_home(const PtHost *host, GError **error)
+{
+  g_autofree char *dir = pt_cg_dir(host, NULL, HOME), *ours = pt_cg_dir(host, NULL, NULL);
+  g_autofree char *procs = g_build_filename(dir, "cgroup.procs", NULL);
+  int fd;
+
+  if (host->cgroup_kind != PT_CGROUP_V2 || !pt_dir_make(ours, 0755, error) || !pt_dir_make(dir, 0755, error))
+    return -1;
+  if ((fd = open(procs, O_WRONLY | O_CLOEXEC)) < 0)
+    pt_error_errno(error, errno, "%s", procs);
+  return fd;
+}
+
 void
 pt_cgroup_remove_own(const PtHost *host)
 {
-  g_autofree char *ours = pt_cg_dir(host, NULL, NULL);
+  g_autofree char *ours = pt_cg_dir(host, NULL, NULL), *home = pt_cg_dir(host, NULL, HOME);
   g_autoptr(GPtrArray) others = v1_groups(host);
 
+  rmdir(home);
   rmdir(ours);
   for (guint i = 0; i < others->len; i++)
     rmdir(g_ptr_array_index(others, i));

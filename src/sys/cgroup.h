@@ -48,5 +48,8 @@ bool pt_cgroup_hold(const PtHost *host, const char *id, bool held, GError **erro
 bool pt_cgroup_kill(const PtHost *host, const char *id, GError **error);  /* SIGKILL to all in it and below, until empty */
 GArray *pt_cgroup_pids(const PtHost *host, const char *id, GError **error); /* of pid_t, with those below */
 bool pt_cgroup_remove(const PtHost *host, const char *id, GError **error); /* with all below; absent is success */
+/* Makes the group of what is no instance's and outlives this daemon (monitors, dnsmasq): a descriptor of its cgroup.procs, for
+ * pt_process_home(). -1 without an error where v2 has not the controllers: there nothing asks where they are. */
+int pt_cgroup_home(const PtHost *host, GError **error);
 /* Removes the group that holds all of them, in each hierarchy where it is empty: for a daemon that leaves nothing running. */
 void pt_cgroup_remove_own(const PtHost *host);

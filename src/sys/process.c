@@ -34,11 +34,20 @@
 static const char *const clean_env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
                                          NULL };
 
+static int home = -1;
+
+void
+pt_process_home(int procs)
+{
+  home = procs;
+}
+
 typedef struct Child {
   const PtSpawn *spawn;
   const char *program;
   const char *const *env;
   int null;
+  int home; /* the group that it joins; -1 = ours */
   pid_t parent;
   int err; /* errno of what failed, set by the child */
 } Child;
@@ -79,7 +88,8 @@ child_main(void *data)
     sigaction(sig, &dfl, NULL);
   sigemptyset(&none);
   if ((s->outlive ? setsid() < 0 : setpgid(0, 0) < 0) || (!s->outlive && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) ||
-      (s->cwd && chdir(s->cwd) < 0) || child_fds(c) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
+      (s->cwd && chdir(s->cwd) < 0) || (c->home >= 0 && write(c->home, "0", 1) < 0) || child_fds(c) < 0 ||
+      sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
     c->err = errno;
     _exit(127);
   }
@@ -111,8 +121,9 @@ find_program(const char *name, GError **error)
   return path;
 }
 
-pid_t
-pt_spawn(const PtSpawn *spawn, GError **error)
+/* `at_home`: in the group of those that outlive us. */
+static pid_t
+spawn_child(const PtSpawn *spawn, bool at_home, GError **error)
 {
   g_autofree char *program = find_program(spawn->argv[0], error);
   Child child = { .spawn = spawn, .program = program, .env = spawn->env ? spawn->env : clean_env, .parent = getpid() };
@@ -123,6 +134,7 @@ pt_spawn(const PtSpawn *spawn, GError **error)
   g_assert(spawn->n_fds <= PT_SPAWN_FDS_MAX);
   char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   child.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  child.home = at_home ? home : -1;
   if (stack == MAP_FAILED || child.null < 0) {
     pt_error_errno(error, errno, "%s: start", spawn->argv[0]);
     if (stack != MAP_FAILED)
@@ -143,6 +155,12 @@ pt_spawn(const PtSpawn *spawn, GError **error)
     return -1;
   }
   return pid;
+}
+
+pid_t
+pt_spawn(const PtSpawn *spawn, GError **error)
+{
+  return spawn_child(spawn, spawn->outlive, error);
 }
 
 /* What pt_run() follows: the pipes of one child. */
@@ -340,7 +358,7 @@ pt_run(const char *const *argv, const PtRunOptions *options, char **ret_output, 
   pid_t pid = -1;
   if (ok) {
     int fds[3] = { p[0], p[3], p[5] };
-    pid = pt_spawn(&(PtSpawn){ .argv = argv, .env = o->env, .cwd = o->cwd, .fds = fds, .n_fds = 3 }, error);
+    pid = spawn_child(&(PtSpawn){ .argv = argv, .env = o->env, .cwd = o->cwd, .fds = fds, .n_fds = 3 }, o->outlive, error);
   }
   close_fd(p[0]);
   close_fd(p[3]);

@@ -14,6 +14,7 @@ typedef struct PtRunOptions {
   GCancellable *cancel;    /* SIGKILL to its process group, and CANCELLED */
   void (*line)(const char *line, void *data); /* each line of stdout and stderr as it comes; may be NULL */
   void *line_data;
+  bool outlive;            /* what it leaves in the background outlives us: it is in pt_process_home() */
 } PtRunOptions;
 
 /* Runs argv[0] (looked up in PATH) to its end, in a process group of its own that dies with us
@@ -30,6 +31,11 @@ typedef struct PtSpawn {
   guint n_fds;             /* 0 = /dev/null for stdio */
   bool outlive;            /* a session of its own that outlives us; else a process group that dies with this thread */
 } PtSpawn;
+
+/* Whatever is started to outlive us joins the group of this cgroup.procs file from now on, or its start fails. Before threads start. Else
+ * it stays in our own group, where a service manager takes it for ours: for something left over, or to be killed with us. The
+ * descriptor stays the caller's, and open. -1 = off. */
+void pt_process_home(int procs);
 
 /* Starts it and returns its pid; the caller waits for it. The error is that of the exec itself too: when this
  * returns, the program runs. */

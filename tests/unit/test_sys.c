@@ -334,6 +334,36 @@ test_run_cancel(void)
   g_thread_join(thread);
 }
 
+/* A file stands for a group's cgroup.procs: whatever outlives us writes itself into it, and nothing else does. */
+static void
+test_spawn_home(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *path = NULL;
+  const char *const argv[] = { "true", NULL };
+  int procs = g_file_open_tmp("pt-sys-XXXXXX", &path, &error);
+  struct stat st;
+
+  g_assert_no_error(error);
+  pt_process_home(procs);
+  g_assert_true(pt_run(argv, NULL, NULL, &error));
+  g_assert_true(fstat(procs, &st) == 0 && st.st_size == 0);
+  g_assert_true(pt_run(argv, &(PtRunOptions){ .outlive = true }, NULL, &error));
+  g_assert_true(fstat(procs, &st) == 0 && st.st_size == 1);
+  pid_t pid = pt_spawn(&(PtSpawn){ .argv = argv, .outlive = true }, &error);
+  g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+  g_assert_true(fstat(procs, &st) == 0 && st.st_size == 2);
+  g_assert_no_error(error);
+  close(procs);
+  procs = open(path, O_RDONLY | O_CLOEXEC); /* where the group does not take it, it is not started beside it */
+  pt_process_home(procs);
+  g_assert_cmpint(pt_spawn(&(PtSpawn){ .argv = argv, .outlive = true }, &error), ==, -1);
+  g_assert_nonnull(error);
+  pt_process_home(-1);
+  close(procs);
+  g_unlink(path);
+}
+
 static void
 test_pidfd(void)
 {
@@ -624,6 +654,7 @@ main(int argc, char **argv)
   g_test_add_func("/sys/run", test_run);
   g_test_add_func("/sys/run/fails", test_run_fails);
   g_test_add_func("/sys/run/cancel", test_run_cancel);
+  g_test_add_func("/sys/spawn/home", test_spawn_home);
   g_test_add_func("/sys/pidfd", test_pidfd);
   g_test_add_func("/sys/cgroup/parse", test_cgroup_parse);
   g_test_add_func("/sys/cgroup/v2", test_cgroup_v2);

@@ -192,7 +192,7 @@ start(const PtDns *dns, GError **error)
   if (back < 0)
     return false;
   /* It goes to the background by itself once it listens, and says before that what is wrong. */
-  bool ok = pt_run(argv, NULL, NULL, error);
+  bool ok = pt_run(argv, &(PtRunOptions){ .outlive = true }, NULL, error);
   pt_netns_leave(back);
   if (!ok)
     pt_error_hint(error, "its directory %s must be reachable for its user; its configuration is there too", dns->dir);
