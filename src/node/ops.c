@@ -420,7 +420,7 @@ pt_ops_recover(PtOps *ops, GError **error)
   g_autoptr(GPtrArray) all = pt_store_list(ops->store, "ops/", NULL, error);
   g_autoptr(GError) restarted = NULL;
 
-  PT_SET(&restarted, PT_ERR_INTERNAL, "the daemon was restarted in the middle of it\nstart it again");
+  PT_SET(&restarted, PT_ERR_INTERNAL, "portenad was started again in the middle of it\nnothing is left of it; ask for it again");
   for (guint i = 0; all && i < all->len; i++) {
     const PtEntry *e = all->pdata[i];
     g_autoptr(PtOperation) op = pt_record_read(&pt_operation_type, e->value, NULL);

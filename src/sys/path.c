@@ -178,6 +178,33 @@ temp_name(void)
   return g_strconcat(".pt-", hex, NULL);
 }
 
+/* Without a name, where the file system can: then a daemon that is killed leaves nothing of it. Else under one that nobody has. */
+static int
+open_temp(PtPathWrite *w)
+{
+  int fd = openat(w->dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+
+  w->unnamed = fd >= 0;
+  return fd >= 0 ? fd : openat(w->dir, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* As the one whose it is, like any other change of the tree. */
+static bool
+name_it(PtPathWrite *w)
+{
+  g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", w->fd);
+  PtFsIds ids;
+
+  if (!w->unnamed)
+    return true;
+  pt_fsids_enter(&ids, w->uid, w->gid, 0);
+  w->unnamed = linkat(AT_FDCWD, self, w->dir, w->temp, AT_SYMLINK_FOLLOW) < 0;
+  int err = errno;
+  pt_fsids_leave(&ids);
+  errno = err;
+  return !w->unnamed;
+}
+
 bool
 pt_path_write_begin(PtPathWrite *w, int root, const char *path, uid_t uid, gid_t gid, GError **error)
 {
@@ -189,7 +216,7 @@ pt_path_write_begin(PtPathWrite *w, int root, const char *path, uid_t uid, gid_t
     return false;
   w->temp = temp_name();
   pt_fsids_enter(&ids, uid, gid, 0);
-  w->fd = openat(w->dir, w->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  w->fd = open_temp(w);
   int err = errno;
   pt_fsids_leave(&ids);
   if (w->fd < 0) {
@@ -224,7 +251,7 @@ rename_as(int dir, const char *from, const char *to, uid_t uid, gid_t gid)
 bool
 pt_path_write_commit(PtPathWrite *w, mode_t mode, GError **error)
 {
-  bool ok = fchmod(w->fd, mode & 07777) == 0 && rename_as(w->dir, w->temp, w->name, w->uid, w->gid);
+  bool ok = fchmod(w->fd, mode & 07777) == 0 && name_it(w) && rename_as(w->dir, w->temp, w->name, w->uid, w->gid);
 
   if (ok)
     g_clear_pointer(&w->temp, g_free);
@@ -238,7 +265,7 @@ void
 pt_path_write_abort(PtPathWrite *w)
 {
   if (w->fd >= 0) {
-    if (w->temp)
+    if (w->temp && !w->unnamed)
       unlinkat(w->dir, w->temp, 0);
     close(w->fd);
   }

@@ -37,6 +37,7 @@ typedef struct PtPathWrite {
   int fd;
   int dir;
   char *name, *temp;
+  bool unnamed; /* so far: `temp` is not there */
   uid_t uid;
   gid_t gid;
 } PtPathWrite;

@@ -468,7 +468,7 @@ test_recover(Fixture *f, gconstpointer data)
   g_assert_cmpint(gone->state, ==, PT_OP_DONE);
   g_assert_cmpint(cut->state, ==, PT_OP_FAILED);
   g_assert_cmpint(b->state, ==, PT_OP_FAILED);
-  g_assert_nonnull(strstr(b->error, "start it again"));
+  g_assert_nonnull(strstr(b->error, "ask for it again"));
   g_assert_cmpint(l->state, ==, PT_OP_PENDING);
   g_assert_cmpint(d->state, ==, PT_OP_DONE);
   g_assert_null(pt_ops_get(f->ops, old, NULL));

@@ -204,6 +204,34 @@ test_path_write(void)
   tree_clear(&t);
 }
 
+/* What a daemon that is killed in the middle leaves of it: nothing, where the file system has files without a name. */
+static void
+test_path_write_unfinished(void)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  PtPathWrite w;
+  Tree t;
+
+  tree_init(&t);
+  g_assert_true(pt_path_mkdir(t.root, "/home", 0755, getuid(), getgid(), &error));
+  g_autofree char *home = g_strdup_printf("/proc/self/fd/%d/home", t.root);
+  g_assert_true(pt_path_write_begin(&w, t.root, "/home/file", getuid(), getgid(), &error));
+  g_assert_cmpint(write(w.fd, "all", 3), ==, 3);
+  g_autoptr(GDir) d = g_dir_open(home, 0, &error);
+  g_assert_no_error(error);
+  g_assert_true(w.unnamed == (g_dir_read_name(d) == NULL));
+  g_assert_true(pt_path_write_commit(&w, 0640, &error));
+  g_assert_true(pt_path_read(t.root, "/home/file", 64, &text, NULL, &error));
+  g_assert_cmpstr(text, ==, "all");
+  g_assert_true(pt_path_write_begin(&w, t.root, "/home/file", getuid(), getgid(), &error));
+  pt_path_write_abort(&w);
+  g_dir_rewind(d);
+  g_assert_cmpstr(g_dir_read_name(d), ==, "file");
+  g_assert_null(g_dir_read_name(d));
+  tree_clear(&t);
+}
+
 static void
 test_path_symlink(void)
 {
@@ -648,6 +676,7 @@ main(int argc, char **argv)
   g_test_add_func("/sys/path/magic", test_path_magic);
   g_test_add_func("/sys/path/parent", test_path_parent);
   g_test_add_func("/sys/path/write", test_path_write);
+  g_test_add_func("/sys/path/write-unfinished", test_path_write_unfinished);
   g_test_add_func("/sys/path/symlink", test_path_symlink);
   g_test_add_func("/sys/path/remove", test_path_remove);
   g_test_add_func("/sys/path/remove-deep", test_path_remove_deep);
