@@ -298,7 +298,7 @@ static const PtOption stop_options[] = {
   { NULL, 0, NULL, NULL, false },
 };
 static const PtOption restart_options[] = {
-  { "force", 'f', NULL, "Do not wait for what runs inside", false },
+  { "force", 'f', NULL, "At once, as a reset button does", false },
   { "deadline", 0, "TIME", "Time it has to stop by itself (10s)", false },
   { "wait", 'w', NULL, "Return when it is ready again", false },
   WAIT_OPTIONS,
