@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the fake API stands on: its servers, and the monitor's part of a stream (src/base/wire.h), over a WebSocket too."""
 import array
+import contextlib
 import errno
+import fcntl
+import itertools
 import json
 import os
 import pty
@@ -13,6 +16,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -48,8 +52,17 @@ class Server(Quiet, socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class TlsServer(Quiet, socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Each connection has a descriptor by a number of its own, far from all others and not given again for long: a thread that still looks at
+    the one before, or closes what was a pipe's, cannot take bytes of its handshake."""
     daemon_threads = True
     allow_reuse_address = True
+    numbers = itertools.count()
+
+    def get_request(self):
+        request, address = super().get_request()
+        with request:
+            number = fcntl.fcntl(request.fileno(), fcntl.F_DUPFD_CLOEXEC, 300 + next(self.numbers) % 600)
+        return socket.socket(fileno=number), address
 
     def finish_request(self, request, client_address):
         try:
@@ -77,7 +90,7 @@ def run_exec(control, body, faults):
         os.set_blocking(master, True)
         resize(master, body.get("cols", 80), body.get("rows", 24))
         p = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True,
-                             preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
+                             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         send(control, STREAM, TTY, fds=[master])
         keep = master
@@ -92,6 +105,7 @@ def run_exec(control, body, faults):
         time.sleep(0.2)
         control.close()
         p.kill()
+        p.wait()
         return
     threading.Thread(target=listen, args=(control, p, keep), daemon=True).start()
     status = p.wait()
@@ -103,8 +117,6 @@ def run_exec(control, body, faults):
 
 
 def resize(fd, columns, rows):
-    import fcntl
-    import termios
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
 
@@ -121,7 +133,8 @@ def listen(control, process, master):
         if kind == RESIZE and master >= 0:
             resize(master, a, b)
         elif kind == SIGNAL:
-            os.killpg(process.pid, a)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, a)
     try:
         os.killpg(process.pid, signal.SIGHUP)
     except ProcessLookupError:
@@ -183,6 +196,7 @@ def bridge(handler, control, tty):
         # Closing with something unread would reset the connection, and the error might be lost on its way.
         while read_frame(handler.rfile)[0] != 8:
             pass
+        control.close()
         return
     stdin = fds[0]
     readers = [threading.Thread(target=forward, args=(fd, n + 1), daemon=True) for n, fd in enumerate(fds if tty else fds[1:])]
@@ -222,7 +236,8 @@ def bridge(handler, control, tty):
         tell(8, b"\x03\xe8")
         web.join(2)  # the client closes; a reset on our side might overtake what was just said
     # The thread has to be out of the connection before its descriptor is closed and given to the next one.
-    socket.socket.shutdown(handler.connection, socket.SHUT_RD)
+    with contextlib.suppress(OSError):  # the client has hung up already
+        socket.socket.shutdown(handler.connection, socket.SHUT_RD)
     web.join()
     control.close()
     for t in readers:

@@ -44,6 +44,14 @@ pt_https_prepare(const PtHttps *h, CURL *curl)
   }
 }
 
+CURLcode
+pt_https_perform(CURL *curl)
+{
+  CURLcode rc = curl_easy_perform(curl);
+
+  return rc == CURLE_SSL_CONNECT_ERROR ? curl_easy_perform(curl) : rc;
+}
+
 void
 pt_https_error(const PtHttps *h, CURLcode rc, GError **error)
 {
@@ -205,7 +213,7 @@ https_send(PtTransport *t, const PtClientRequest *request, GError **error)
   curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, &call);
   set_body(h->curl, request, &call);
   set_timeout(h->curl, request->timeout);
-  CURLcode rc = curl_easy_perform(h->curl);
+  CURLcode rc = pt_https_perform(h->curl);
   if (call.error)
     g_propagate_error(error, call.error);
   else if (rc != CURLE_OK)
@@ -343,7 +351,7 @@ https_probe(const char *url, const char *ca, char **ret_fingerprint, char **ret_
   curl_easy_setopt(curl, CURLOPT_URL, url);
   curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
   curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
-  CURLcode rc = curl_easy_perform(curl);
+  CURLcode rc = pt_https_perform(curl);
   *ret_trusted = rc == CURLE_OK;
   if (rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE) {
     /* Once more, only to see what it shows. */

@@ -14,6 +14,8 @@ typedef struct PtHttps {
 
 /* Address, trust, protocols and connect timeout of every handle. */
 void pt_https_prepare(const PtHttps *h, CURL *curl);
+/* curl_easy_perform(), and once more where the handshake was cut short: nothing was asked yet, so that is harmless. */
+CURLcode pt_https_perform(CURL *curl);
 /* The error of a curl result. */
 void pt_https_error(const PtHttps *h, CURLcode rc, GError **error);
 

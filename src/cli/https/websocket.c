@@ -149,9 +149,7 @@ connect_only(const PtHttps *h, int *ret_fd, GError **error)
   curl_easy_setopt(curl, CURLOPT_URL, h->url);
   curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-  CURLcode rc = curl_easy_perform(curl);
-  if (rc == CURLE_SSL_CONNECT_ERROR) /* a handshake that was cut short: nothing was asked yet, so once more is harmless */
-    rc = curl_easy_perform(curl);
+  CURLcode rc = pt_https_perform(curl);
   if (rc == CURLE_OK)
     rc = curl_easy_getinfo(curl, CURLINFO_ACTIVESOCKET, &fd);
   if (rc == CURLE_OK && fd != CURL_SOCKET_BAD) {
