@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PORT_WAIT_USEC 5000000
+#define PORT_WAIT_USEC 60000000 /* as for its disks */
 #define ACK_WAIT_MS 2000
 #define SYSTEMD_POWEROFF (34 + 4) /* SIGRTMIN+4 as glibc counts */
 

@@ -17,7 +17,7 @@
 #define BACKOFF_FIRST (1 * G_USEC_PER_SEC)
 #define BACKOFF_LAST (60 * G_USEC_PER_SEC)
 #define READY_POLL 200000            /* µs; for guests that were starting when we took over, whose word nobody waits for */
-#define READY_LIMIT (120 * G_USEC_PER_SEC)
+#define READY_LIMIT (120 * G_USEC_PER_SEC) /* after it the sampler looks, less often */
 
 typedef struct {
   PtAgent *a;

@@ -60,13 +60,15 @@ pt_sample_format(const PtSample *s)
                    "io_pressure", s->io_pressure);
 }
 
-/* An unmodified system's agent comes and goes as it likes. Whoever holds the lock is looking at the unit anyway. */
+/* An unmodified system's agent comes and goes as it likes, and who was starting when we took over may be ready at last. Whoever holds the
+ * lock is looking at the unit anyway. */
 static void
-look_for_agent(PtAgent *a, PtUnit *u, const PtInstance *spec)
+look_for_news(PtAgent *a, PtUnit *u, const PtInstance *spec)
 {
   if (!g_mutex_trylock(&u->lock))
     return;
-  bool news = u->status && u->status->state == PT_RUN_RUNNING && u->status->agent != pt_unit_answers(a, spec);
+  bool news = u->status && u->status->state == PT_RUN_RUNNING &&
+              (u->status->agent != pt_unit_answers(a, spec) || (!u->status->ready && pt_container_ready(a->containers, spec->id, spec)));
   g_mutex_unlock(&u->lock);
   if (news)
     pt_unit_enqueue(a, u);
@@ -81,7 +83,7 @@ sample_unit(PtAgent *a, PtUnit *u)
 
   if (!spec)
     return;
-  look_for_agent(a, u, spec);
+  look_for_news(a, u, spec);
   g_autoptr(PtSpace) space = pt_records_get(a->store, space_key, &pt_space_type, NULL, NULL);
   g_mutex_lock(&u->sample_lock);
   bool ok = take(a, u, spec, space ? space->id : NULL, &s);

@@ -27,8 +27,8 @@
 #define GUEST_GROUPS "4096"
 #define GUEST_DEPTH "16"
 #define FREEZE_WAIT (5 * G_USEC_PER_SEC)
-#define KILL_WAIT (10 * G_USEC_PER_SEC)
-#define REMOVE_WAIT (2 * G_USEC_PER_SEC)
+#define KILL_WAIT (30 * G_USEC_PER_SEC)
+#define REMOVE_WAIT (20 * G_USEC_PER_SEC)
 
 /* Those that we limit by. */
 static const char *const v1_controllers[] = { "cpu", "cpuacct", "memory", "blkio", "pids", NULL };

@@ -250,13 +250,21 @@ def test_larger_than_the_disk(driver, tmp_path):
 
 
 def test_cancel(driver, tmp_path):
-    p = driver.start("make", f"raw:{raw_disk(tmp_path / 'd.raw', 2 << 30, noise=100 * MIB, times=3)}")
-    for line in p.stdout:
-        if json.loads(line)["step"] == "Converting":
-            break
-    p.send_signal(signal.SIGUSR1)
-    out, err = p.communicate(timeout=300)
-    assert p.returncode == 1 and err.startswith("cancelled:"), err
+    disk = raw_disk(tmp_path / "d.raw", 2 << 30, noise=100 * MIB, times=3)
+
+    def cancelled():
+        p = driver.start("make", f"raw:{disk}")
+        for line in p.stdout:
+            if json.loads(line)["step"] == "Converting":
+                break
+        p.send_signal(signal.SIGUSR1)
+        out, err = p.communicate(timeout=300)
+        if p.returncode == 0:  # it was through before it heard of it
+            driver.call("remove", json.loads(out.splitlines()[-1])["digest"])
+            return False
+        assert p.returncode == 1 and err.startswith("cancelled:"), err
+        return True
+    wait_for("it is cancelled at its work", cancelled)
     assert driver.images() == []
 
 

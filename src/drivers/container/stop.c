@@ -17,7 +17,7 @@
 #include "sys/path.h"
 #include "sys/process.h"
 
-#define GONE_WAIT (10 * G_USEC_PER_SEC)
+#define GONE_WAIT (30 * G_USEC_PER_SEC)
 #define LOOK_EVERY (G_USEC_PER_SEC / 5) /* for somebody who has lost patience */
 
 static const struct {
