@@ -174,6 +174,17 @@ make_raw(void)
   is_raw = tcsetattr(0, TCSANOW, &t) == 0;
 }
 
+/* Our terminal is given its size while we begin already. What comes after we have read it waits until we listen. */
+static void
+hold_resizes(void)
+{
+  sigset_t set;
+
+  sigemptyset(&set);
+  sigaddset(&set, SIGWINCH);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static bool
 describe(int argc, char **argv)
 {
@@ -198,7 +209,7 @@ describe(int argc, char **argv)
     ok = line("env", *e);
   struct winsize size;
   char number[16];
-  if (ok && c.tty && ioctl(0, TIOCGWINSZ, &size) == 0) {
+  if (ok && c.tty && ioctl(0, TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_row) {
     snprintf(number, sizeof number, "%u", size.ws_col);
     ok = line("cols", number);
     snprintf(number, sizeof number, "%u", size.ws_row);
@@ -228,6 +239,7 @@ run_exec(int argc, char **argv)
 {
   int lock, dir = open(VM_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+  hold_resizes();
   if (!describe(argc, argv))
     return fail(OUR_FAULT, "the command and its environment are too long, or not understood");
   c.port = dir < 0 ? -1 : port_take(dir, &lock);

@@ -73,9 +73,9 @@ def test_terminal(shared, machine):
         said = said.partition(word)[2]
 
     until(b"# ")
-    os.write(ours, b"tty; stty size\n")
+    os.write(ours, b"tty; while [ \"$(stty size)\" != '33 111' ]; do sleep 0.1; done; stty size\n")  # it is told while the shell begins already
     until(b"/dev/pts/")
-    until(b"33 111")
+    until(b"\r\n33 111")
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     os.kill(shell.pid, signal.SIGWINCH)
     os.write(ours, b"while [ \"$(stty size)\" != '40 120' ]; do sleep 0.1; done; echo re''sized; cat\n")
