@@ -117,7 +117,7 @@ for (const width of [320, 390]) {
         const wide = document.documentElement.scrollWidth - innerWidth;
         const small = [...document.querySelectorAll('button, .btn, select, .rail a, input:not([type=hidden], [type=checkbox], [type=radio], [type=range], [hidden])')].filter((e) => {
           const b = e.getBoundingClientRect();
-          return b.width > 0 && b.height > 0 && b.height < 36 && !e.matches('.plain, th button, .desk-handle, .menu-list *, .desk-type, .xterm *');
+          return b.width > 0 && b.height > 0 && b.height < 36 && !e.matches('.sr, .plain, th button, .desk-handle, .menu-list *, .desk-type, .xterm *');
         }).map((e) => `a small target: ${e.className} ${e.textContent.slice(0, 20)}`);
         return [...wide > 0 ? [`${wide} px too wide`] : [], ...small];
       }));
