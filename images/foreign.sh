@@ -2,8 +2,8 @@
 #
 # What is unpacked is run by QEMU's user emulator. That is slow where programs start others, as maintainer scripts do all the time, so
 # what gives the same result on any processor is not emulated: shell scripts are handed to this machine's own dash, and the tools that
-# they call are found as this machine's own first. They are of the same version: recipes are made of the suite that this machine
-# runs. dpkg, systemctl, ldconfig, and whatever else has an architecture in its results, are the image's; so is Perl, whose scripts
+# they call are found as this machine's own first. They are of the same version where the recipe is made of the suite that this machine
+# runs, and one release older where it is not (newer.sh): what they do for maintainer scripts is the same. dpkg, systemctl, ldconfig, and whatever else has an architecture in its results, are the image's; so is Perl, whose scripts
 # load modules in machine code out of the image.
 #
 #   start RULE COMMAND…   registers the emulator and the script rules in this user namespace, then runs COMMAND

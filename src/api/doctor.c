@@ -285,9 +285,9 @@ check_architectures(json_t *items)
   }
   g_autofree char *detail = g_strdup_printf("%s; beside it containers of %s, machines of %s", host->name,
                                             containers->len ? containers->str : "none", machines->len ? machines->str : "none");
-  g_autofree char *hint =
-    g_strdup_printf("for containers of others: %s; for machines of aarch64: apt install --no-install-recommends qemu-system-arm",
-                    why ? pt_error_get_hint(why) : "all is there");
+  g_autofree char *hint = g_strdup_printf("for containers of others: %s; for machines: apt install --no-install-recommends qemu-system-arm "
+                                          "(aarch64), qemu-system-riscv (riscv64)",
+                                          why ? pt_error_get_hint(why) : "all is there");
   check(items, "architectures", emulated && machines->len ? OK : WARN, detail, hint);
 }
 

@@ -451,7 +451,8 @@ const PtCommand pt_cmds_image[] = {
     .completes = "b",
     .run = run_build,
     .text = "An image for another architecture is called RECIPE-ARCH: debian-aarch64. Building one runs that architecture's programs under "
-            "emulation and takes some times as long.",
+            "emulation and takes some times as long. What the server's Debian was not released for is made of the next release: riscv64 on "
+            "Debian 12 is Debian 13.",
     .examples = { { "portena image build debian desktop", "one after the other; takes some minutes" },
                   { "portena image build debian --arch aarch64", "for another processor architecture" } } },
   { .name = "image import",

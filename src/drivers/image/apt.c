@@ -216,6 +216,8 @@ pt_apt_parse(const char *const *names, const char *const *texts, const char *cod
     return NULL;
   if (!a && suite != codename && (a = parse_suite(names, texts, codename)))
     turn_to(a, suite);
+  if (a)
+    a->newer = suite != codename;
   if (!a) {
     PT_SET(error, PT_ERR_INVALID, "the apt sources of this machine name no mirror of Debian %s", codename);
     pt_error_hint(error, "add one to /etc/apt/sources.list.d and try again");

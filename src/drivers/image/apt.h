@@ -7,6 +7,7 @@
 
 typedef struct PtApt {
   char *suite;        /* "bookworm" */
+  bool newer;         /* than the one that this machine runs */
   GPtrArray *lines;   /* one-line entries (char *) of the distribution itself: "deb [signed-by=…] URI SUITE main" */
 } PtApt;
 

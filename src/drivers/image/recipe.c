@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "drivers/image/apt.h"
 #include "drivers/image/make.h"
 #include "model/instance.h"
@@ -68,6 +69,7 @@ typedef struct Cooking {
   guint round;
   bool installing;
   gint64 total, done;
+  GString *without; /* lists that the mirror does not have (newer.sh), with commas */
 } Cooking;
 
 static bool
@@ -75,10 +77,15 @@ on_apt(const char *line, void *data)
 {
   static const gint64 parts[][3] = { { 20, 60, 120 }, { 120, 360, 680 } };
   static const char setting_up[] = "Setting up ", newly[] = " newly installed,";
-  static const char step[] = "@STEP ";
+  static const char step[] = "@STEP ", without[] = "@WITHOUT ";
   Cooking *c = data;
   const char *at = strstr(line, newly);
 
+  if (g_str_has_prefix(line, without)) {
+    g_autofree char *name = pt_text_safe(line + strlen(without), 60);
+    g_string_append_printf(c->without, "%s%s", c->without->len ? ", " : "", name);
+    return true;
+  }
   if (g_str_has_prefix(line, step)) { /* of a script of ours: a kernel's, which has three */
     pt_image_work_step(c->work, g_str_has_suffix(line, "modules") ? "Choosing modules" : "Downloading the kernel", 100 + 300 * c->round,
                        400 + 300 * c->round, 0, NULL);
@@ -170,6 +177,7 @@ load(const char *name, GPtrArray *chain, GString *packages, PtImage *image, GErr
  * programs run here as they are, or by a rule of the host's. mmdebstrap's own look at this is skipped: it asks for arch-test, a
  * package more, and has been answered already. */
 #define FOREIGN "/opt/recipe/foreign.sh"
+#define NEWER "/opt/recipe/newer.sh"
 #define FOREIGN_PATH "/.native/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* These hooks come behind those of merged-usr: the second one mends what the package usr-is-merged takes away there. */
@@ -185,7 +193,7 @@ add_foreign(GPtrArray *argv, const char *rule)
 
 /* mmdebstrap, with this machine's way to its mirrors. `rule`: as for add_foreign(). */
 static bool
-apt_options(GPtrArray *argv, const PtArch *arch, const char *rule, GError **error)
+apt_options(GPtrArray *argv, const PtApt *apt, const PtArch *arch, const char *rule, GError **error)
 {
   static const char *const fixed[] = {
     "mmdebstrap", "--verbose", "--mode=root", "--format=directory", "--aptopt=Acquire::Languages \"none\"",
@@ -204,6 +212,8 @@ apt_options(GPtrArray *argv, const PtArch *arch, const char *rule, GError **erro
     add(argv, "--architectures=%s", arch->debian);
     add(argv, "--skip=check/qemu");
   }
+  if (apt->newer)
+    add(argv, "--setup-hook=sh " NEWER " choose \"$1\"");
   g_autoptr(GPtrArray) options = pt_apt_options(dump);
   for (guint i = 0; i < options->len; i++)
     add(argv, "--aptopt=%s", (char *)g_ptr_array_index(options, i));
@@ -231,7 +241,7 @@ command(const PtApt *apt, const PtArch *arch, const char *rule, const GPtrArray 
   };
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 
-  if (!apt_options(argv, arch, rule, error))
+  if (!apt_options(argv, apt, arch, rule, error))
     return NULL;
   for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
     add(argv, "%s", fixed[i]);
@@ -248,6 +258,8 @@ command(const PtApt *apt, const PtArch *arch, const char *rule, const GPtrArray 
   }
   if (rule)
     add(argv, "--customize-hook=sh " FOREIGN " leave \"$1\"");
+  if (apt->newer)
+    add(argv, "--customize-hook=sh " NEWER " restore \"$1\"");
   sources(argv, apt, "/job/root");
   return g_steal_pointer(&argv);
 }
@@ -258,7 +270,7 @@ kernel_command(const PtApt *apt, const PtArch *arch, GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 
-  if (!apt_options(argv, arch, NULL, error))
+  if (!apt_options(argv, apt, arch, NULL, error))
     return NULL;
   add(argv, "--variant=custom");
   add(argv, "--skip=chroot/mount");
@@ -279,6 +291,8 @@ explain(const char *recipe, GError **error)
     g_clear_error(error);
     PT_SET(error, PT_ERR_UNREACHABLE, "%s", copy);
     pt_error_hint(error, "this machine's package mirror does not answer: try apt-get update, then build again; nothing was changed");
+  } else if (strstr(text, "NO_PUBKEY")) { /* a newer release's */
+    pt_error_hint(error, "get its keys: apt install --only-upgrade debian-archive-keyring");
   }
   g_prefix_error(error, "recipe %s: ", recipe);
 }
@@ -297,7 +311,8 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
   g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GString) packages = g_string_new(NULL);
   g_autofree char *guest = NULL, *rule = NULL;
-  Cooking cooking = { .work = w };
+  g_autoptr(GString) without = g_string_new(NULL);
+  Cooking cooking = { .work = w, .without = without };
 
   if (!pt_images_recipe_help(recipe)) {
     PT_SET(error, PT_ERR_NOT_FOUND, "there is no recipe %s", recipe);
@@ -320,9 +335,9 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
   }
   if (kernel)
     add_ro(options, guest, "guest");
-  if (rule) {
-    g_autofree char *script = recipe_dir("foreign.sh");
-    add_ro(options, script, "recipe/foreign.sh");
+  for (const char *const *s = (const char *const[]){ "foreign.sh", "newer.sh", NULL }; *s; s++) {
+    g_autofree char *script = recipe_dir(*s), *to = g_strconcat("recipe/", *s, NULL);
+    add_ro(options, script, to);
   }
   /* Scripts that make caches must know which times will be in the image: finish.c. */
   add(options, "--env");
@@ -335,8 +350,10 @@ pt_image_cook(PtImageWork *w, const char *recipe, PtImage *image, GError **error
     explain(recipe, error);
     return false;
   }
-  if (kernel)
-    return pt_kernel_describe(w, image, guest, error);
-  image->description = g_strdup(pt_images_recipe_help(recipe));
+  if (kernel && !pt_kernel_describe(w, image, guest, error))
+    return false;
+  g_autofree char *plain = kernel ? g_steal_pointer(&image->description) : g_strdup(pt_images_recipe_help(recipe));
+  image->description = without->len ? g_strdup_printf("%s; without %s, which the mirror did not have whole", plain, without->str)
+                                    : g_steal_pointer(&plain);
   return true;
 }
