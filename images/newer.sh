@@ -12,7 +12,7 @@ case $verb in
   choose)
     cp "$list" /job/lists
     head -n 1 /job/lists > "$list"
-    tail -n +2 /job/lists | while read -r line; do
+    tail -n +2 /job/lists | grep . | while read -r line; do
       printf '%s\n' "$line" > /job/list
       if APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -o Dir::Etc::SourceList=/job/list -o Dir::Etc::SourceParts=/dev/null -o APT::List-Cleanup=0 \
         update --error-on=any > /job/said 2>&1 < /dev/null; then
