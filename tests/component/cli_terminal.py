@@ -487,7 +487,8 @@ class OverHttps(Case):
         self.assertNotIn("token", self.servers()["servers"][self.url])
 
     def test_streams(self):
-        self.login("--fingerprint", self.fingerprint())
+        r = self.login("--fingerprint", self.fingerprint())
+        self.assertEqual(r.returncode, 0, r.stderr)
         r = self.run_cli("exec", "studio", "--", "sh", "-c", "cat; echo oops >&2; exit 7", input=b"hello\n")
         self.assertEqual((r.returncode, r.stdout, r.stderr), (7, b"hello\n", b"oops\n"))
         data = os.urandom(1 << 20)
