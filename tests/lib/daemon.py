@@ -230,7 +230,8 @@ class Daemon:
         mine = re.compile(r"/(pool\.xfs|images/[0-9a-f]{64}/rootfs\.erofs)\)")
         found += [f"loop {line}" for line in loops.splitlines() if base in line and not (running and mine.search(line))]
         for where in ("monitor", "net", "crun", "mnt/root", "mnt/half", "mnt/vol", "mnt/files", "pool/volumes", "probe"):
-            found += [f"file {where}/{x}" for x in names_in(view / str(self.run / where).lstrip("/"))]
+            there = names_in(view / str(self.run / where).lstrip("/"))
+            found += [f"file {where}/{x}" for x in there if (where, x) != ("crun", ".cache")]  # of newer ones: compiled filters, nobody's own
         found += [f"file state/{p.name}/{x}" for p in (self.state / "instances", self.state / "pool") for x in names_in(p)
                   if not (p.name == "instances" and self.has_record(x))]
         for root, dirs, _ in os.walk("/sys/fs/cgroup"):
