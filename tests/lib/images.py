@@ -30,12 +30,9 @@ def main():
     d = Daemon("images", images=False).start()
     try:
         foreign = platform.machine() != "aarch64" and shutil.which("qemu-aarch64-static")
-        # Not every mirror carries these; without it their test is skipped.
-        extra = ["kernel:riscv64"] if shutil.which("qemu-system-riscv64") and shutil.which("riscv64-linux-gnu-gcc") else []
-        for name in sys.argv[1:] or ["debian", "desktop", "kernel", *(["debian:aarch64", "kernel:aarch64"] if foreign else []), *extra]:
+        for name in sys.argv[1:] or ["debian", "desktop", "kernel", *(["debian:aarch64", "kernel:aarch64"] if foreign else [])]:
             recipe, _, arch = name.partition(":")
-            done = d.cli("image", "build", recipe, *(["--arch", arch] if arch else []), timeout=1200, check=name not in extra)
-            print(done.stdout or done.stderr, flush=True)
+            print(d.cli("image", "build", recipe, *(["--arch", arch] if arch else []), timeout=1200).stdout, flush=True)
         d.stop()
         IMAGES.mkdir(parents=True)
         for image in (d.state / "images").iterdir():

@@ -35,18 +35,15 @@ def of_the_host():
     return {f.name: f.read_text() for f in d.iterdir() if f.name != "register"} if d.is_dir() else {}
 
 
-def tiny_layout(d, compiler, architecture):
-    """An OCI layout with one static program of that architecture."""
-    (d / "p.c").write_text(PROGRAM)
-    subprocess.run([compiler, "-static", "-Os", "-s", "-o", d / "p", d / "p.c"], check=True)
-    files = [directory("bin"), entry("bin/tell", (d / "p").read_bytes(), mode=0o755)]
-    layout(d / "layout", [tar(files)], {"Cmd": ["/bin/tell"]}, architecture=architecture)
-    return d / "layout"
-
-
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    return tiny_layout(tmp_path_factory.mktemp("tiny"), "aarch64-linux-gnu-gcc", "arm64")
+    """An OCI layout with one static program of that architecture."""
+    d = tmp_path_factory.mktemp("tiny")
+    (d / "p.c").write_text(PROGRAM)
+    subprocess.run(["aarch64-linux-gnu-gcc", "-static", "-Os", "-s", "-o", d / "p", d / "p.c"], check=True)
+    files = [directory("bin"), entry("bin/tell", (d / "p").read_bytes(), mode=0o755)]
+    layout(d / "layout", [tar(files)], {"Cmd": ["/bin/tell"]}, architecture="arm64")
+    return d / "layout"
 
 
 def test_container(own):
@@ -108,30 +105,6 @@ def test_machine(shared, name):
     shared.cli("set", name, "kind=container")
     shared.cli("start", name, "--wait")
     assert shared.cli("exec", name, "--", "sh", "-c", "uname -m; cat /root/file").stdout == f"{ARCH}\nkept\n"
-
-
-@pytest.mark.skipif(not shutil.which("qemu-system-riscv64") or not shutil.which("riscv64-linux-gnu-gcc"), reason="qemu-system-riscv is not installed")
-def test_riscv64(shared, name, tmp_path):
-    """One program as a machine, of the kernel of a Debian that may be newer than this one; then as a container."""
-    if shared.api("GET", "/v1/images/kernel?arch=riscv64").status != 200:
-        pytest.skip("this machine's mirror carries no kernel for riscv64")
-    shared.cli("image", "import", f"oci:{tiny_layout(tmp_path, 'riscv64-linux-gnu-gcc', 'riscv64')}", "tiny-riscv64", "--arch", "riscv64")
-    shared.cli("launch", "tiny", name, "--arch", "riscv64", "--kind", "machine", "--wait", "--timeout", "900s", "--", "/bin/tell", "wait", timeout=1000)
-    done = shared.cli("exec", name, "--", "/bin/tell", check=False)
-    assert (done.returncode, done.stdout) == (42, "riscv64 /bin/tell 1\n")
-    # OpenSBI has written elsewhere; its kernel cannot take a disk while it runs, and nothing is left of the attempt.
-    said = shared.cli("logs", name).stdout
-    assert "riscv64 /bin/tell 2\n" in said and "OpenSBI" not in said
-    shared.cli("volume", "create", name, "--size", "16MiB")
-    done = shared.cli("volume", "attach", name, name, "--at", "/data", check=False)
-    assert done.returncode and "while it runs" in done.stderr and f"portena stop {name}" in done.stderr
-    assert not shared.instance(name).get("disks")
-    shared.cli("volume", "delete", name, "--yes")
-    shared.cli("stop", name)
-    shared.cli("set", name, "kind=container")
-    shared.cli("start", name, "--wait")
-    done = shared.cli("exec", name, "--", "/bin/tell", check=False)
-    assert (done.returncode, done.stdout) == (42, "riscv64 /bin/tell 1\n")
 
 
 def test_refusals(shared, name):
