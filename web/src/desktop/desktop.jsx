@@ -168,7 +168,7 @@ function ClipboardPanel({ session }) {
       await navigator.clipboard.writeText(text);
       toast('Copied to this device.');
     } catch {
-      area.current.select();
+      area.current?.select();
       toast('Press Ctrl + C to copy the selected text.');
     }
   };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The small parts pages are made of.
-import { useEffect, useId, useState, useRef } from 'preact/hooks';
+import { useEffect, useId, useLayoutEffect, useState, useRef } from 'preact/hooks';
 import { Icon } from './icon.jsx';
 import { ago, dateTime } from '../lib/format.js';
 import { badges } from '../lib/kinds.js';
@@ -135,14 +135,18 @@ export function Menu({ label, items, icon = 'more', text, kind = 'ghost' }) {
   const box = useRef(null);
   const button = useRef(null);
   const shown = items.filter(Boolean);
+  const focusAt = (n) => {
+    const all = [...box.current.querySelectorAll('[role=menuitem]')];
+    all[(n + all.length) % all.length]?.focus();
+  };
+  // As it opens, before anybody can have closed it again.
+  useLayoutEffect(() => {
+    if (open && box.current) focusAt(0);
+  }, [open]);
   if (!shown.length) return null;
   const close = (back) => {
     setOpen(false);
     if (back) button.current?.focus();
-  };
-  const focusAt = (n) => {
-    const all = [...box.current.querySelectorAll('[role=menuitem]')];
-    all[(n + all.length) % all.length]?.focus();
   };
   const onKey = (e) => {
     const all = [...(box.current?.querySelectorAll('[role=menuitem]') ?? [])];
@@ -160,7 +164,7 @@ export function Menu({ label, items, icon = 'more', text, kind = 'ghost' }) {
   return (
     <div class="menu" onKeyDown={onKey} onFocusOut={onBlur}>
       <button type="button" ref={button} class={`btn ${kind}`} aria-haspopup="menu" aria-expanded={open} aria-label={text ? undefined : label} title={text ? undefined : label}
-        onClick={() => { setOpen(!open); if (!open) requestAnimationFrame(() => focusAt(0)); }}>
+        onClick={() => setOpen(!open)}>
         <Icon name={icon} />{text && <span>{text}</span>}
       </button>
       {open && (
