@@ -146,6 +146,7 @@ struct job {
 struct port {
   int fd, index;
   bool open, events, lost, frozen;
+  bool seen;       /* the kernel has said of this host that it is connected */
   long long gone;  /* boot_usec() when a host that is not seen any more is taken to be gone; 0 = it is there, -1 = it is gone */
   unsigned char in[2 * PT_GUEST_FRAME_MAX], out[QUEUE_MAX];
   size_t in_n, out_at, out_n, request_n;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define GONE_USEC 100000
+#define LATE_USEC 30000000 /* for news of a host that was never seen to be there, but has spoken */
 
 void
 port_open(struct port *p, int index, int fd)
@@ -183,11 +184,14 @@ read_in(struct port *p)
 
     if (n < 0 && errno == EINTR)
       continue;
-    /* No host is connected, says the kernel. It may be late: the host's bytes come by another queue than the news of its coming. */
+    /* No host is connected, says the kernel. It may be late: the host's bytes come by another queue than the news of its coming, and on
+     * a busy host a session would be over before it can be answered. So whoever has not been seen connected yet is given more time. */
     if (n == 0 && !p->gone)
-      p->gone = boot_usec() + GONE_USEC;
+      p->gone = boot_usec() + (p->seen ? GONE_USEC : LATE_USEC);
     else if (n != 0)
       p->gone = 0;
+    if (n < 0 && errno == EAGAIN)
+      p->seen = true;
     if (n <= 0)
       return;
     p->in_n += (size_t)n;
@@ -225,7 +229,7 @@ port_work(struct port *p)
   read_in(p);
   if (p->gone > 0 && boot_usec() >= p->gone) {
     port_end(p);
-    p->lost = false;
+    p->lost = p->seen = false;
     p->in_n = 0;
     p->gone = -1; /* until it comes back */
   }

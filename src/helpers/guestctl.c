@@ -35,6 +35,7 @@
 
 #define VM_DIR "/vm"
 #define WELCOME_MS 20000
+#define AGAIN_MS 3000 /* a guest that had the last session end just now may have taken ours for it */
 #define FLUSH_MS 5000
 enum { OUR_FAULT = 125, CANNOT_RUN = 126, NO_COMMAND = 127 };
 enum { PORT_FD = 3, LINES_FD = 4, ANSWERS_FD = 5 };
@@ -91,17 +92,22 @@ now_ms(void)
   return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The session, up to the guest's answer. */
+/* The session, up to the guest's answer. Said once more, a hello only begins it anew: nothing is asked before the answer. */
 static bool
 greet(void)
 {
-  long long until = now_ms() + WELCOME_MS;
+  long long now = now_ms(), until = now + WELCOME_MS, again = now + AGAIN_MS;
 
   ctl_hello(&c);
   while (!c.welcomed) {
-    long long left = until - now_ms();
-
-    if (left <= 0 || !ctl_turn(&c, -1, (int)left))
+    if ((now = now_ms()) >= until)
+      return false;
+    if (now >= again && !c.to_n) {
+      ctl_hello(&c);
+      again = now + AGAIN_MS;
+    }
+    long long next = again < until && again > now ? again : until;
+    if (!ctl_turn(&c, -1, (int)(next - now)))
       return false;
   }
   return true;
