@@ -152,11 +152,14 @@ function Choices({ title, list, value, set }) {
 }
 
 function ClipboardPanel({ session }) {
-  const [text, setText] = useState(session.remoteText.value ?? '');
+  const theirs = session.remoteText.value;
+  const [text, setText] = useState(theirs ?? '');
   const area = useRef(null);
+  const shown = useRef(theirs); // what is newer replaces what stands there; what is not leaves alone what was typed meanwhile
   useEffect(() => {
-    if (session.remoteText.value != null) setText(session.remoteText.value);
-  }, [session.remoteText.value]);
+    if (theirs != null && theirs !== shown.current) setText(theirs);
+    shown.current = theirs;
+  }, [theirs]);
   const take = async () => {
     const t = await readOnce();
     if (t == null) return toast('The browser keeps its clipboard closed. Paste the text into the box, then send it.');
