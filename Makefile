@@ -1,7 +1,7 @@
 # Thin on purpose: Meson builds, the scripts do. `sudo make run`, `sudo make check`.
 BUILD ?= build
 
-.PHONY: all run check bench install uninstall deps clean
+.PHONY: all run check check-host bench install uninstall deps clean
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 	web/build.sh
@@ -20,6 +20,13 @@ run: deps
 check:
 	packaging/deps.sh build run test
 	tests/check.sh
+
+# Portena on a server of its own, with systemd, in an emulated machine: takes minutes.
+check-host:
+	packaging/deps.sh build run test
+	$(MAKE) all
+	PORTENA_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/lib/images.py
+	PORTENA_BUILD=$(abspath $(BUILD)) /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/host
 
 bench:
 	packaging/deps.sh build run test
