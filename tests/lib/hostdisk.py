@@ -9,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from daemon import BUILD, TOP  # noqa: E402
-from pcdisk import run, sources  # noqa: E402
+from pcdisk import BEFORE, run, sources  # noqa: E402
 
 PLACE = BUILD / "check" / "host"
 DISK, KERNEL, INITRD = PLACE / "disk.qcow2", PLACE / "vmlinuz", PLACE / "initrd"
@@ -17,12 +17,7 @@ SIZE = 4096  # MiB
 # Machines inside a machine whose instructions are emulated are of no use, nor are images made there.
 WITHOUT = {"mmdebstrap", "ovmf", "qemu-system-x86", "qemu-utils", "skopeo", "swtpm", "umoci", "xorriso"}
 MORE = ["systemd-sysv", "udev", "dbus", "iproute2", "procps", "initramfs-tools", "linux-image-cloud-amd64", "qemu-guest-agent", "curl", "busybox-static", "meson", "ninja-build"]
-# In the tree $1, before the kernel is installed: an initramfs of what this disk takes; and at the end.
-BEFORE = """set -e
-mkdir -p "$1/etc/initramfs-tools/conf.d"
-printf 'MODULES=list\\nCOMPRESS=gzip\\n' > "$1/etc/initramfs-tools/conf.d/test"
-printf 'virtio_pci\\nvirtio_blk\\n' > "$1/etc/initramfs-tools/modules"
-"""
+# In the tree $1, at the end.
 AFTER = """set -e
 cd "$1"
 systemctl --root . enable qemu-guest-agent.service
